@@ -1,0 +1,1 @@
+//! `.ml/config.yaml` and where things are.

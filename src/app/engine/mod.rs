@@ -1,0 +1,1 @@
+//! The loop: admit, append, apply, decide, carry out.

@@ -1,0 +1,1 @@
+//! Events give text for people and machines. Strings only.

@@ -1,0 +1,1 @@
+//! Runs the steps of one `JobSpec` where it stands; the one step runner of all back ends.

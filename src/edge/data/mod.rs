@@ -1,0 +1,1 @@
+//! Data sources: listing, pinning and fetching what a run reads.

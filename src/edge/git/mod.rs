@@ -1,0 +1,1 @@
+//! Commits, trees, changed files and dirty working copies.

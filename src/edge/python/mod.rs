@@ -1,0 +1,1 @@
+//! The Python environments of jobs: built once, outside the work folder.

@@ -1,0 +1,168 @@
+//! The doors of the store, so that tests can put a fault behind each.
+
+use std::path::Path;
+use tidegate_flow::job::{ArtifactRef, Receipt};
+use tidegate_flow::run::{RunEvent, RunSummary};
+
+/// When an append must be on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sync {
+    /// A killed process loses nothing; a power cut may lose it.
+    Process,
+    /// Forced to disk before the call returns.
+    Disk,
+}
+
+/// A run this process may append to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnedRun {
+    /// ULID.
+    pub run: String,
+    /// For people.
+    pub number: u64,
+    /// Grows with every owner; an append under an older one is refused.
+    pub epoch: u64,
+}
+
+/// A line of a list of runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunRow {
+    /// ULID.
+    pub run: String,
+    /// For people.
+    pub number: u64,
+    /// Path of the workflow file.
+    pub workflow: String,
+    /// Event, branch and commit as people read them.
+    pub event: String,
+    /// See `event`; empty outside a repository.
+    pub branch: String,
+    /// See `event`.
+    pub commit: String,
+    /// Milliseconds since 1970.
+    pub created: i64,
+    /// `None` while it runs or was interrupted.
+    pub summary: Option<RunSummary>,
+    /// Process id of the living owner, if one is alive.
+    pub owner: Option<u32>,
+}
+
+/// The log of all runs.
+pub trait RunLog: Send {
+    /// Makes a run with its first event in it and takes it.
+    fn create(&mut self, first: &RunEvent) -> Result<OwnedRun, StoreError>;
+    /// Takes a run that exists; refused while its owner is alive.
+    fn own(&mut self, run: &str) -> Result<OwnedRun, StoreError>;
+    /// Appends in order, all or none; refused if somebody else owns the run by now.
+    fn append(&mut self, run: &OwnedRun, events: &[RunEvent], sync: Sync) -> Result<(), StoreError>;
+    /// Returns a run's events from position `from` (0: the first).
+    fn events(&self, run: &str, from: u64) -> Result<Vec<RunEvent>, StoreError>;
+    /// Returns the newest runs first.
+    fn list(&self, limit: usize) -> Result<Vec<RunRow>, StoreError>;
+    /// Finds a run by number, ULID or the start of one.
+    fn find(&self, name: &str) -> Result<Option<RunRow>, StoreError>;
+    /// Gives the run back: after its end, or when the owner stops.
+    fn release(&mut self, run: &OwnedRun) -> Result<(), StoreError>;
+    /// Leaves a wish for the owner: `cancel` or `kill`, with a reason.
+    fn request(&mut self, run: &str, wish: &str, reason: &str) -> Result<(), StoreError>;
+    /// Takes the wishes that are there.
+    fn wishes(&mut self, run: &OwnedRun) -> Result<Vec<(String, String)>, StoreError>;
+    /// Looks up a cached receipt.
+    fn cached(&self, key: &str) -> Result<Option<CacheEntry>, StoreError>;
+    /// Looks up many at once, in order.
+    fn cached_many(&self, keys: &[String]) -> Result<Vec<Option<CacheEntry>>, StoreError>;
+    /// Keeps a receipt under its key, with the key's parts for `why`.
+    fn keep(&mut self, key: &tidegate_flow::run::CacheKey, entry: &CacheEntry) -> Result<(), StoreError>;
+}
+
+/// A receipt that was kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CacheEntry {
+    /// The run it is from.
+    pub run: String,
+    /// That run's number.
+    pub number: u64,
+    /// What it gave.
+    pub receipt: Receipt,
+}
+
+/// Content by digest.
+pub trait Objects: Send + std::marker::Sync {
+    /// Keeps bytes; returns their blake3 in hex.
+    fn put(&self, bytes: &[u8]) -> Result<String, StoreError>;
+    /// Returns bytes.
+    fn get(&self, digest: &str) -> Result<Vec<u8>, StoreError>;
+    /// Keeps a file or folder: chunks of 64 MiB and a manifest; links out of it are refused.
+    fn put_path(&self, path: &Path) -> Result<ArtifactRef, StoreError>;
+    /// Lays an artifact out at a path that does not exist yet; digests are verified.
+    fn fetch(&self, artifact: &ArtifactRef, to: &Path) -> Result<(), StoreError>;
+}
+
+/// Why the store could not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another living process owns the run.
+    #[error("run {number} belongs to process {pid}")]
+    Owned {
+        /// The run.
+        number: u64,
+        /// The owner.
+        pid: u32,
+    },
+    /// Another process took the run over meanwhile.
+    #[error("run {0} was taken over by another process")]
+    TakenOver(u64),
+    /// There is no such run.
+    #[error("there is no run {0}")]
+    NoSuchRun(String),
+    /// A newer Tidegate wrote it.
+    #[error("the store {path} has version {found}; this tidegate knows versions up to {known}")]
+    Newer {
+        /// Where.
+        path: String,
+        /// Its version.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// Nothing is kept under the digest.
+    #[error("object {0} is not in the store")]
+    Missing(String),
+    /// The content is not what its digest says.
+    #[error("object {0} is damaged")]
+    Damaged(String),
+    /// A path that cannot be kept.
+    #[error("{path}: {reason}")]
+    Path {
+        /// The path.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// No room on the disk.
+    #[error("no space left for the store in {0}")]
+    Full(String),
+    /// The file system said no.
+    #[error("{doing} {path}: {source}")]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// Where.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// SQLite said no.
+    #[error("the store's log: {0}")]
+    Log(#[from] rusqlite::Error),
+    /// An event that cannot be read.
+    #[error("event {seq} of run {run}: {reason}")]
+    Decode {
+        /// The run.
+        run: String,
+        /// Position.
+        seq: u64,
+        /// Why.
+        reason: String,
+    },
+}

@@ -1,0 +1,205 @@
+//! What agents and the engine say to each other. The same bytes on every back end.
+
+use super::{ArtifactRef, Conclusion, FailureClass, JobSpec};
+use crate::gate::Verdict;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// From the engine to an agent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AgentRequest {
+    /// Start an attempt.
+    Start {
+        /// What to do.
+        spec: Box<JobSpec>,
+        /// Values of the secrets that the spec names; never stored.
+        secrets: BTreeMap<String, String>,
+    },
+    /// End an attempt: SIGTERM, `always()` and `cancelled()` steps, then SIGKILL after the grace.
+    Cancel {
+        /// Which.
+        token: String,
+        /// Why: shown in the log.
+        reason: String,
+    },
+    /// End an attempt at once.
+    Kill {
+        /// Which.
+        token: String,
+    },
+    /// All messages up to `seq` of this attempt are durable.
+    Acknowledge {
+        /// Which.
+        token: String,
+        /// The last durable message.
+        seq: u64,
+    },
+    /// The answer to [`MessageBody::Ask`].
+    Reply {
+        /// Which attempt.
+        token: String,
+        /// The question's id.
+        id: u64,
+        /// The answer.
+        answer: Answer,
+    },
+}
+
+/// From an agent to the engine: at least once, de-duplicated by `seq`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobMessage {
+    /// The attempt.
+    pub token: String,
+    /// From 1, without gaps; 0 for messages that need no acknowledgement ([`MessageBody::Tail`]).
+    pub seq: u64,
+    /// Milliseconds since 1970, the agent's clock; never decides anything.
+    pub at: i64,
+    /// What it says.
+    pub body: MessageBody,
+}
+
+/// What an agent says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MessageBody {
+    /// The work folder stands; steps follow.
+    Started {
+        /// Things to say at the top of the log: a dirty tree, an image that is not used here.
+        notes: Vec<String>,
+    },
+    /// A step starts.
+    StepStarted {
+        /// Index in the spec, from 0.
+        step: u32,
+        /// Its evaluated, masked name.
+        name: String,
+        /// Byte of the attempt's log where its output starts.
+        log: u64,
+    },
+    /// A step ended or was skipped.
+    StepEnded {
+        /// Index in the spec, from 0.
+        step: u32,
+        /// Its evaluated, masked name.
+        name: String,
+        /// Before `continue-on-error`.
+        outcome: Conclusion,
+        /// After it.
+        conclusion: Conclusion,
+        /// Exit code; 128 + N for a signal.
+        exit: Option<i32>,
+        /// Why it failed, in one masked line ("exit 1", "timed out after 60 s", "the shell `fish` is not installed").
+        reason: Option<String>,
+        /// Byte of the attempt's log where its output ends.
+        log: u64,
+    },
+    /// `::error::`, `::warning::`, `::notice::`.
+    Annotation(Annotation),
+    /// A gate or a validation was judged.
+    Judged {
+        /// Index of the step.
+        step: u32,
+        /// The verdict with its numbers.
+        verdict: Verdict,
+    },
+    /// The last line of output, for a live display; never stored.
+    Tail {
+        /// Index of the step.
+        step: u32,
+        /// Masked.
+        line: String,
+    },
+    /// The agent needs something only the engine has.
+    Ask {
+        /// To match the answer.
+        id: u64,
+        /// What.
+        question: Question,
+    },
+    /// The attempt ended.
+    Ended(Receipt),
+}
+
+/// An annotation of GitHub's workflow commands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Annotation {
+    /// `error`, `warning` or `notice`.
+    pub level: String,
+    /// Masked.
+    pub message: String,
+    /// `title`.
+    pub title: Option<String>,
+    /// `file`.
+    pub file: Option<String>,
+    /// `line`, `endLine`, `col`, `endColumn`.
+    pub line: Option<u64>,
+    /// See `line`.
+    pub end_line: Option<u64>,
+    /// See `line`.
+    pub column: Option<u64>,
+    /// See `line`.
+    pub end_column: Option<u64>,
+    /// Index of the step that said it.
+    pub step: u32,
+}
+
+/// How an attempt ended: without a receipt there is no success.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// Of the attempt as a whole.
+    pub conclusion: Conclusion,
+    /// Why it failed.
+    pub class: Option<FailureClass>,
+    /// Exit code of the step that failed; 128 + N for a signal.
+    pub exit: Option<i32>,
+    /// One masked line for people.
+    pub reason: Option<String>,
+    /// Index of the step that failed first.
+    pub failed_step: Option<u32>,
+    /// Job outputs; those with masked values were dropped.
+    pub outputs: BTreeMap<String, String>,
+    /// Last values; only finite numbers count for gates, others are kept as they are.
+    pub metrics: BTreeMap<String, serde_json::Value>,
+    /// `max` or `min` by metric.
+    pub goals: BTreeMap<String, String>,
+    /// Parameters.
+    pub params: BTreeMap<String, serde_json::Value>,
+    /// What was produced, by name (`produces`).
+    pub artifacts: BTreeMap<String, ArtifactRef>,
+    /// What `actions/upload-artifact` kept, by name.
+    pub uploads: BTreeMap<String, ArtifactRef>,
+    /// Job summary in Markdown (`GITHUB_STEP_SUMMARY`), masked, at most 1 MiB.
+    pub summary: String,
+    /// The evaluated `environment.url`, if any.
+    pub environment_url: Option<String>,
+    /// Bytes of the attempt's log.
+    pub log: u64,
+    /// Milliseconds of wall time from the first step to the end.
+    pub duration_ms: u64,
+}
+
+/// What an agent may ask.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Question {
+    /// Metrics of a gate's baseline, as written: `MODEL@ALIAS` or `branch:NAME`.
+    Baseline {
+        /// As written, evaluated.
+        baseline: String,
+    },
+    /// What `actions/download-artifact` wants: the run's uploads by name so far.
+    Uploads,
+}
+
+/// What the engine answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    /// The baseline's metrics.
+    Baseline(crate::gate::Baseline),
+    /// Uploads by name.
+    Uploads(BTreeMap<String, ArtifactRef>),
+    /// The engine could not find out; the attempt fails as the tool's failure (exit 4).
+    Unavailable(String),
+}

@@ -1,0 +1,1 @@
+//! Checked workflow and event give a plan: what would run, and why.

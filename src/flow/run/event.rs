@@ -1,0 +1,397 @@
+//! What can happen in a run: the vocabulary of its log.
+//!
+//! Everything that was evaluated, chosen or measured is in the event, so that replay asks nobody.
+
+use super::{InstanceId, JobId, Millis};
+use crate::gate::Verdict;
+use crate::job::{Annotation, ArtifactRef, Conclusion, FailureClass, Receipt, RetrySpec};
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+use std::collections::BTreeMap;
+
+/// One entry of a run's log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunEvent {
+    /// When it was admitted.
+    pub at: Millis,
+    /// What happened.
+    pub kind: EventKind,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EventKind {
+    /// First event of every log.
+    RunCreated(Box<RunCreated>),
+    /// Another engine took the run over (`--resume`): attempts that ran locally are lost.
+    EngineStarted {
+        /// The owner's epoch, from 1.
+        epoch: u64,
+    },
+    /// Jobs of a called workflow joined the run.
+    JobsAdded {
+        /// The calling instance.
+        caller: InstanceId,
+        /// The jobs; their ids go on from the last.
+        jobs: Vec<JobDeclared>,
+    },
+    /// `if` and `strategy` were evaluated.
+    JobEvaluated {
+        /// Which.
+        job: JobId,
+        /// What came out.
+        outcome: JobEvaluation,
+    },
+    /// The keys that are evaluated for each instance were evaluated.
+    InstanceEvaluated {
+        /// Which.
+        instance: InstanceId,
+        /// What came out.
+        settings: Box<InstanceSettings>,
+    },
+    /// The cache was asked.
+    CacheAnswered {
+        /// Which instance.
+        instance: InstanceId,
+        /// The receipt found, and the run it is from; `None`: it must run.
+        hit: Option<Box<(String, Receipt)>>,
+        /// Gates judged again on the cached metrics.
+        verdicts: Vec<Verdict>,
+    },
+    /// A finished instance of an earlier run was taken over by `rerun`.
+    Adopted {
+        /// Which instance.
+        instance: InstanceId,
+        /// The run it is from.
+        from: String,
+        /// Its receipt.
+        receipt: Box<Receipt>,
+    },
+    /// Its concurrency group and capacity were granted; it may start.
+    SlotGranted {
+        /// Which instance.
+        instance: InstanceId,
+        /// GPUs by index.
+        gpus: Option<Vec<u32>>,
+    },
+    /// An attempt was handed to the executor.
+    AttemptStarted {
+        /// Which instance.
+        instance: InstanceId,
+        /// From 1; infra retries count on, too.
+        attempt: u32,
+        /// Its token.
+        token: String,
+        /// Digest of its `JobSpec`; empty where it was not stored.
+        spec: String,
+    },
+    /// The agent stands and says what is special.
+    AttemptReady {
+        /// Which instance.
+        instance: InstanceId,
+        /// The attempt.
+        attempt: u32,
+        /// For the log's top.
+        notes: Vec<String>,
+    },
+    /// A step started.
+    StepStarted {
+        /// Which instance.
+        instance: InstanceId,
+        /// The attempt.
+        attempt: u32,
+        /// Index from 0.
+        step: u32,
+        /// Its name.
+        name: String,
+        /// Byte of the log.
+        log: u64,
+    },
+    /// A step ended.
+    StepEnded {
+        /// Which instance.
+        instance: InstanceId,
+        /// The attempt.
+        attempt: u32,
+        /// Index from 0.
+        step: u32,
+        /// Its name.
+        name: String,
+        /// Before `continue-on-error`.
+        outcome: Conclusion,
+        /// After it.
+        conclusion: Conclusion,
+        /// Exit code.
+        exit: Option<i32>,
+        /// One line.
+        reason: Option<String>,
+        /// Byte of the log.
+        log: u64,
+    },
+    /// A step said something about a file.
+    Annotated {
+        /// Which instance.
+        instance: InstanceId,
+        /// What.
+        annotation: Annotation,
+    },
+    /// A gate or a validation was judged.
+    Judged {
+        /// Which instance.
+        instance: InstanceId,
+        /// The attempt.
+        attempt: u32,
+        /// Index of the step.
+        step: u32,
+        /// With its numbers.
+        verdict: Verdict,
+    },
+    /// A baseline was fetched for a gate.
+    BaselineFetched {
+        /// Which instance.
+        instance: InstanceId,
+        /// As asked.
+        baseline: String,
+        /// As found.
+        found: crate::gate::Baseline,
+    },
+    /// An attempt ended.
+    AttemptEnded {
+        /// Which instance.
+        instance: InstanceId,
+        /// The attempt.
+        attempt: u32,
+        /// With or, for `lost`, made up by the engine.
+        receipt: Box<Receipt>,
+    },
+    /// It will be tried again.
+    RetryScheduled {
+        /// Which instance.
+        instance: InstanceId,
+        /// When.
+        due: Millis,
+        /// The class that is tried again.
+        class: FailureClass,
+        /// Whether the infrastructure budget pays.
+        infra: bool,
+        /// Memory in bytes for the next attempt, where `oom` raised it.
+        memory: Option<u64>,
+    },
+    /// An instance has its final result.
+    InstanceEnded {
+        /// Which.
+        instance: InstanceId,
+        /// Before the job's `continue-on-error`.
+        outcome: Conclusion,
+        /// After it.
+        conclusion: Conclusion,
+        /// Outputs of a called workflow; for steps they are in the receipt.
+        outputs: BTreeMap<String, String>,
+    },
+    /// A job has its final result.
+    JobEnded {
+        /// Which.
+        job: JobId,
+        /// What `needs.<job>.result` says.
+        result: Conclusion,
+    },
+    /// Somebody or something wants the run to end.
+    CancelRequested {
+        /// Who or what: `ctrl-c`, `concurrency group x`, `runs cancel`.
+        reason: String,
+        /// Without `always()` steps and grace.
+        force: bool,
+    },
+    /// A `cancel` was sent to an attempt.
+    AttemptCancelled {
+        /// Which instance.
+        instance: InstanceId,
+        /// The attempt.
+        attempt: u32,
+        /// Why: `fail-fast`, `cancelled`.
+        reason: String,
+    },
+    /// Last event of every log.
+    RunEnded(Box<RunSummary>),
+}
+
+/// What the run is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunCreated {
+    /// ULID.
+    pub run: String,
+    /// For people.
+    pub number: u64,
+    /// Semantics of this log: a run resumes only under its own.
+    pub semantics: u32,
+    /// Path of the workflow file in the project.
+    pub workflow: String,
+    /// `name`.
+    pub name: String,
+    /// Evaluated `run-name`.
+    pub run_name: Option<String>,
+    /// Digests of the texts of the workflow and all workflows it calls, by path.
+    pub texts: BTreeMap<String, String>,
+    /// The event's name and payload.
+    pub event: String,
+    /// See `event`.
+    pub payload: Json,
+    /// `github`, `inputs`, `vars`, `data` and other contexts that stay the same for the run.
+    pub contexts: BTreeMap<String, Json>,
+    /// The tree.
+    pub source: crate::job::SourceSpec,
+    /// The run this one reruns.
+    pub rerun_of: Option<String>,
+    /// Workflow-level concurrency group, evaluated, and whether it cancels.
+    pub concurrency: Option<ConcurrencyGroup>,
+    /// Options that change what runs: `--job`, `--matrix`, back end.
+    pub options: BTreeMap<String, Json>,
+    /// The jobs of the root workflow in file order.
+    pub jobs: Vec<JobDeclared>,
+}
+
+/// One job, before anything is evaluated.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct JobDeclared {
+    /// Its id in its workflow file.
+    pub id: String,
+    /// Path of the workflow file it is written in.
+    pub workflow: String,
+    /// For people: `caller / inner`.
+    pub display: String,
+    /// The jobs it needs, by number.
+    pub needs: Vec<u32>,
+    /// Whether it calls a workflow.
+    pub call: bool,
+}
+
+/// What `if` and `strategy` gave.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum JobEvaluation {
+    /// `if` is false.
+    Skipped {
+        /// In words, with the values: "github.ref is refs/heads/x, not refs/heads/main".
+        reason: String,
+    },
+    /// Something could not be evaluated: the job fails.
+    Failed {
+        /// In words.
+        reason: String,
+    },
+    /// It runs.
+    Instances {
+        /// In matrix order; exactly one without a matrix.
+        instances: Vec<InstanceDeclared>,
+        /// `fail-fast`.
+        fail_fast: bool,
+        /// `max-parallel`.
+        max_parallel: Option<u32>,
+    },
+}
+
+/// One instance.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct InstanceDeclared {
+    /// What people see.
+    pub display: String,
+    /// Its matrix values; null without a matrix.
+    pub matrix: Json,
+}
+
+/// What was evaluated for an instance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InstanceSettings {
+    /// It can go on.
+    Ready(Box<ReadySettings>),
+    /// Something could not be evaluated, or is not there yet: the instance fails.
+    Failed {
+        /// In words.
+        reason: String,
+    },
+}
+
+/// The evaluated keys of an instance.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ReadySettings {
+    /// Evaluated `name`.
+    pub display: String,
+    /// `continue-on-error`.
+    pub continue_on_error: bool,
+    /// Seconds for each attempt from its first step.
+    pub timeout_seconds: Option<f64>,
+    /// `retry`.
+    pub retry: RetrySpec,
+    /// Requests.
+    pub resources: ResourceRequest,
+    /// Concurrency group of the job.
+    pub concurrency: Option<ConcurrencyGroup>,
+    /// Cache key and its parts, where `cache` is on.
+    pub cache: Option<CacheKey>,
+    /// Content it consumes, so that the spec can be built again.
+    pub consumes: Vec<crate::job::ConsumeSpec>,
+    /// Seconds of grace.
+    pub grace_seconds: f64,
+}
+
+/// What an instance asks of a machine.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ResourceRequest {
+    /// Thousandths of a core; 0: not said.
+    pub cpu_millis: u64,
+    /// Bytes; 0: not said.
+    pub memory_bytes: u64,
+    /// Bytes; 0: not said.
+    pub storage_bytes: u64,
+    /// Bytes of `/dev/shm`; 0: not said.
+    pub shm_bytes: u64,
+    /// Whole GPUs.
+    pub gpus: u32,
+    /// `vendor product memory mig resource` as written.
+    pub gpu: Json,
+}
+
+/// A concurrency group, evaluated.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConcurrencyGroup {
+    /// Its name, compared without case.
+    pub group: String,
+    /// Whether a newcomer ends what runs.
+    pub cancel_in_progress: bool,
+    /// Whether all newcomers wait (`queue: max`), instead of the last only.
+    pub queue_all: bool,
+}
+
+/// A cache key and what it was made of, so that a difference can be named.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheKey {
+    /// blake3 of the parts, hex.
+    pub key: String,
+    /// Part and its digest or text: `commands image environment source consumes params key version`.
+    pub parts: BTreeMap<String, String>,
+}
+
+/// What a list of runs shows, so that lists fold nothing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunSummary {
+    /// The run's result.
+    pub conclusion: Conclusion,
+    /// Whether what stopped it was a gate or a validation.
+    pub gate: bool,
+    /// Whether the tool or its surroundings failed.
+    pub tool_failure: bool,
+    /// Instances by conclusion: success, failure, cancelled, skipped.
+    pub counts: [u32; 4],
+    /// Instances from cache.
+    pub cached: u32,
+    /// Bytes of artifacts.
+    pub artifact_bytes: u64,
+    /// Last metrics by job, for lists and baselines: `job` → metric → number; jobs of one instance only.
+    pub metrics: BTreeMap<String, BTreeMap<String, f64>>,
+    /// Artifacts by job, likewise.
+    pub artifacts: BTreeMap<String, BTreeMap<String, ArtifactRef>>,
+    /// Milliseconds from the first event.
+    pub duration_ms: u64,
+}

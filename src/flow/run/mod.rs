@@ -1,0 +1,13 @@
+//! The state machine of one run: `admit`, `apply`, `decide`.
+//!
+//! `admit` checks what came in and turns it into an event or refuses it; the event is appended to
+//! the log; `apply` cannot fail on an admitted event and holds no policy; `decide` says what to do
+//! next. An old log replays the same under new code.
+
+mod command;
+mod event;
+mod ids;
+
+pub use command::{Command, Refusal};
+pub use event::*;
+pub use ids::*;

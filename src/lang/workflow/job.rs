@@ -1,0 +1,157 @@
+//! One job.
+
+use super::{
+    Cache, Checkpoint, Concurrency, Consume, Defaults, Dynamic, Env, Environment, Metrics, Permissions,
+    Produce, Python, Resources, Retry, Step, Tree,
+};
+use crate::expr::Template;
+use crate::source::{Span, Spanned};
+
+/// One entry of `jobs`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Job {
+    /// Its id.
+    pub id: Spanned<String>,
+    /// `name`.
+    pub name: Option<Template>,
+    /// `needs` in file order.
+    pub needs: Vec<Spanned<String>>,
+    /// `if`; the text is one expression, with or without `${{ }}`.
+    pub condition: Option<Template>,
+    /// `runs-on`.
+    pub runs_on: Option<RunsOn>,
+    /// `container`.
+    pub container: Option<Container>,
+    /// `services`, whole.
+    pub services: Vec<(Spanned<String>, Container)>,
+    /// `strategy`.
+    pub strategy: Option<Strategy>,
+    /// `env`.
+    pub env: Env,
+    /// `defaults`.
+    pub defaults: Defaults,
+    /// `outputs`.
+    pub outputs: Vec<(Spanned<String>, Template)>,
+    /// `timeout-minutes`, in minutes.
+    pub timeout_minutes: Option<Spanned<Dynamic<f64>>>,
+    /// `cancel-timeout-minutes`, in minutes.
+    pub cancel_timeout_minutes: Option<Spanned<Dynamic<f64>>>,
+    /// `continue-on-error`.
+    pub continue_on_error: Option<Dynamic<bool>>,
+    /// `concurrency`.
+    pub concurrency: Option<Concurrency>,
+    /// `environment`.
+    pub environment: Option<Environment>,
+    /// `permissions`.
+    pub permissions: Option<Permissions>,
+    /// Steps of its own, or a call of another workflow.
+    pub kind: JobKind,
+    /// Tidegate's keys.
+    pub ml: JobMl,
+    /// Where the whole job is written.
+    pub span: Span,
+}
+
+/// What a job does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum JobKind {
+    /// `steps`.
+    Steps(Vec<Step>),
+    /// `uses`.
+    Call(Call),
+}
+
+/// A call of a reusable workflow.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    /// `uses`: `./path` (executed) or `owner/repo/path@ref` (refused by Tidegate's `check`).
+    pub uses: Spanned<String>,
+    /// `with`.
+    pub with: Vec<(Spanned<String>, Tree)>,
+    /// `secrets`: names and values.
+    pub secrets: Vec<(Spanned<String>, Template)>,
+    /// `secrets: inherit`.
+    pub inherit_secrets: bool,
+}
+
+/// `runs-on`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunsOn {
+    /// Labels; an expression may give a list.
+    pub labels: Vec<Template>,
+    /// `group`.
+    pub group: Option<Template>,
+    /// Where.
+    pub span: Span,
+}
+
+/// `container`, and each of `services`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Container {
+    /// `image`; `None` when the whole value is `expression`.
+    pub image: Option<Template>,
+    /// The whole value as one expression.
+    pub expression: Option<Template>,
+    /// `credentials.username` and `.password`.
+    pub credentials: Option<(Template, Template)>,
+    /// `env`.
+    pub env: Env,
+    /// `ports`.
+    pub ports: Vec<Template>,
+    /// `volumes`.
+    pub volumes: Vec<Template>,
+    /// `options`.
+    pub options: Option<Template>,
+    /// `entrypoint` and `command` of services.
+    pub entrypoint: Option<Template>,
+    /// See `entrypoint`.
+    pub command: Option<Template>,
+    /// Where.
+    pub span: Span,
+}
+
+/// `strategy`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Strategy {
+    /// The whole value as one expression.
+    pub expression: Option<Template>,
+    /// `matrix`: a mapping of vectors with `include` and `exclude`, or one expression.
+    pub matrix: Option<Tree>,
+    /// `fail-fast`; true when absent.
+    pub fail_fast: Option<Dynamic<bool>>,
+    /// `max-parallel`.
+    pub max_parallel: Option<Dynamic<f64>>,
+    /// Where.
+    pub span: Span,
+}
+
+/// Tidegate's keys of a job.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct JobMl {
+    /// `python`.
+    pub python: Option<Python>,
+    /// `resources`.
+    pub resources: Option<Resources>,
+    /// `pod-template`.
+    pub pod_template: Option<Template>,
+    /// `nodes`.
+    pub nodes: Option<Spanned<Dynamic<f64>>>,
+    /// `queue`.
+    pub queue: Option<Template>,
+    /// `spot`: `true`, or `{fallback: on-demand}`.
+    pub spot: Option<Tree>,
+    /// `retry`.
+    pub retry: Option<Retry>,
+    /// `checkpoint`.
+    pub checkpoint: Option<Checkpoint>,
+    /// `produces` by name.
+    pub produces: Vec<Produce>,
+    /// `consumes` by path.
+    pub consumes: Vec<Consume>,
+    /// `metrics`.
+    pub metrics: Option<Metrics>,
+    /// `params`.
+    pub params: Option<Metrics>,
+    /// `cache`.
+    pub cache: Option<Cache>,
+}

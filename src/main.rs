@@ -1,0 +1,5 @@
+//! Parses the command line and calls it.
+
+fn main() -> std::process::ExitCode {
+    tidegate::app::cli::main()
+}
