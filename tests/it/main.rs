@@ -1,3 +1,5 @@
 //! The one integration binary: one file a feature.
 
 mod architecture;
+mod commands;
+mod harness;

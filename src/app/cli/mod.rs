@@ -1,8 +1,24 @@
-//! Arguments, one file a command; each returns an exit code.
+//! Arguments, one file a command; each returns an [`Exit`] or a [`Failure`].
+//!
+//! Not here: what the commands do (`engine`), how it is shown (`report`), where things are
+//! (`config`).
 
-use std::process::ExitCode;
+mod agent;
+mod check;
+mod command;
+mod completions;
+mod eval;
+mod exit;
+mod failure;
+mod globals;
+mod init;
+mod plan;
+mod run;
+mod runs;
+mod schema;
+mod why;
 
-/// Runs the command line of this process.
-pub fn main() -> ExitCode {
-    ExitCode::from(2)
-}
+pub use command::main;
+pub use exit::Exit;
+pub use failure::{Failure, FailureKind};
+pub use globals::{ColorChoice, Globals};

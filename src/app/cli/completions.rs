@@ -1,0 +1,23 @@
+//! `tidegate completions`: prints completions for a shell.
+
+use super::{Exit, Failure, Globals, command};
+
+/// Arguments of `tidegate completions`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  tidegate completions bash > ~/.local/share/bash-completion/completions/tidegate
+  tidegate completions zsh > ~/.zfunc/_tidegate
+  tidegate completions fish > ~/.config/fish/completions/tidegate.fish")]
+pub struct Args {
+    /// The shell
+    #[arg(value_enum)]
+    shell: clap_complete::Shell,
+}
+
+/// Runs the command.
+pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut command::definition(), "tidegate", &mut script);
+    globals.print_bytes(&script)?;
+    Ok(Exit::Good)
+}

@@ -1,0 +1,43 @@
+//! The exit codes of every command.
+
+use std::process::ExitCode;
+
+/// How a command ended, as its exit code says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// 0: good.
+    Good,
+    /// 1: a job failed.
+    JobFailed,
+    /// 2: the file or the arguments are wrong.
+    Wrong,
+    /// 3: a gate said no.
+    Gate,
+    /// 4: the tool or its surroundings failed.
+    Tool,
+    /// 5: cancelled.
+    Cancelled,
+    /// 6: inconclusive.
+    Inconclusive,
+}
+
+impl Exit {
+    /// Returns the number that scripts see.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Good => 0,
+            Self::JobFailed => 1,
+            Self::Wrong => 2,
+            Self::Gate => 3,
+            Self::Tool => 4,
+            Self::Cancelled => 5,
+            Self::Inconclusive => 6,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
