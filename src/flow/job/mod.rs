@@ -2,9 +2,17 @@
 //! (`JobMessage`), what it is asked (`AgentRequest`); command files, workflow commands and masking.
 
 mod class;
+mod command_file;
+mod mask;
+mod mask_forms;
 mod message;
 mod spec;
+mod workflow_command;
 
 pub use class::{Conclusion, FailureClass};
+pub use command_file::{CommandFileError, SUMMARY_LIMIT, parse_metrics, parse_pairs, parse_paths};
+pub use mask::{MASK, MaskStream, Masks};
+pub use mask_forms::forms;
 pub use message::*;
 pub use spec::*;
+pub use workflow_command::{Admitted, CommandGate, WorkflowCommand, may_be_command};

@@ -1,0 +1,224 @@
+//! Workflow commands: lines of a step's output such as `::error file=a.py,line=3::text` (rules: GitHub,
+//! "Workflow commands"; the runner's `ActionCommand` for the details).
+//!
+//! Not here: what a command does.
+
+use super::Annotation;
+
+/// One command as written, unescaped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkflowCommand {
+    /// In lower case.
+    pub name: String,
+    /// Names (as written) and values.
+    pub properties: Vec<(String, String)>,
+    /// What follows.
+    pub data: String,
+}
+
+impl WorkflowCommand {
+    /// Parses `::name key=value,…::data`, or the older `##[name key=value;…]data`; `None` if the line
+    /// is no command.
+    pub fn parse(line: &str) -> Option<Self> {
+        let line = line.trim_start();
+        if let Some(rest) = line.strip_prefix("::") {
+            let (head, data) = rest.split_once("::")?;
+            return Self::build(head, ',', data, &DATA, &PROPERTY);
+        }
+        let rest = line.strip_prefix("##[")?;
+        let (head, data) = rest.split_once(']')?;
+        Self::build(head, ';', data, &OLD, &OLD)
+    }
+
+    fn build(
+        head: &str,
+        separator: char,
+        data: &str,
+        in_data: &Escapes,
+        in_property: &Escapes,
+    ) -> Option<Self> {
+        let (name, rest) = head.split_once(' ').unwrap_or((head, ""));
+        let known =
+            !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        if !known && separator == ';' {
+            return None;
+        }
+        if name.is_empty() {
+            return None;
+        }
+        let mut properties = Vec::new();
+        for pair in rest.trim().split(separator) {
+            if let Some((key, value)) = pair.split_once('=')
+                && !key.trim().is_empty()
+                && !value.is_empty()
+            {
+                properties.push((key.trim().to_owned(), unescape(value, in_property)));
+            }
+        }
+        Some(Self { name: name.to_ascii_lowercase(), properties, data: unescape(data, in_data) })
+    }
+
+    /// Returns a property by its name in any case.
+    pub fn property(&self, name: &str) -> Option<&str> {
+        self.properties.iter().find(|(k, _)| k.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
+    }
+
+    /// Returns the annotation of `error`, `warning` and `notice`.
+    pub fn annotation(&self, step: u32) -> Option<Annotation> {
+        if !matches!(self.name.as_str(), "error" | "warning" | "notice") {
+            return None;
+        }
+        let text = |name: &str| self.property(name).map(str::to_owned);
+        let number = |name: &str| self.property(name).and_then(|v| v.trim().parse().ok());
+        Some(Annotation {
+            level: self.name.clone(),
+            message: self.data.clone(),
+            title: text("title"),
+            file: text("file"),
+            line: number("line"),
+            end_line: number("endLine"),
+            column: number("col"),
+            end_column: number("endColumn"),
+            step,
+        })
+    }
+}
+
+/// What may be the start of a command: the reader holds back no other line.
+pub fn may_be_command(start: &[u8]) -> bool {
+    let start = start.trim_ascii_start();
+    [b"::".as_slice(), b"##["].iter().any(|p| start.starts_with(p) || p.starts_with(start))
+}
+
+/// `::stop-commands::TOKEN` … `::TOKEN::`: whether commands are taken at this place of the output.
+#[derive(Clone, Debug, Default)]
+pub struct CommandGate {
+    token: Option<String>,
+}
+
+impl CommandGate {
+    /// Words that cannot be a stop token, because resuming would be ambiguous.
+    fn is_reserved(token: &str) -> bool {
+        token.is_empty()
+            || token.eq_ignore_ascii_case("pause-logging")
+            || token.eq_ignore_ascii_case("stop-commands")
+    }
+
+    /// Takes a line: gives the command to carry out, or nothing while commands are stopped. A stop
+    /// or resume is carried out here.
+    pub fn admit(&mut self, line: &str) -> Admitted {
+        let Some(command) = WorkflowCommand::parse(line) else { return Admitted::Text };
+        if let Some(token) = &self.token {
+            if command.name.eq_ignore_ascii_case(token) {
+                self.token = None;
+                return Admitted::Switched;
+            }
+            return Admitted::Text;
+        }
+        if command.name == "stop-commands" {
+            if Self::is_reserved(&command.data) {
+                return Admitted::Refused(format!("Invalid stop token '{}'", command.data));
+            }
+            self.token = Some(command.data);
+            return Admitted::Switched;
+        }
+        Admitted::Command(command)
+    }
+}
+
+/// What a line of output is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Admitted {
+    /// Text to show.
+    Text,
+    /// A command to carry out.
+    Command(WorkflowCommand),
+    /// Commands were stopped or go on.
+    Switched,
+    /// A command that is wrong, and why.
+    Refused(String),
+}
+
+type Escapes = [(&'static str, &'static str)];
+const DATA: [(&str, &str); 3] = [("%0D", "\r"), ("%0A", "\n"), ("%25", "%")];
+const PROPERTY: [(&str, &str); 5] = [("%0D", "\r"), ("%0A", "\n"), ("%3A", ":"), ("%2C", ","), ("%25", "%")];
+const OLD: [(&str, &str); 5] = [("%3B", ";"), ("%0D", "\r"), ("%0A", "\n"), ("%5D", "]"), ("%25", "%")];
+
+/// Replaces the escapes in one pass, so that `%250A` gives `%0A`.
+fn unescape(text: &str, escapes: &Escapes) -> String {
+    if !text.contains('%') {
+        return text.to_owned();
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('%') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        match escapes.iter().find(|(from, _)| rest.get(..3).is_some_and(|r| r.eq_ignore_ascii_case(from))) {
+            Some((_, to)) => {
+                out.push_str(to);
+                rest = &rest[3..];
+            }
+            None => {
+                out.push('%');
+                rest = &rest[1..];
+            }
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn commands_of_both_forms() {
+        let c = WorkflowCommand::parse("  ::error file=a%2Cb.py,line=3,endLine=4,title=T%3A::x%0Ay%250A")
+            .unwrap();
+        let a = c.annotation(2).unwrap();
+        assert_eq!((a.file.as_deref(), a.line, a.end_line), (Some("a,b.py"), Some(3), Some(4)));
+        assert_eq!((a.title.as_deref(), a.message.as_str(), a.step), (Some("T:"), "x\ny%0A", 2));
+        let c = WorkflowCommand::parse("::set-output name=a::b::c").unwrap();
+        assert_eq!((c.property("NAME"), c.data.as_str()), (Some("a"), "b::c"));
+        let c = WorkflowCommand::parse("##[warning line=1;col=2]x%5D").unwrap();
+        assert_eq!((c.name.as_str(), c.property("col"), c.data.as_str()), ("warning", Some("2"), "x]"));
+        assert_eq!(WorkflowCommand::parse("::endgroup::").unwrap().name, "endgroup");
+        for line in ["", ":", "::", "::::", ":: ::", "::error", "x ::error::y", "##[", "##[]", "##[a b"] {
+            assert_eq!(WorkflowCommand::parse(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn stopped_commands_are_text() {
+        let mut gate = CommandGate::default();
+        assert_eq!(gate.admit("::stop-commands::tok"), Admitted::Switched);
+        assert_eq!(gate.admit("::error::x"), Admitted::Text);
+        assert_eq!(gate.admit("::tok::"), Admitted::Switched);
+        assert!(matches!(gate.admit("::error::x"), Admitted::Command(_)));
+        assert!(matches!(gate.admit("::stop-commands::"), Admitted::Refused(_)));
+    }
+
+    #[test]
+    fn only_possible_commands_are_held_back() {
+        for held in ["", " ", ":", "  ::", "##", "##[x"] {
+            assert!(may_be_command(held.as_bytes()), "{held:?}");
+        }
+        for passed in ["a", " a", ":a", "#", "##x"].iter().filter(|p| **p != "#") {
+            assert!(!may_be_command(passed.as_bytes()), "{passed:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_line_is_an_answer(line in "(::|##\\[)?[a-z ,=;%0-9A-F:\\]é]{0,40}") {
+            let mut gate = CommandGate::default();
+            let _ = gate.admit(&line);
+            if WorkflowCommand::parse(&line).is_some() {
+                proptest::prop_assert!(may_be_command(line.as_bytes()));
+            }
+        }
+    }
+}
