@@ -1,6 +1,6 @@
 //! Text with `${{ }}` in it.
 
-use super::{EvalError, Expr, Host};
+use super::{EvalError, Expr, Host, Names, Stage, evaluate, parser::parse_with};
 use crate::source::Span;
 use crate::value::Value;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 /// A scalar of a workflow file that may hold expressions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Template {
-    /// Its parts in order; no two literals side by side; empty for empty text.
+    /// Its parts in order; empty for empty text.
     pub parts: Vec<Part>,
     /// The text as written (after unquoting).
     pub raw: Arc<str>,
@@ -21,20 +21,124 @@ pub struct Template {
 pub enum Part {
     /// Text as it stands.
     Literal(Arc<str>),
-    /// An expression, and the place of its inside in the file.
-    Expr(Arc<Expr>, Span),
+    /// An expression, and the place of its inside in the template's text.
+    Expr(Arc<Expr>, u32),
 }
 
 impl Template {
+    /// Makes a template without expressions.
+    pub fn literal(raw: Arc<str>, span: Span) -> Self {
+        let parts = if raw.is_empty() { Vec::new() } else { vec![Part::Literal(raw.clone())] };
+        Self { parts, raw, span }
+    }
+
+    /// Splits text at `${{ }}`. The error's offset counts from the start of `raw`.
+    pub fn parse(raw: &Arc<str>, span: Span, names: &dyn Names) -> Result<Self, EvalError> {
+        let mut parts = Vec::new();
+        let mut at = 0;
+        while let Some(open) = raw.get(at..).and_then(|rest| rest.find("${{")) {
+            let start = at + open;
+            if open > 0 {
+                parts.push(Part::Literal(Arc::from(raw.get(at..start).unwrap_or_default())));
+            }
+            let inside = start + 3;
+            let rest = raw.get(inside..).unwrap_or_default();
+            let length = closing(rest).ok_or_else(|| EvalError {
+                stage: Stage::Parsing,
+                message: "`${{` is not closed by `}}`".to_owned(),
+                offset: offset(start),
+            })?;
+            let text = rest.get(..length).unwrap_or_default();
+            let expr = parse_with(text, names)
+                .map_err(|e| EvalError { offset: e.offset.saturating_add(offset(inside)), ..e })?;
+            parts.push(Part::Expr(Arc::new(expr), offset(inside)));
+            at = inside + length + 2;
+        }
+        if let Some(rest) = raw.get(at..).filter(|r| !r.is_empty()) {
+            parts.push(Part::Literal(Arc::from(rest)));
+        }
+        Ok(Self { parts, raw: raw.clone(), span })
+    }
+
+    /// Reads an `if`: the whole text is one expression unless it has `${{ }}` of its own. Text
+    /// around `${{ }}` makes the condition a text, which is always true: `check` warns of it.
+    pub fn condition(raw: &Arc<str>, span: Span, names: &dyn Names) -> Result<Self, EvalError> {
+        if raw.contains("${{") {
+            let trimmed: Arc<str> = Arc::from(raw.trim());
+            return Self::parse(&trimmed, span, names);
+        }
+        let expr = parse_with(raw, names)?;
+        Ok(Self { parts: vec![Part::Expr(Arc::new(expr), 0)], raw: raw.clone(), span })
+    }
+
     /// Tells whether it has no expression; then `raw` is its value.
     pub fn is_literal(&self) -> bool {
         self.parts.iter().all(|p| matches!(p, Part::Literal(_)))
     }
 
+    /// Returns its expressions and where each starts in `raw`.
+    pub fn expressions(&self) -> impl Iterator<Item = (&Expr, u32)> {
+        self.parts.iter().filter_map(|p| match p {
+            Part::Expr(e, at) => Some((e.as_ref(), *at)),
+            Part::Literal(_) => None,
+        })
+    }
+
+    /// Tells whether an `if` made of it has a status function, which replaces `success()`.
+    pub fn has_status_function(&self) -> bool {
+        self.expressions().any(|(e, _)| e.has_status_function())
+    }
+
     /// Evaluates it. A template that is one expression and nothing else keeps that expression's
     /// type; otherwise the parts are joined as text.
     pub fn evaluate(&self, host: &dyn Host) -> Result<Value, EvalError> {
-        let _ = host;
-        Ok(Value::String(self.raw.clone()))
+        let placed = |e: EvalError, at: u32| EvalError { offset: e.offset.saturating_add(at), ..e };
+        match self.parts.as_slice() {
+            [] => return Ok(Value::from("")),
+            [Part::Literal(text)] => return Ok(Value::String(text.clone())),
+            [Part::Expr(expr, at)] => return evaluate(expr, host).map_err(|e| placed(e, *at)),
+            _ => {}
+        }
+        let mut out = String::new();
+        for part in &self.parts {
+            match part {
+                Part::Literal(text) => out.push_str(text),
+                Part::Expr(expr, at) => {
+                    out.push_str(&evaluate(expr, host).map_err(|e| placed(e, *at))?.to_text())
+                }
+            }
+        }
+        Ok(Value::from(out))
     }
+
+    /// Evaluates it as text.
+    pub fn text(&self, host: &dyn Host) -> Result<Arc<str>, EvalError> {
+        Ok(self.evaluate(host)?.to_text())
+    }
+
+    /// Evaluates an `if`: with the implicit `success()` where no status function is called.
+    pub fn holds(&self, host: &dyn Host) -> Result<bool, EvalError> {
+        if !self.has_status_function() && !host.status().is_none_or(|s| s.success) {
+            return Ok(false);
+        }
+        Ok(self.evaluate(host)?.truthy())
+    }
+}
+
+fn offset(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+/// Returns where `}}` closes, outside of quoted text.
+fn closing(text: &str) -> Option<usize> {
+    let mut quoted = false;
+    let bytes = text.as_bytes();
+    for (i, b) in bytes.iter().enumerate() {
+        match b {
+            b'\'' => quoted = !quoted,
+            b'}' if !quoted && bytes.get(i + 1) == Some(&b'}') => return Some(i),
+            _ => {}
+        }
+    }
+    None
 }

@@ -2,8 +2,13 @@
 //!
 //! Source of the rules: GitHub's documentation, "Evaluate expressions in workflows and actions".
 
+mod coerce;
+mod compare;
+mod json;
 mod object;
 
+pub use coerce::{number_text, parse_number};
+pub use compare::folded;
 pub use object::Object;
 
 use std::sync::Arc;

@@ -1,27 +1,55 @@
 //! The map of the expression language: insertion order, keys found in any case.
 
 use super::Value;
+use std::collections::HashMap;
 use std::sync::Arc;
 
+/// From this size on keys are found through an index; below it a scan is faster.
+const INDEXED: usize = 16;
+
 /// Maps names to values. Keeps the spelling and the order of insertion; finds a key in any case.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Object {
     entries: Vec<(Arc<str>, Value)>,
+    /// Lower-case key → place; empty below [`INDEXED`] entries.
+    index: HashMap<String, usize>,
+}
+
+impl PartialEq for Object {
+    fn eq(&self, other: &Self) -> bool {
+        self.entries == other.entries
+    }
 }
 
 impl Object {
     /// Returns the value of a key, in whatever case it is spelled.
     pub fn get(&self, key: &str) -> Option<&Value> {
-        self.entries.iter().find(|(k, _)| k.eq_ignore_ascii_case(key)).map(|(_, v)| v)
+        self.place(key).and_then(|i| self.entries.get(i)).map(|(_, v)| v)
     }
 
     /// Sets a key; an existing one (in any case) keeps its place and spelling.
     pub fn insert(&mut self, key: impl Into<Arc<str>>, value: Value) {
         let key = key.into();
-        match self.entries.iter_mut().find(|(k, _)| k.eq_ignore_ascii_case(&key)) {
-            Some((_, v)) => *v = value,
-            None => self.entries.push((key, value)),
+        if let Some((_, old)) = self.place(&key).and_then(|i| self.entries.get_mut(i)) {
+            *old = value;
+            return;
         }
+        self.entries.push((key, value));
+        if self.entries.len() == INDEXED {
+            self.index =
+                self.entries.iter().enumerate().map(|(i, (k, _))| (k.to_ascii_lowercase(), i)).collect();
+        } else if self.entries.len() > INDEXED
+            && let Some((last, _)) = self.entries.last()
+        {
+            self.index.insert(last.to_ascii_lowercase(), self.entries.len() - 1);
+        }
+    }
+
+    fn place(&self, key: &str) -> Option<usize> {
+        if self.entries.len() < INDEXED {
+            return self.entries.iter().position(|(k, _)| k.eq_ignore_ascii_case(key));
+        }
+        self.index.get(&key.to_ascii_lowercase()).copied()
     }
 
     /// Returns keys and values in insertion order.
@@ -37,5 +65,15 @@ impl Object {
     /// Tells whether there is no key.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+}
+
+impl FromIterator<(Arc<str>, Value)> for Object {
+    fn from_iter<I: IntoIterator<Item = (Arc<str>, Value)>>(entries: I) -> Self {
+        let mut object = Self::default();
+        for (key, value) in entries {
+            object.insert(key, value);
+        }
+        object
     }
 }
