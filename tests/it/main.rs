@@ -2,5 +2,5 @@
 
 mod architecture;
 mod commands;
-mod harness;
 mod conformance_expressions;
+mod harness;

@@ -1,9 +1,11 @@
 //! Text, places in it, YAML as spanned nodes, and what is wrong with it.
 
 mod diagnostic;
+mod load;
 mod node;
 mod span;
 
 pub use diagnostic::{Diagnostic, Fix, Label, Severity};
+pub use load::{MAX_BYTES, MergeKeys, decode, load, load_with, place_in};
 pub use node::{Entry, Node, NodeKind, Scalar, ScalarStyle};
 pub use span::{FileId, Source, Sources, Span, Spanned};
