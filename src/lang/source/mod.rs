@@ -3,9 +3,11 @@
 mod diagnostic;
 mod load;
 mod node;
+mod render;
 mod span;
 
 pub use diagnostic::{Diagnostic, Fix, Label, Severity};
 pub use load::{MAX_BYTES, MergeKeys, decode, load, load_with, place_in};
 pub use node::{Entry, Node, NodeKind, Scalar, ScalarStyle};
+pub use render::{Style, render};
 pub use span::{FileId, Source, Sources, Span, Spanned};
