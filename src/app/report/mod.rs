@@ -1,1 +1,19 @@
-//! Events give text for people and machines. Strings only.
+//! Events of a run as text: for a terminal, as JSON, JUnit and Markdown. Strings only.
+//!
+//! Reports see the same [`RunEvent`](tidegate_flow::run::RunEvent)s live and in replay. Not here:
+//! where the text goes.
+
+pub mod json;
+pub mod junit;
+pub mod markdown;
+pub mod terminal;
+
+mod number;
+mod style;
+mod verdict;
+mod view;
+
+pub use number::{bytes, count, duration, metric};
+pub use style::Style;
+pub use verdict::verdict_lines;
+pub use view::{InstanceState, InstanceView, JobView, RunView, StepView};

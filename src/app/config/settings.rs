@@ -1,0 +1,113 @@
+//! `.ml/config.yaml`: the settings a project keeps in git.
+
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// What `.ml/config.yaml` says; everything may be left out.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Settings {
+    /// Where runs and artifacts are kept, from the project's folder; `.tidegate` when absent.
+    #[serde(default)]
+    pub store: Option<PathBuf>,
+    /// The model registry; recorded for later, no command uses it yet.
+    #[serde(default)]
+    pub registry: Option<serde_json::Value>,
+    /// The context `vars`.
+    #[serde(default)]
+    pub variables: BTreeMap<String, serde_json::Value>,
+    /// Environments by name.
+    #[serde(default)]
+    pub environments: BTreeMap<String, EnvironmentSettings>,
+}
+
+/// One entry of `environments`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct EnvironmentSettings {
+    /// Branches that may use it, as patterns; empty: all.
+    #[serde(default)]
+    pub branches: Vec<String>,
+    /// Who must agree first.
+    #[serde(default)]
+    pub reviewers: Vec<String>,
+}
+
+/// Why the settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file or folder that cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Not what a settings file looks like.
+    #[error("{path} is not right: {reason}")]
+    Parse {
+        /// Which.
+        path: PathBuf,
+        /// Why, with line and column.
+        reason: String,
+    },
+}
+
+impl Settings {
+    /// Reads `.ml/config.yaml` under a project's folder; an absent file says nothing.
+    pub fn read(project: &Path) -> Result<Self, ConfigError> {
+        let path = project.join(".ml/config.yaml");
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(source) => return Err(ConfigError::Read { path, source }),
+        };
+        if text.lines().all(|l| l.trim().is_empty() || l.trim_start().starts_with('#')) {
+            return Ok(Self::default());
+        }
+        serde_yaml::from_str(&text).map_err(|error| ConfigError::Parse { path, reason: error.to_string() })
+    }
+
+    /// Returns the context `vars`: numbers and booleans as text, as at GitHub.
+    pub fn vars(&self) -> BTreeMap<String, String> {
+        self.variables
+            .iter()
+            .map(|(name, value)| {
+                let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                (name.clone(), text)
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Settings, ConfigError> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join(".ml")).unwrap();
+        std::fs::write(folder.path().join(".ml/config.yaml"), text).unwrap();
+        Settings::read(folder.path())
+    }
+
+    #[test]
+    fn all_of_it() {
+        let settings = read(
+            "store: /big/runs\nvariables: {seed: 7, name: x}\nenvironments:\n  production: {branches: [main]}\n",
+        )
+        .unwrap();
+        assert_eq!(settings.store, Some(PathBuf::from("/big/runs")));
+        assert_eq!(settings.vars().get("seed").map(String::as_str), Some("7"));
+        assert_eq!(settings.environments["production"].branches, ["main"]);
+    }
+
+    #[test]
+    fn a_wrong_key_is_named() {
+        let error = read("stroe: x\n").unwrap_err().to_string();
+        assert!(error.contains("stroe"), "{error}");
+        assert_eq!(read("# nothing\n").unwrap(), Settings::default());
+    }
+}

@@ -1,0 +1,5 @@
+//! Events as JSON, one a line, in the stored form of the log.
+
+mod lines;
+
+pub use lines::line;

@@ -1,0 +1,5 @@
+//! A run as JUnit XML: a suite for each job, a case for each instance.
+
+mod xml;
+
+pub use xml::document;

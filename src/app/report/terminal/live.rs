@@ -1,0 +1,136 @@
+//! What runs now, redrawn in place: under what has ended, a line for each job with its elapsed
+//! time, matrix rows folded to a count with the best so far, and the last line of output, dimmed.
+
+use super::{LastLines, Plain, row};
+use crate::app::report::{InstanceState, InstanceView, JobView, RunView, Style, duration};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::collections::BTreeMap;
+use tidegate_flow::job::Conclusion;
+use tidegate_flow::run::{Millis, RunEvent};
+
+/// Jobs that are drawn at once; more are counted.
+const SHOWN: usize = 8;
+
+/// A live display on the terminal.
+#[derive(Debug)]
+pub struct Live {
+    plain: Plain,
+    style: Style,
+    area: MultiProgress,
+    /// One bar per drawn line, as many as were ever needed at once.
+    lines: Vec<ProgressBar>,
+    tails: BTreeMap<u32, String>,
+    frame: usize,
+}
+
+impl Live {
+    /// Starts with nothing drawn.
+    pub fn new(style: Style) -> Self {
+        Self {
+            plain: Plain::folded(style),
+            style,
+            area: MultiProgress::with_draw_target(ProgressDrawTarget::stdout_with_hz(20)),
+            lines: Vec::new(),
+            tails: BTreeMap::new(),
+            frame: 0,
+        }
+    }
+
+    /// Takes an event in that `view` has taken in; what stays is written above the live lines.
+    pub fn event(&mut self, view: &RunView, event: &RunEvent, lines: &LastLines) {
+        let text = self.plain.event(view, event, lines);
+        if view.summary.is_some() {
+            self.clear();
+        }
+        if !text.is_empty() {
+            // `println` of the area keeps the order of what is above and what is redrawn.
+            for line in text.trim_end_matches('\n').split('\n') {
+                let _ = self.area.println(line);
+            }
+        }
+    }
+
+    /// Takes in the last line an instance printed.
+    pub fn tail(&mut self, instance: u32, line: &str) {
+        self.tails.insert(instance, line.chars().filter(|c| !c.is_control()).take(200).collect());
+    }
+
+    /// Draws what runs now.
+    pub fn draw(&mut self, view: &RunView, now: Millis) {
+        self.frame = self.frame.wrapping_add(1);
+        let running: Vec<&JobView> = view
+            .jobs
+            .iter()
+            .filter(|j| j.result.is_none() && view.instances_of(j).any(|(_, i)| active(i)))
+            .collect();
+        let mut texts: Vec<String> =
+            running.iter().take(SHOWN).flat_map(|j| self.job(view, j, now)).collect();
+        if running.len() > SHOWN {
+            texts.push(self.style.dim(&format!("    and {} more jobs", running.len() - SHOWN)));
+        }
+        while self.lines.len() < texts.len() {
+            let bar = self.area.add(ProgressBar::no_length());
+            if let Ok(style) = ProgressStyle::with_template("{wide_msg}") {
+                bar.set_style(style);
+            }
+            self.lines.push(bar);
+        }
+        while self.lines.len() > texts.len() {
+            if let Some(bar) = self.lines.pop() {
+                bar.finish_and_clear();
+                self.area.remove(&bar);
+            }
+        }
+        for (bar, text) in self.lines.iter().zip(texts) {
+            bar.set_message(text);
+            bar.tick();
+        }
+    }
+
+    /// Takes everything that is redrawn away.
+    pub fn clear(&mut self) {
+        for bar in self.lines.drain(..) {
+            bar.finish_and_clear();
+            self.area.remove(&bar);
+        }
+        let _ = self.area.clear();
+    }
+
+    fn job(&self, view: &RunView, job: &JobView, now: Millis) -> Vec<String> {
+        const SPINNER: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
+        let spinner = SPINNER.get(self.frame % SPINNER.len()).copied().unwrap_or("·");
+        let all: Vec<(u32, &InstanceView)> = view.instances_of(job).collect();
+        let started = all.iter().filter_map(|(_, i)| i.started).min();
+        let elapsed =
+            started.and_then(|s| u64::try_from(now.0 - s.0).ok()).map(whole_seconds).unwrap_or_default();
+        let active = all.iter().find(|(_, i)| active(i));
+        let single = all.len() == 1;
+        let ended = all.iter().filter(|(_, i)| matches!(i.state, InstanceState::Ended(_))).count();
+        let failed = all.iter().filter(|(_, i)| i.state == InstanceState::Ended(Conclusion::Failure)).count();
+        let fold = if single { String::new() } else { format!("{ended} of {}", all.len()) };
+        let instances: Vec<&InstanceView> = all.iter().map(|(_, i)| *i).collect();
+        let mut detail = Vec::new();
+        if single && let Some(step) = active.and_then(|(_, i)| i.step()) {
+            detail.push(step.name.clone());
+        }
+        if failed > 0 {
+            detail.push(self.style.bad(&format!("{failed} failed")));
+        }
+        if !single {
+            detail.extend(row::best_lines(&instances).into_iter().take(1));
+        }
+        let text = row::row(&self.style.again(spinner), &job.declared.display, &fold, None, &[]);
+        let head = format!("{:<29} {elapsed:>7}   {}", text.trim_end(), detail.join(", "));
+        let tail = active.and_then(|(index, _)| self.tails.get(index));
+        std::iter::once(head).chain(tail.map(|t| self.style.dim(&format!("      {t}")))).collect()
+    }
+}
+
+fn active(instance: &InstanceView) -> bool {
+    matches!(instance.state, InstanceState::Running | InstanceState::Retrying)
+}
+
+/// Elapsed time without a fast digit, so that the eye rests.
+fn whole_seconds(ms: u64) -> String {
+    if ms < 60_000 { format!("{}s", ms / 1000) } else { duration(ms) }
+}

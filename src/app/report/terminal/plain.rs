@@ -1,0 +1,89 @@
+//! One plain line per event: for pipes, files and CI.
+
+use super::{LastLines, ending, failure, row};
+use crate::app::report::{InstanceState, RunView, Style};
+use std::collections::BTreeSet;
+use tidegate_flow::job::Conclusion;
+use tidegate_flow::run::{EventKind, RunEvent};
+
+/// Writes events as they come.
+#[derive(Debug, Default)]
+pub struct Plain {
+    style: Style,
+    /// Matrix rows are folded into their job's row, failures aside; starts are not told.
+    folded: bool,
+    /// Notes that were said; the same is true for most jobs.
+    notes: BTreeSet<String>,
+}
+
+impl Plain {
+    /// Tells everything.
+    pub fn new(style: Style) -> Self {
+        Self { style, ..Self::default() }
+    }
+
+    /// Tells only what stays on a terminal above a live display.
+    pub fn folded(style: Style) -> Self {
+        Self { style, folded: true, ..Self::default() }
+    }
+
+    /// Returns what to write about an event that `view` has taken in.
+    pub fn event(&mut self, view: &RunView, event: &RunEvent, lines: &LastLines) -> String {
+        let style = self.style;
+        match &event.kind {
+            EventKind::RunCreated(_) => format!("{}\n\n", row::header(view, style)),
+            EventKind::EngineStarted { epoch } if *epoch > 1 => {
+                format!("  {} taken up again\n", style.again("↻"))
+            }
+            EventKind::CancelRequested { reason, force } => {
+                let how = if *force { "ending at once" } else { "cancelling" };
+                format!("  {} {how}: {reason}\n", style.again("!"))
+            }
+            EventKind::JobEnded { job, .. } => {
+                let Some(job) = view.jobs.get(job.0 as usize) else { return String::new() };
+                let one = matches!(job.instances.as_slice(), [i] if view.instances.get(*i as usize).is_some_and(|i| i.matrix.is_null()));
+                // An only instance was told when it ended.
+                if one { String::new() } else { row::job(view, job, style) }
+            }
+            EventKind::RunEnded(_) => ending(view, style),
+            kind => match view.instance(kind) {
+                Some((index, instance)) => self.instance(view, index, instance, event, lines),
+                None => String::new(),
+            },
+        }
+    }
+
+    fn instance(
+        &mut self,
+        view: &RunView,
+        index: u32,
+        instance: &crate::app::report::InstanceView,
+        event: &RunEvent,
+        lines: &LastLines,
+    ) -> String {
+        let style = self.style;
+        match &event.kind {
+            EventKind::AttemptStarted { attempt, .. } if !self.folded => {
+                let again =
+                    if *attempt > 1 { format!("started, attempt {attempt}") } else { "started".to_owned() };
+                row::row("…", &row::name(view, instance), "", None, &[style.dim(&again)])
+            }
+            EventKind::AttemptReady { notes, .. } => {
+                let new: Vec<&String> = notes.iter().filter(|n| self.notes.insert((*n).clone())).collect();
+                new.iter().map(|n| format!("    {}\n", style.dim(&format!("note: {n}")))).collect()
+            }
+            EventKind::RetryScheduled { due, infra, .. } => {
+                let wait = u64::try_from(due.0 - event.at.0).unwrap_or(0);
+                failure::retry(view, instance, wait, *infra, style)
+            }
+            EventKind::InstanceEnded { .. } => match instance.state {
+                InstanceState::Ended(Conclusion::Failure) => {
+                    failure::failure(view, index, instance, style, lines)
+                }
+                _ if self.folded && !instance.matrix.is_null() => String::new(),
+                _ => row::instance(view, instance, style),
+            },
+            _ => String::new(),
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! What the events of a run add up to, for people: jobs, instances, steps, times.
+//!
+//! Not here: policy. What the events do not say is not guessed.
+
+use serde_json::Value as Json;
+use tidegate_flow::gate::Verdict;
+use tidegate_flow::job::{Annotation, Conclusion, FailureClass, Receipt};
+use tidegate_flow::run::{EventKind, JobDeclared, JobEvaluation, Millis, RunCreated, RunEvent, RunSummary};
+
+/// One run as far as its events tell.
+#[derive(Clone, Debug, Default)]
+pub struct RunView {
+    /// The first event.
+    pub created: RunCreated,
+    /// When it began.
+    pub began: Millis,
+    /// When the last event was.
+    pub last: Millis,
+    /// Jobs in order of declaration, of called workflows too.
+    pub jobs: Vec<JobView>,
+    /// Instances in order of declaration.
+    pub instances: Vec<InstanceView>,
+    /// Who wanted it to stop.
+    pub cancelled: Option<String>,
+    /// Its end.
+    pub summary: Option<RunSummary>,
+}
+
+/// One job.
+#[derive(Clone, Debug, Default)]
+pub struct JobView {
+    /// As declared.
+    pub declared: JobDeclared,
+    /// Its instances, by position in [`RunView::instances`].
+    pub instances: Vec<u32>,
+    /// Why it was skipped or could not be evaluated.
+    pub reason: Option<String>,
+    /// Its result.
+    pub result: Option<Conclusion>,
+}
+
+/// Where an instance is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum InstanceState {
+    /// Not started.
+    #[default]
+    Waiting,
+    /// An attempt runs.
+    Running,
+    /// Between two attempts.
+    Retrying,
+    /// It has its result.
+    Ended(Conclusion),
+}
+
+/// One instance.
+#[derive(Clone, Debug, Default)]
+pub struct InstanceView {
+    /// Its job, by position in [`RunView::jobs`].
+    pub job: u32,
+    /// What people see.
+    pub display: String,
+    /// Matrix values.
+    pub matrix: Json,
+    /// Where it is.
+    pub state: InstanceState,
+    /// The current or last attempt, from 1; 0: none.
+    pub attempt: u32,
+    /// When its first attempt started.
+    pub started: Option<Millis>,
+    /// When it ended.
+    pub ended: Option<Millis>,
+    /// Steps of the current or last attempt that started or ended.
+    pub steps: Vec<StepView>,
+    /// What gates and validations said in the current or last attempt.
+    pub verdicts: Vec<Verdict>,
+    /// What steps said about files.
+    pub annotations: Vec<Annotation>,
+    /// How the last attempt ended, or what the cache or an earlier run gave.
+    pub receipt: Option<Receipt>,
+    /// The run it was taken from, by the cache or by `rerun`.
+    pub taken_from: Option<String>,
+    /// Said at the top of the log.
+    pub notes: Vec<String>,
+    /// Why it could not start.
+    pub reason: Option<String>,
+    /// Before `continue-on-error`.
+    pub outcome: Option<Conclusion>,
+    /// Attempts allowed in all.
+    pub attempts_allowed: u32,
+}
+
+/// One step of an attempt.
+#[derive(Clone, Debug, Default)]
+pub struct StepView {
+    /// Index from 0.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// When it started.
+    pub started: Millis,
+    /// When it ended.
+    pub ended: Option<Millis>,
+    /// How, after `continue-on-error`.
+    pub conclusion: Option<Conclusion>,
+    /// One line, if it failed.
+    pub reason: Option<String>,
+    /// Bytes of the attempt's log.
+    pub log: (u64, u64),
+}
+
+impl RunView {
+    /// Takes an event in.
+    pub fn apply(&mut self, event: &RunEvent) {
+        self.last = event.at;
+        match &event.kind {
+            EventKind::RunCreated(created) => {
+                self.began = event.at;
+                self.jobs = created.jobs.iter().map(JobView::of).collect();
+                self.created = (**created).clone();
+            }
+            EventKind::JobsAdded { jobs, .. } => self.jobs.extend(jobs.iter().map(JobView::of)),
+            EventKind::JobEvaluated { job, outcome } => self.job_evaluated(job.0, outcome),
+            EventKind::JobEnded { job, result } => {
+                if let Some(job) = self.jobs.get_mut(job.0 as usize) {
+                    job.result = Some(*result);
+                }
+            }
+            EventKind::CancelRequested { reason, .. } => self.cancelled = Some(reason.clone()),
+            EventKind::RunEnded(summary) => self.summary = Some((**summary).clone()),
+            kind => {
+                if let Some(instance) = instance_of(kind)
+                    && let Some(view) = self.instances.get_mut(instance as usize)
+                {
+                    view.apply(event.at, kind);
+                }
+            }
+        }
+    }
+
+    /// Returns the instance an event is about.
+    pub fn instance(&self, kind: &EventKind) -> Option<(u32, &InstanceView)> {
+        let index = instance_of(kind)?;
+        Some((index, self.instances.get(index as usize)?))
+    }
+
+    /// Returns a job's instances.
+    pub fn instances_of<'a>(&'a self, job: &'a JobView) -> impl Iterator<Item = (u32, &'a InstanceView)> {
+        job.instances.iter().filter_map(|i| Some((*i, self.instances.get(*i as usize)?)))
+    }
+
+    fn job_evaluated(&mut self, job: u32, outcome: &JobEvaluation) {
+        let next = u32::try_from(self.instances.len()).unwrap_or(u32::MAX);
+        let Some(view) = self.jobs.get_mut(job as usize) else { return };
+        match outcome {
+            JobEvaluation::Skipped { reason } | JobEvaluation::Failed { reason } => {
+                view.reason = Some(reason.clone());
+            }
+            JobEvaluation::Instances { instances, .. } => {
+                for (i, declared) in (next..).zip(instances) {
+                    view.instances.push(i);
+                    self.instances.push(InstanceView {
+                        job,
+                        display: declared.display.clone(),
+                        matrix: declared.matrix.clone(),
+                        attempts_allowed: 1,
+                        ..InstanceView::default()
+                    });
+                }
+            }
+        }
+    }
+}
+
+impl JobView {
+    fn of(declared: &JobDeclared) -> Self {
+        Self { declared: declared.clone(), ..Self::default() }
+    }
+}
+
+impl InstanceView {
+    /// Returns milliseconds from its first start to its end, or to `now`.
+    pub fn elapsed(&self, now: Millis) -> Option<u64> {
+        let started = self.started?;
+        u64::try_from(self.ended.unwrap_or(now).0 - started.0).ok()
+    }
+
+    /// Returns the step that runs, or ran last.
+    pub fn step(&self) -> Option<&StepView> {
+        self.steps.last()
+    }
+
+    /// Returns the class of its failure.
+    pub fn class(&self) -> Option<FailureClass> {
+        self.receipt.as_ref().and_then(|r| r.class)
+    }
+
+    /// Returns its matrix values as `model=svm, c=0.1`; empty without a matrix.
+    pub fn matrix_text(&self, between: &str) -> String {
+        let Some(map) = self.matrix.as_object() else { return String::new() };
+        let pairs = map.iter().map(|(k, v)| match v {
+            Json::String(text) => format!("{k}={text}"),
+            other => format!("{k}={other}"),
+        });
+        pairs.collect::<Vec<_>>().join(between)
+    }
+
+    fn apply(&mut self, at: Millis, kind: &EventKind) {
+        match kind {
+            EventKind::InstanceEvaluated { settings, .. } => self.evaluated(settings),
+            EventKind::CacheAnswered { hit, verdicts, .. } => {
+                self.verdicts.clone_from(verdicts);
+                if let Some(hit) = hit {
+                    self.taken_from = Some(hit.0.clone());
+                    self.receipt = Some(hit.1.clone());
+                }
+            }
+            EventKind::Adopted { from, receipt, .. } => {
+                self.taken_from = Some(from.clone());
+                self.receipt = Some((**receipt).clone());
+            }
+            EventKind::AttemptStarted { attempt, .. } => {
+                self.attempt = *attempt;
+                self.state = InstanceState::Running;
+                self.started.get_or_insert(at);
+                self.steps.clear();
+                self.verdicts.clear();
+                self.annotations.clear();
+            }
+            EventKind::AttemptReady { notes, .. } => self.notes.clone_from(notes),
+            EventKind::StepStarted { .. } | EventKind::StepEnded { .. } => self.stepped(at, kind),
+            EventKind::Annotated { annotation, .. } => self.annotations.push(annotation.clone()),
+            EventKind::Judged { verdict, .. } => self.verdicts.push(verdict.clone()),
+            EventKind::AttemptEnded { receipt, .. } => self.receipt = Some((**receipt).clone()),
+            EventKind::RetryScheduled { .. } => self.state = InstanceState::Retrying,
+            EventKind::InstanceEnded { outcome, conclusion, .. } => {
+                self.ended = Some(at);
+                self.outcome = Some(*outcome);
+                self.state = InstanceState::Ended(*conclusion);
+            }
+            _ => {}
+        }
+    }
+
+    fn evaluated(&mut self, settings: &tidegate_flow::run::InstanceSettings) {
+        match settings {
+            tidegate_flow::run::InstanceSettings::Ready(ready) => {
+                if !ready.display.is_empty() {
+                    self.display.clone_from(&ready.display);
+                }
+                self.attempts_allowed = ready.retry.attempts;
+            }
+            tidegate_flow::run::InstanceSettings::Failed { reason } => self.reason = Some(reason.clone()),
+        }
+    }
+
+    fn stepped(&mut self, at: Millis, event: &EventKind) {
+        match event {
+            EventKind::StepStarted { step, name, log, .. } => self.steps.push(StepView {
+                index: *step,
+                name: name.clone(),
+                started: at,
+                log: (*log, *log),
+                ..StepView::default()
+            }),
+            EventKind::StepEnded { step, name, conclusion, reason, log, .. } => {
+                if self.steps.last().is_none_or(|s| s.index != *step) {
+                    self.steps.push(StepView {
+                        index: *step,
+                        started: at,
+                        log: (*log, *log),
+                        ..StepView::default()
+                    });
+                }
+                if let Some(view) = self.steps.last_mut() {
+                    view.name.clone_from(name);
+                    view.ended = Some(at);
+                    view.conclusion = Some(*conclusion);
+                    view.reason.clone_from(reason);
+                    view.log.1 = *log;
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Returns the instance an event is about.
+fn instance_of(kind: &EventKind) -> Option<u32> {
+    Some(match kind {
+        EventKind::InstanceEvaluated { instance, .. }
+        | EventKind::CacheAnswered { instance, .. }
+        | EventKind::Adopted { instance, .. }
+        | EventKind::SlotGranted { instance, .. }
+        | EventKind::AttemptStarted { instance, .. }
+        | EventKind::AttemptReady { instance, .. }
+        | EventKind::StepStarted { instance, .. }
+        | EventKind::StepEnded { instance, .. }
+        | EventKind::Annotated { instance, .. }
+        | EventKind::Judged { instance, .. }
+        | EventKind::BaselineFetched { instance, .. }
+        | EventKind::AttemptEnded { instance, .. }
+        | EventKind::RetryScheduled { instance, .. }
+        | EventKind::InstanceEnded { instance, .. }
+        | EventKind::AttemptCancelled { instance, .. } => instance.0,
+        _ => return None,
+    })
+}
