@@ -63,6 +63,9 @@ pub struct JobSpec {
     pub gpus: Option<Vec<u32>>,
     /// The job's image, if it has one; informative where jobs are processes.
     pub image: Option<String>,
+    /// `environment.url`, unevaluated; it may read `steps`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment_url: Option<String>,
     /// The step-debug switch: `::debug::` lines are shown.
     pub debug: bool,
 }

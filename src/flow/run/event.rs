@@ -334,6 +334,24 @@ pub struct ReadySettings {
     pub consumes: Vec<crate::job::ConsumeSpec>,
     /// Seconds of grace.
     pub grace_seconds: f64,
+    /// `python`, of the job or the defaults.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub python: Option<crate::job::PythonSpec>,
+    /// `checkpoint`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<crate::job::CheckpointSpec>,
+    /// The image of `container`, of the job or the defaults.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// Name of the `environment`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+    /// Labels of `runs-on`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runs_on: Vec<String>,
+    /// What people should know: keys that have no effect here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// What an instance asks of a machine.

@@ -1,0 +1,148 @@
+//! The cache key of an instance and what it is made of.
+
+use super::reads::Reads;
+use super::{Contexts, evaluate, spec, steps};
+use crate::run::{CacheKey, ReadySettings};
+use serde_json::{Value as Json, json};
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use tidegate_lang::workflow::{Job, JobKind, Workflow};
+
+/// What the engine knows of the tree, so that a key can be made without looking at files.
+#[derive(Debug)]
+pub struct CacheFacts<'a> {
+    /// Path of the workflow file in the project.
+    pub workflow: &'a str,
+    /// Digests of the project's files.
+    pub tree: &'a TreeDigests,
+}
+
+/// Digests of a tree's files by path, relative to the project, and of parts of it by their globs.
+#[derive(Debug, Default)]
+pub struct TreeDigests {
+    files: BTreeMap<String, String>,
+    /// Made once for all instances that name the same globs.
+    parts: Mutex<BTreeMap<Vec<String>, String>>,
+}
+
+impl TreeDigests {
+    /// Takes path and digest of every file of the project.
+    pub fn new(files: BTreeMap<String, String>) -> Self {
+        Self { files, parts: Mutex::default() }
+    }
+
+    /// Returns the digest of a file.
+    pub fn file(&self, path: &str) -> Option<&str> {
+        self.files.get(path.trim_start_matches("./")).map(String::as_str)
+    }
+
+    /// Returns the digest over the files that globs name; no globs: all files.
+    fn part(&self, globs: &[String]) -> String {
+        let Ok(mut parts) = self.parts.lock() else {
+            return self.digest(globs);
+        };
+        parts.entry(globs.to_vec()).or_insert_with(|| self.digest(globs)).clone()
+    }
+
+    fn digest(&self, globs: &[String]) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for (path, digest) in &self.files {
+            if globs.is_empty() || globs.iter().any(|glob| super::glob::matches(glob, path)) {
+                hasher.update(path.as_bytes()).update(&[0]).update(digest.as_bytes()).update(&[0]);
+            }
+        }
+        hasher.finalize().to_hex().to_string()
+    }
+}
+
+/// Evaluates `cache` of an instance; `None` where it is off.
+pub(super) fn key(
+    workflow: &Workflow,
+    job: &Job,
+    settings: &ReadySettings,
+    contexts: &Contexts,
+    facts: &CacheFacts<'_>,
+) -> Result<Option<CacheKey>, String> {
+    let Some(cache) = &job.ml.cache else {
+        return Ok(None);
+    };
+    if !evaluate::boolean("cache", &cache.enabled, contexts)? {
+        return Ok(None);
+    }
+    let mut globs = Vec::with_capacity(cache.inputs.len());
+    for given in &cache.inputs {
+        globs.push(evaluate::text("cache.inputs", given, contexts)?);
+    }
+    let mut parts = BTreeMap::new();
+    parts.insert("commands".to_owned(), short_hash(&commands(workflow, job)));
+    parts.insert("params".to_owned(), short_hash(&params(workflow, job, contexts)));
+    parts.insert("image".to_owned(), settings.image.clone().unwrap_or_default());
+    parts.insert("environment".to_owned(), environment(settings, facts));
+    parts.insert("source".to_owned(), facts.tree.part(&globs));
+    parts.insert("consumes".to_owned(), consumes(settings));
+    if let Some(key) = &cache.key {
+        parts.insert("key".to_owned(), evaluate::text("cache.key", key, contexts)?);
+    }
+    if let Some(version) = &cache.version {
+        parts.insert("version".to_owned(), evaluate::text("cache.version", version, contexts)?);
+    }
+    let key = short_hash(&json!([1, parts]));
+    Ok(Some(CacheKey { key, parts }))
+}
+
+fn short_hash(value: &Json) -> String {
+    blake3::hash(value.to_string().as_bytes()).to_hex().to_string()
+}
+
+/// All that the job does, as it is written.
+fn commands(workflow: &Workflow, job: &Job) -> Json {
+    let steps = match &job.kind {
+        JobKind::Steps(written) => steps::texts(written),
+        JobKind::Call(_) => Json::Null,
+    };
+    let shell = job.defaults.shell.as_ref().or(workflow.defaults.shell.as_ref()).map(spec::raw);
+    let folder = job
+        .defaults
+        .working_directory
+        .as_ref()
+        .or(workflow.defaults.working_directory.as_ref())
+        .map(spec::raw);
+    let outputs: Vec<_> = job.outputs.iter().map(|(name, value)| (&name.value, spec::raw(value))).collect();
+    json!({
+        "steps": steps,
+        "shell": shell,
+        "folder": folder,
+        "outputs": outputs,
+        "env": [spec::env_layer(&workflow.env), spec::env_layer(&job.env)],
+        "produces": spec::produces(job),
+        "metrics": spec::metrics(job.ml.metrics.as_ref()),
+        "params": spec::metrics(job.ml.params.as_ref()),
+    })
+}
+
+/// All values that the job's expressions can reach, and its matrix.
+fn params(workflow: &Workflow, job: &Job, contexts: &Contexts) -> Json {
+    let mut reads = Reads::default();
+    spec::read_into(workflow, job, &mut reads);
+    reads.whole("matrix");
+    json!(reads.prune(contexts.iter().filter(|(name, _)| !matches!(*name, "secrets" | "strategy"))))
+}
+
+/// The Python environment: what is asked for, and the content of the file that lists it.
+fn environment(settings: &ReadySettings, facts: &CacheFacts<'_>) -> String {
+    let Some(python) = &settings.python else {
+        return String::new();
+    };
+    let listed = facts.tree.file(&python.requirements).unwrap_or_default();
+    short_hash(&json!([python.version, python.requirements, listed, python.packages]))
+}
+
+/// What is consumed: path and content.
+fn consumes(settings: &ReadySettings) -> String {
+    let mut words = Vec::with_capacity(settings.consumes.len());
+    for given in &settings.consumes {
+        let items: Vec<&str> = given.items.iter().map(|item| item.digest.as_str()).collect();
+        words.push(format!("{}={}", given.path, items.join(",")));
+    }
+    words.join(" ")
+}
