@@ -1,2 +1,27 @@
-//! The rules a workflow must keep: one file each, its id is its file's name and its anchor in
-//! `docs/rules.md`.
+//! The rules a workflow must keep, for what needs several sections at once.
+//!
+//! `rules/` holds one file a rule: its name with dashes is the rule's id and its anchor in
+//! `docs/rules.md`. What all of them look at (every template of the file with the types its
+//! contexts have there) is worked out once in [`Facts`]. Not here: shape and type of single keys
+//! (`workflow`), the legality of a context at a key (`expr::check`), printing (`source::render`).
+//!
+//! To add a rule: write `rules/my_rule.rs` with a `pub(super) const RULE: Rule`, name it in
+//! `rules/mod.rs`, and give it a section with an example in `docs/rules.md`; a test runs it.
+
+mod access;
+mod cases;
+mod checked;
+mod context;
+mod facts;
+mod rule;
+mod rules;
+mod scope;
+mod sites;
+mod suggest;
+
+pub use checked::{Checked, check_one};
+pub use context::{CheckContext, LocalAction, no_actions};
+pub use rule::{Level, Rule};
+pub use rules::RULES;
+
+use facts::Facts;

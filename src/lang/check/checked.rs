@@ -1,0 +1,46 @@
+//! Runs the rules, and the type that says they found no error.
+
+use super::rules::RULES;
+use super::{CheckContext, Facts};
+use crate::source::{Diagnostic, Severity};
+use crate::workflow::Workflow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Something that was checked and has no error. Only [`Checked::new`] makes it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checked<T>(T);
+
+impl<T> Checked<T> {
+    /// Accepts what has no error among its findings (of the parser, the linker and the rules);
+    /// otherwise gives it back.
+    pub fn new(value: T, findings: &[Diagnostic]) -> Result<Self, T> {
+        if findings.iter().any(|d| d.severity == Severity::Error) { Err(value) } else { Ok(Self(value)) }
+    }
+
+    /// Returns what was checked.
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+}
+
+impl<T> std::ops::Deref for Checked<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+/// Runs all rules over one workflow; `called` are the local workflows that it can call, by path
+/// without `./`. Findings come in the order of the file.
+pub fn check_one(
+    workflow: &Workflow,
+    called: &BTreeMap<String, Arc<Workflow>>,
+    context: &CheckContext<'_>,
+) -> Vec<Diagnostic> {
+    let facts = Facts::new(workflow, called, context);
+    let mut found: Vec<Diagnostic> = RULES.iter().flat_map(|rule| rule.run(&facts)).collect();
+    found.sort_by_key(|d| (d.span.file, d.span.start, d.severity));
+    found
+}

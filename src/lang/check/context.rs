@@ -1,0 +1,33 @@
+//! What the rules must be told from outside: the project's local actions.
+
+use crate::workflow::ActionFile;
+use std::sync::Arc;
+
+/// What stands at the path of a local action.
+#[derive(Clone, Debug)]
+pub enum LocalAction {
+    /// Its file, read and parsed.
+    Found(Arc<ActionFile>),
+    /// There is no `action.yml` or `action.yaml`.
+    Missing,
+    /// Not known: nobody looked, or it could not be read.
+    Unknown,
+}
+
+/// What one check may ask.
+#[derive(Clone, Copy)]
+pub struct CheckContext<'a> {
+    /// Finds a local action by the text of `uses`, such as `./.github/actions/setup`.
+    pub actions: &'a dyn Fn(&str) -> LocalAction,
+}
+
+/// Knows no local action: every one is [`LocalAction::Unknown`].
+pub fn no_actions(_uses: &str) -> LocalAction {
+    LocalAction::Unknown
+}
+
+impl Default for CheckContext<'_> {
+    fn default() -> Self {
+        Self { actions: &no_actions }
+    }
+}

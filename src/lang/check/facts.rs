@@ -1,0 +1,65 @@
+//! What all rules look at, worked out once for each file.
+
+use super::CheckContext;
+use super::access::expressions;
+use super::scope::{Finding, Problem, Scopes, Type, infer};
+use super::sites::{Site, collect};
+use crate::workflow::{Job, JobKind, Step, Workflow};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// One workflow and what is known of it.
+pub struct Facts<'a> {
+    /// The file.
+    pub(super) workflow: &'a Workflow,
+    /// The workflows it calls, by path without `./`.
+    pub(super) called: &'a BTreeMap<String, Arc<Workflow>>,
+    /// What was asked of outside.
+    pub(super) context: &'a CheckContext<'a>,
+    /// All templates with an expression.
+    pub(super) sites: Vec<Site<'a>>,
+    /// What the types say.
+    pub(super) findings: Vec<Finding<'a>>,
+}
+
+impl<'a> Facts<'a> {
+    /// Looks at a workflow.
+    pub(super) fn new(
+        workflow: &'a Workflow,
+        called: &'a BTreeMap<String, Arc<Workflow>>,
+        context: &'a CheckContext<'a>,
+    ) -> Self {
+        let sites = collect(workflow);
+        let scopes = Scopes::new(workflow, called, context);
+        let mut findings = Vec::new();
+        for site in &sites {
+            let alone = site.template.parts.len() == 1;
+            for (expr, inside) in expressions(site.template) {
+                let (kind, found) = infer(expr, inside, *site, &scopes);
+                findings.extend(found);
+                if (!alone || prints(site.key)) && matches!(kind, Type::Array(_) | Type::Object(_)) {
+                    findings.push(Finding { problem: Problem::PrintsNothing { found: kind }, span: inside, site: *site });
+                }
+            }
+        }
+        Self { workflow, called, context, sites, findings }
+    }
+
+    /// Finds a job in any case.
+    pub(super) fn job(&self, id: &str) -> Option<&'a Job> {
+        self.workflow.jobs.iter().find(|j| j.id.value.eq_ignore_ascii_case(id))
+    }
+
+    /// Returns all steps with their jobs.
+    pub(super) fn steps(&self) -> impl Iterator<Item = (&'a Job, &'a Step)> {
+        self.workflow.jobs.iter().flat_map(|job| match &job.kind {
+            JobKind::Steps(steps) => steps.iter().map(|s| (job, s)).collect::<Vec<_>>(),
+            JobKind::Call(_) => Vec::new(),
+        })
+    }
+}
+
+/// Tells whether the value of a key is always text.
+fn prints(key: &str) -> bool {
+    matches!(key, "jobs.<job_id>.steps.run" | "run-name")
+}
