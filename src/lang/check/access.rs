@@ -1,7 +1,7 @@
 //! Expressions as paths: `github.event.issue.title` is a context and its segments.
 
 use crate::expr::{Expr, ExprKind, Part, Template};
-use crate::source::Span;
+use crate::source::{Node, NodeKind, Scalar, ScalarStyle, Sources, Span, place_in};
 use crate::value::Value;
 use std::sync::Arc;
 
@@ -57,26 +57,9 @@ impl Access {
     }
 }
 
-/// Calls `visit` with an expression and all expressions in it, outermost first.
-pub(super) fn walk<'a>(expr: &'a Expr, visit: &mut dyn FnMut(&'a Expr)) {
-    visit(expr);
-    match &expr.kind {
-        ExprKind::Literal(_) | ExprKind::Context(_) => {}
-        ExprKind::Property(base, _) | ExprKind::Star(base) | ExprKind::Not(base) => walk(base, visit),
-        ExprKind::Index(a, b) | ExprKind::Binary(_, a, b) => {
-            walk(a, visit);
-            walk(b, visit);
-        }
-        ExprKind::Call(_, arguments) => arguments.iter().for_each(|a| walk(a, visit)),
-    }
-}
-
 /// Returns the expressions of a template with the place of their inside.
-pub(super) fn expressions(template: &Template) -> impl Iterator<Item = (&Expr, Span)> {
-    template.parts.iter().filter_map(|part| match part {
-        Part::Expr(expr, span) => Some((expr.as_ref(), *span)),
-        Part::Literal(_) => None,
-    })
+pub(super) fn expressions(template: &Template) -> impl Iterator<Item = (&Expr, Inside<'_>)> {
+    template.expressions().map(move |(expr, at)| (expr, Inside { template, at }))
 }
 
 /// Returns the literal text of a template, without its expressions.
@@ -87,10 +70,41 @@ pub(super) fn literal_text(template: &Template) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Returns the place of a part of an expression. Folded or escaped text has no exact inner
-/// places: there it is the whole expression.
-pub(super) fn place(inside: Span, expr: &Expr) -> Span {
-    let start = inside.start.saturating_add(expr.start);
-    let end = inside.start.saturating_add(expr.end);
-    if start < end && end <= inside.end { Span { start, end, ..inside } } else { inside }
+/// Where the inside of one `${{ }}` begins.
+#[derive(Clone, Copy)]
+pub(super) struct Inside<'a> {
+    /// The template it belongs to.
+    pub template: &'a Template,
+    /// Byte of the template's text.
+    pub at: u32,
+}
+
+impl Inside<'_> {
+    /// Returns the place of a part of the expression in the file. Folded or escaped text has no
+    /// exact inner places: there it is the whole value.
+    pub fn place(self, expr: &Expr, sources: &Sources) -> Span {
+        let span = self.template.span;
+        let (from, to) = (self.at.saturating_add(expr.start), self.at.saturating_add(expr.end));
+        let Some(text) = sources.get(span.file).map(|s| s.text.as_ref()) else { return span };
+        let wanted = self.template.raw.get(from as usize..to as usize);
+        let written = sources.text(span);
+        let block = written.starts_with(['|', '>']);
+        let kind = NodeKind::Scalar(Scalar {
+            text: self.template.raw.clone(),
+            style: if block { ScalarStyle::Block } else { ScalarStyle::Quoted },
+            text_start: if block {
+                None
+            } else {
+                written.find(&*self.template.raw).map(|i| span.start + offset(i))
+            },
+        });
+        let start = place_in(text, &Node { kind, span }, from);
+        let place = Span { start, end: start.saturating_add(to.saturating_sub(from)), ..span };
+        // Only a place that shows the very same text is believed.
+        if wanted.is_some_and(|w| !w.is_empty() && sources.text(place) == w) { place } else { span }
+    }
+}
+
+fn offset(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
 }

@@ -1,6 +1,6 @@
 //! Conditions that are the same in every run.
 
-use super::access::{expressions, walk};
+use super::access::expressions;
 use crate::expr::{Expr, ExprKind, Host, Status, Template, evaluate};
 use crate::value::Value;
 
@@ -14,7 +14,7 @@ pub(super) fn constant(condition: &Template) -> Option<bool> {
     if all.next().is_some() || !is_pure(expr) {
         return None;
     }
-    evaluate(expr, &Nothing).ok().map(|v| truthy(&v))
+    evaluate(expr, &Nothing).ok().map(|v| v.truthy())
 }
 
 /// Tells whether a condition has text around its `${{ }}`: then it is text, and always true.
@@ -24,7 +24,7 @@ pub(super) fn is_text(condition: &Template) -> bool {
 
 fn is_pure(expr: &Expr) -> bool {
     let mut pure = true;
-    walk(expr, &mut |e| match &e.kind {
+    expr.walk(&mut |e| match &e.kind {
         ExprKind::Context(_) => pure = false,
         ExprKind::Call(name, _) => {
             let known = ["contains", "startswith", "endswith", "format", "join", "tojson", "fromjson"];
@@ -33,16 +33,6 @@ fn is_pure(expr: &Expr) -> bool {
         _ => {}
     });
     pure
-}
-
-fn truthy(value: &Value) -> bool {
-    match value {
-        Value::Null => false,
-        Value::Bool(b) => *b,
-        Value::Number(n) => *n != 0.0 && !n.is_nan(),
-        Value::String(s) => !s.is_empty(),
-        Value::Array(_) | Value::Object(_) => true,
-    }
 }
 
 /// Surroundings without anything.

@@ -1,5 +1,8 @@
 //! What the rules must be told from outside: the project's local actions.
 
+use super::access::Inside;
+use crate::expr::Expr;
+use crate::source::{Sources, Span};
 use crate::workflow::ActionFile;
 use std::sync::Arc;
 
@@ -17,6 +20,8 @@ pub enum LocalAction {
 /// What one check may ask.
 #[derive(Clone, Copy)]
 pub struct CheckContext<'a> {
+    /// The texts of the workflow and of those it calls, for exact places inside of values.
+    pub sources: &'a Sources,
     /// Finds a local action by the text of `uses`, such as `./.github/actions/setup`.
     pub actions: &'a dyn Fn(&str) -> LocalAction,
 }
@@ -26,8 +31,9 @@ pub fn no_actions(_uses: &str) -> LocalAction {
     LocalAction::Unknown
 }
 
-impl Default for CheckContext<'_> {
-    fn default() -> Self {
-        Self { actions: &no_actions }
+impl CheckContext<'_> {
+    /// Returns where a part of an expression is written.
+    pub(super) fn place(&self, inside: Inside<'_>, expr: &Expr) -> Span {
+        inside.place(expr, self.sources)
     }
 }

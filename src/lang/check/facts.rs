@@ -38,7 +38,11 @@ impl<'a> Facts<'a> {
                 let (kind, found) = infer(expr, inside, *site, &scopes);
                 findings.extend(found);
                 if (!alone || prints(site.key)) && matches!(kind, Type::Array(_) | Type::Object(_)) {
-                    findings.push(Finding { problem: Problem::PrintsNothing { found: kind }, span: inside, site: *site });
+                    findings.push(Finding {
+                        problem: Problem::PrintsNothing { found: kind },
+                        span: context.place(inside, expr),
+                        site: *site,
+                    });
                 }
             }
         }

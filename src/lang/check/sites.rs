@@ -322,7 +322,8 @@ impl<'a> Walk<'a> {
         // The one popular action whose input is a program.
         let script = uses.uses.value.to_ascii_lowercase().starts_with("actions/github-script@");
         for (name, value) in &uses.with {
-            let sink = if script && name.value.eq_ignore_ascii_case("script") { Sink::Script } else { Sink::Value };
+            let sink =
+                if script && name.value.eq_ignore_ascii_case("script") { Sink::Script } else { Sink::Value };
             self.add("jobs.<job_id>.steps.with", sink, value);
         }
     }

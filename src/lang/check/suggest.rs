@@ -1,15 +1,11 @@
 //! "Did you mean": the nearest of the names that exist.
 
+use crate::expr::closest;
+use std::fmt::Write as _;
+
 /// Returns the candidate nearest to a name, if it is near enough to be a slip of the pen.
 pub(super) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let lower = name.to_ascii_lowercase();
-    let reach = (name.chars().count() / 3).clamp(1, 3);
-    candidates
-        .into_iter()
-        .map(|c| (strsim::damerau_levenshtein(&lower, &c.to_ascii_lowercase()), c))
-        .filter(|(distance, _)| *distance <= reach)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, c)| c)
+    closest(name, candidates.into_iter())
 }
 
 /// Lists names for a line of help: `` `a`, `b` ``, shortened when there are many.
@@ -17,7 +13,7 @@ pub(super) fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let all: Vec<&str> = names.into_iter().collect();
     let mut text = all.iter().take(12).map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
     if all.len() > 12 {
-        text.push_str(&format!(" and {} more", all.len() - 12));
+        let _ = write!(text, " and {} more", all.len() - 12);
     }
     text
 }

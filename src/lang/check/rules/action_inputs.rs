@@ -37,7 +37,8 @@ fn inputs(uses: &Uses, action: &ActionFile, found: &mut Vec<Diagnostic>) {
     for (name, _) in &uses.with {
         let input = action.inputs.iter().find(|i| i.name.value.eq_ignore_ascii_case(&name.value));
         match input {
-            None if matches!(name.value.as_str(), "entrypoint" | "args") && action.using.value == "docker" => {}
+            None if matches!(name.value.as_str(), "entrypoint" | "args")
+                && action.using.value == "docker" => {}
             None => {
                 let text = format!("`{}` has no input `{}`", uses.uses.value, name.value);
                 let diagnostic = Diagnostic::error(RULE.id, name.span, text);
@@ -56,10 +57,15 @@ fn inputs(uses: &Uses, action: &ActionFile, found: &mut Vec<Diagnostic>) {
         }
     }
     let missing = action.inputs.iter().filter(|i| {
-        i.required && i.default.is_none() && !uses.with.iter().any(|(n, _)| n.value.eq_ignore_ascii_case(&i.name.value))
+        i.required
+            && i.default.is_none()
+            && !uses.with.iter().any(|(n, _)| n.value.eq_ignore_ascii_case(&i.name.value))
     });
     for input in missing {
         let text = format!("`{}` needs the input `{}`", uses.uses.value, input.name.value);
-        found.push(Diagnostic::error(RULE.id, uses.uses.span, text).help(format!("add it under `with`: `{}: …`", input.name.value)));
+        found.push(
+            Diagnostic::error(RULE.id, uses.uses.span, text)
+                .help(format!("add it under `with`: `{}: …`", input.name.value)),
+        );
     }
 }

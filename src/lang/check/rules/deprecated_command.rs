@@ -28,7 +28,9 @@ fn check(facts: &Facts<'_>) -> Vec<Diagnostic> {
             let (named, bare) = (format!("::{command} "), format!("::{command}::"));
             if literal_text(&run.script).any(|t| t.contains(&named) || t.contains(&bare)) {
                 let text = format!("`::{command}` is deprecated");
-                found.push(Diagnostic::warning(RULE.id, run.script.span, text).help(format!("write `{instead}`")));
+                found.push(
+                    Diagnostic::warning(RULE.id, run.script.span, text).help(format!("write `{instead}`")),
+                );
             }
         }
     }

@@ -18,9 +18,10 @@ fn check(facts: &Facts<'_>) -> Vec<Diagnostic> {
         let JobKind::Steps(steps) = &job.kind else { continue };
         for (index, step) in steps.iter().enumerate() {
             if let Action::Gate(gate) = &step.action {
-                let programs = steps.iter().take(index).any(|s| {
-                    matches!(s.action, Action::Run(_) | Action::Uses(_) | Action::Notebook(_))
-                });
+                let programs = steps
+                    .iter()
+                    .take(index)
+                    .any(|s| matches!(s.action, Action::Run(_) | Action::Uses(_) | Action::Notebook(_)));
                 judge(job, gate, programs, &mut found);
             }
         }
@@ -34,10 +35,12 @@ fn judge(job: &Job, gate: &Gate, programs: bool, found: &mut Vec<Diagnostic>) {
     for (name, bounds) in &gate.metrics {
         let metric = name.value.as_str();
         if !programs {
-            let text = format!("no step of `{}` before this gate can write a metric `{metric}`", job.id.value);
+            let text =
+                format!("no step of `{}` before this gate can write a metric `{metric}`", job.id.value);
             found.push(
-                Diagnostic::error(RULE.id, name.span, text)
-                    .help("a gate reads the metrics of its own job: put the program that writes them above it"),
+                Diagnostic::error(RULE.id, name.span, text).help(
+                    "a gate reads the metrics of its own job: put the program that writes them above it",
+                ),
             );
             continue;
         }
@@ -60,7 +63,10 @@ fn judge(job: &Job, gate: &Gate, programs: bool, found: &mut Vec<Diagnostic>) {
                     .help(format!("under `goals`: {}", list(goals.iter().copied()))),
             );
         } else if job.ml.metrics.is_none() && !mentions_ml_metrics(job) {
-            let text = format!("`{}` names no file of metrics, so `{metric}` must come by `ML_METRICS`", job.id.value);
+            let text = format!(
+                "`{}` names no file of metrics, so `{metric}` must come by `ML_METRICS`",
+                job.id.value
+            );
             found.push(
                 Diagnostic::warning(RULE.id, name.span, text)
                     .help("name the file that the program writes: `metrics: metrics.json`"),

@@ -45,7 +45,8 @@ fn contradictions(resources: &Resources) -> Vec<Diagnostic> {
                 .help("a part of a GPU is asked for by `mig`, such as `{ count: 1, mig: 1g.10gb }`"),
         );
     }
-    for (key, span) in ["product", "memory", "mig"].iter().filter_map(|k| field(gpu, k).map(|(_, s)| (*k, s))) {
+    for (key, span) in ["product", "memory", "mig"].iter().filter_map(|k| field(gpu, k).map(|(_, s)| (*k, s)))
+    {
         if count == Some(0.0) {
             let text = format!("no GPU is asked for, so `{key}` says nothing");
             found.push(Diagnostic::error(RULE.id, span, text).help("set `count`, or remove it"));
@@ -103,7 +104,9 @@ fn count(gpu: &Tree) -> Option<f64> {
 fn maker(product: &str) -> Option<&'static str> {
     let upper = product.to_ascii_uppercase();
     let starts = |names: &[&str]| names.iter().any(|n| upper.starts_with(n));
-    if starts(&["NVIDIA", "TESLA", "A100", "H100", "H200", "B200", "L4", "L40", "V100", "T4", "GEFORCE", "RTX"]) {
+    if starts(&[
+        "NVIDIA", "TESLA", "A100", "H100", "H200", "B200", "L4", "L40", "V100", "T4", "GEFORCE", "RTX",
+    ]) {
         Some("nvidia")
     } else if starts(&["AMD", "INSTINCT", "MI2", "MI3", "RADEON"]) {
         Some("amd")

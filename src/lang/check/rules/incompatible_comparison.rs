@@ -15,7 +15,8 @@ fn check(facts: &Facts<'_>) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for finding in &facts.findings {
         if let Problem::NeverEqual { left, right } = &finding.problem {
-            let text = format!("{} is compared with {}: the answer is always the same", left.noun(), right.noun());
+            let text =
+                format!("{} is compared with {}: the answer is always the same", left.noun(), right.noun());
             let help = "use `contains(list, value)`, or compare one of its keys";
             found.push(Diagnostic::error(RULE.id, finding.span, text).help(help));
         }

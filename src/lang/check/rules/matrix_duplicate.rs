@@ -23,7 +23,9 @@ fn check(facts: &Facts<'_>) -> Vec<Diagnostic> {
             for (index, item) in items.iter().enumerate() {
                 if let Some(first) = items.iter().take(index).find(|other| same(other, item)) {
                     let text = format!("this value is already in row `{}`", name.value.raw);
-                    found.push(Diagnostic::warning(RULE.id, item.span, text).related(first.span, "first here"));
+                    found.push(
+                        Diagnostic::warning(RULE.id, item.span, text).related(first.span, "first here"),
+                    );
                 }
             }
         }

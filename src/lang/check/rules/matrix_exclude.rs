@@ -42,7 +42,8 @@ fn one(item: &Tree, rows: &[(&str, &Tree)]) -> Vec<Diagnostic> {
         let name = key.value.raw.as_ref();
         let Some((_, row)) = rows.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)) else {
             let known = rows.iter().map(|(n, _)| *n);
-            let mut diagnostic = Diagnostic::warning(RULE.id, key.span, format!("the matrix has no row `{name}`"));
+            let mut diagnostic =
+                Diagnostic::warning(RULE.id, key.span, format!("the matrix has no row `{name}`"));
             if let Some(near) = nearest(name, known.clone()) {
                 diagnostic = diagnostic.label(format!("did you mean `{near}`?"));
             }

@@ -1,6 +1,6 @@
 //! Outputs of a job with a matrix: at GitHub the instance that ends last overwrites the others.
 
-use crate::check::access::{Access, expressions, walk};
+use crate::check::access::{Access, expressions};
 use crate::check::scope::instance_count;
 use crate::check::{Facts, Level, Rule};
 use crate::source::Diagnostic;
@@ -26,7 +26,10 @@ fn check(facts: &Facts<'_>) -> Vec<Diagnostic> {
             if value.is_literal() || !reads_steps(job, &name.value) {
                 continue;
             }
-            let text = format!("every instance of `{}` writes `{}`, and the last one wins", job.id.value, name.value);
+            let text = format!(
+                "every instance of `{}` writes `{}`, and the last one wins",
+                job.id.value, name.value
+            );
             found.push(
                 Diagnostic::warning(RULE.id, name.span, text)
                     .help("write an artifact for each instance, or let one instance alone set it"),
@@ -40,7 +43,7 @@ fn reads_steps(job: &Job, output: &str) -> bool {
     let mut found = false;
     for (_, value) in job.outputs.iter().filter(|(n, _)| n.value == output) {
         for (expr, _) in expressions(value) {
-            walk(expr, &mut |e| found |= Access::of(e).is_some_and(|a| a.is("steps")));
+            expr.walk(&mut |e| found |= Access::of(e).is_some_and(|a| a.is("steps")));
         }
     }
     found

@@ -43,10 +43,9 @@ fn check(facts: &Facts<'_>) -> Vec<Diagnostic> {
                 let calls = matches!(needed.kind, JobKind::Call(_));
                 if wrong && !calls {
                     let text = format!("this is not an artifact of `{id}`");
-                    found.push(
-                        Diagnostic::error(RULE.id, inside, text)
-                            .help(format!("artifacts are `needs.{id}.artifacts.NAME`, declared under `produces`")),
-                    );
+                    found.push(Diagnostic::error(RULE.id, facts.context.place(inside, expr), text).help(
+                        format!("artifacts are `needs.{id}.artifacts.NAME`, declared under `produces`"),
+                    ));
                 }
             }
         }

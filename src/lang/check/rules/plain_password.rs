@@ -17,7 +17,8 @@ fn check(facts: &Facts<'_>) -> Vec<Diagnostic> {
         containers.extend(job.container.iter().chain(job.services.iter().map(|(_, c)| c)));
     }
     containers.extend(facts.steps().filter_map(|(_, s)| s.container.as_ref()));
-    let passwords = containers.into_iter().filter_map(|c| c.credentials.as_ref().map(|(_, password)| password));
+    let passwords =
+        containers.into_iter().filter_map(|c| c.credentials.as_ref().map(|(_, password)| password));
     passwords
         .filter(|p| p.is_literal() && !p.raw.is_empty())
         .map(|p| {

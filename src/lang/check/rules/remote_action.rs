@@ -35,8 +35,14 @@ fn check(facts: &Facts<'_>) -> Vec<Diagnostic> {
         if let JobKind::Call(call) = &job.kind
             && !call.uses.value.starts_with("./")
         {
-            let text = format!("`{}` is a workflow of another repository, and Tidegate runs only what is in this one", call.uses.value);
-            found.push(Diagnostic::error(RULE.id, call.uses.span, text).help("copy the file here and call it as `./path/to/file.yml`"));
+            let text = format!(
+                "`{}` is a workflow of another repository, and Tidegate runs only what is in this one",
+                call.uses.value
+            );
+            found.push(
+                Diagnostic::error(RULE.id, call.uses.span, text)
+                    .help("copy the file here and call it as `./path/to/file.yml`"),
+            );
         }
     }
     found

@@ -14,17 +14,46 @@ pub(super) const RULE: Rule = Rule {
 
 /// GitHub's hosted runners ("Choosing the runner for a job", "GitHub-hosted runners reference").
 const LABELS: &[&str] = &[
-    "ubuntu-latest", "ubuntu-24.04", "ubuntu-22.04", "ubuntu-24.04-arm", "ubuntu-22.04-arm", "ubuntu-slim",
-    "windows-latest", "windows-2025", "windows-2025-vs2026", "windows-2022", "windows-11-arm", "macos-latest",
-    "macos-latest-large", "macos-latest-xlarge", "macos-26", "macos-26-large", "macos-26-xlarge",
-    "macos-26-intel", "macos-15", "macos-15-large", "macos-15-xlarge", "macos-15-intel", "macos-14",
-    "macos-14-large", "macos-14-xlarge",
+    "ubuntu-latest",
+    "ubuntu-24.04",
+    "ubuntu-22.04",
+    "ubuntu-24.04-arm",
+    "ubuntu-22.04-arm",
+    "ubuntu-slim",
+    "windows-latest",
+    "windows-2025",
+    "windows-2025-vs2026",
+    "windows-2022",
+    "windows-11-arm",
+    "macos-latest",
+    "macos-latest-large",
+    "macos-latest-xlarge",
+    "macos-26",
+    "macos-26-large",
+    "macos-26-xlarge",
+    "macos-26-intel",
+    "macos-15",
+    "macos-15-large",
+    "macos-15-xlarge",
+    "macos-15-intel",
+    "macos-14",
+    "macos-14-large",
+    "macos-14-xlarge",
 ];
 
 /// What GitHub has taken away.
 const GONE: &[&str] = &[
-    "ubuntu-20.04", "ubuntu-18.04", "ubuntu-16.04", "windows-2019", "windows-2016", "macos-13",
-    "macos-13-large", "macos-13-xlarge", "macos-12", "macos-11", "macos-10.15",
+    "ubuntu-20.04",
+    "ubuntu-18.04",
+    "ubuntu-16.04",
+    "windows-2019",
+    "windows-2016",
+    "macos-13",
+    "macos-13-large",
+    "macos-13-xlarge",
+    "macos-12",
+    "macos-11",
+    "macos-10.15",
 ];
 
 fn check(facts: &Facts<'_>) -> Vec<Diagnostic> {
@@ -40,7 +69,10 @@ fn check(facts: &Facts<'_>) -> Vec<Diagnostic> {
         }
         if GONE.contains(&name.as_str()) {
             let text = format!("GitHub no longer has machines of the label `{name}`");
-            found.push(Diagnostic::warning(RULE.id, label.span, text).help("use a newer one, such as `ubuntu-latest`"));
+            found.push(
+                Diagnostic::warning(RULE.id, label.span, text)
+                    .help("use a newer one, such as `ubuntu-latest`"),
+            );
             continue;
         }
         let hosted = ["ubuntu-", "windows-", "macos-", "linux-"].iter().any(|p| name.starts_with(p));

@@ -1,30 +1,26 @@
 //! A secret on a command line that prints it, or as text where it ends up in a log.
 
-use crate::check::access::{Access, expressions, place, walk};
+use crate::check::access::{Access, Inside, expressions};
 use crate::check::{Facts, Level, Rule};
 use crate::expr::{ExprKind, Part, Template};
 use crate::source::Diagnostic;
 use crate::workflow::Action;
 
-pub(super) const RULE: Rule = Rule {
-    id: "secret-printed",
-    level: Level::Tidegate,
-    about: "a script prints a secret",
-    check,
-};
+pub(super) const RULE: Rule =
+    Rule { id: "secret-printed", level: Level::Tidegate, about: "a script prints a secret", check };
 
 fn check(facts: &Facts<'_>) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for (_, step) in facts.steps() {
         if let Action::Run(run) = &step.action {
-            script(&run.script, &mut found);
+            script(facts, &run.script, &mut found);
         }
     }
     found.extend(whole_secrets(facts));
     found
 }
 
-fn script(script: &Template, found: &mut Vec<Diagnostic>) {
+fn script(facts: &Facts<'_>, script: &Template, found: &mut Vec<Diagnostic>) {
     let mut line = String::new();
     for (index, part) in script.parts.iter().enumerate() {
         let (expr, inside) = match part {
@@ -35,18 +31,20 @@ fn script(script: &Template, found: &mut Vec<Diagnostic>) {
                 }
                 continue;
             }
-            Part::Expr(expr, inside) => (expr, *inside),
+            Part::Expr(expr, at) => (expr, Inside { template: script, at: *at }),
         };
         if !prints(&line) || is_led_away(script.parts.get(index + 1..).unwrap_or_default()) {
             continue;
         }
-        walk(expr, &mut |e| {
-            let Some(access) = Access::of(e).filter(|a| a.is("secrets") && a.segments.len() == 1) else { return };
+        expr.walk(&mut |e| {
+            let Some(access) = Access::of(e).filter(|a| a.is("secrets") && a.segments.len() == 1) else {
+                return;
+            };
             let name = access.name(0).unwrap_or("NAME");
             let text = format!("this line prints the secret `{name}`");
             let env = format!("`env: {{ {name}: \"${{{{ secrets.{name} }}}}\" }}`");
             found.push(
-                Diagnostic::error(RULE.id, place(inside, e), text)
+                Diagnostic::error(RULE.id, facts.context.place(inside, e), text)
                     .help("logs mask a secret only as it is; parts and other spellings of it show")
                     .help(format!("hand it to the program that needs it as a variable: {env}")),
             );
@@ -83,13 +81,19 @@ fn whole_secrets(facts: &Facts<'_>) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for site in &facts.sites {
         for (expr, inside) in expressions(site.template) {
-            walk(expr, &mut |e| {
+            expr.walk(&mut |e| {
                 if let ExprKind::Call(name, arguments) = &e.kind
                     && name.eq_ignore_ascii_case("toJSON")
-                    && arguments.first().and_then(Access::of).is_some_and(|a| a.is("secrets") && a.segments.is_empty())
+                    && arguments
+                        .first()
+                        .and_then(Access::of)
+                        .is_some_and(|a| a.is("secrets") && a.segments.is_empty())
                 {
                     let text = "every secret of the project is handed over here";
-                    found.push(Diagnostic::warning(RULE.id, place(inside, e), text).help("name the secrets that are used"));
+                    found.push(
+                        Diagnostic::warning(RULE.id, facts.context.place(inside, e), text)
+                            .help("name the secrets that are used"),
+                    );
                 }
             });
         }

@@ -1,6 +1,6 @@
 //! `needs.<job>.outputs` and the like of a job with several instances: which one is meant?
 
-use crate::check::access::{Access, expressions, place, walk};
+use crate::check::access::{Access, expressions};
 use crate::check::scope::instance_count;
 use crate::check::{Facts, Level, Rule};
 use crate::source::Diagnostic;
@@ -20,8 +20,10 @@ fn check(facts: &Facts<'_>) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for site in facts.sites.iter().filter(|s| s.job.is_some()) {
         for (expr, inside) in expressions(site.template) {
-            walk(expr, &mut |e| {
-                let Some(access) = Access::of(e).filter(|a| a.is("needs") && a.segments.len() == 2) else { return };
+            expr.walk(&mut |e| {
+                let Some(access) = Access::of(e).filter(|a| a.is("needs") && a.segments.len() == 2) else {
+                    return;
+                };
                 let (Some(id), Some(part)) = (access.name(0), access.name(1)) else { return };
                 let part = part.to_ascii_lowercase();
                 if !matches!(part.as_str(), "outputs" | "metrics" | "artifacts") {
@@ -29,7 +31,7 @@ fn check(facts: &Facts<'_>) -> Vec<Diagnostic> {
                 }
                 let Some(job) = facts.job(id).filter(|j| instance_count(j) != Some(1)) else { return };
                 let text = format!("`{}` has several instances: whose {part} are meant?", job.id.value);
-                let mut diagnostic = Diagnostic::error(RULE.id, place(inside, e), text)
+                let mut diagnostic = Diagnostic::error(RULE.id, facts.context.place(inside, e), text)
                     .help(format!("all of them, as a list: `needs.{id}.instances[*].{part}`"))
                     .help(format!("the best one: `best(needs.{id}, 'METRIC').{part}`"));
                 if let Some(strategy) = &job.strategy {

@@ -33,5 +33,7 @@ fn finding(shell: &Template) -> Option<Diagnostic> {
     if let Some(near) = nearest(name, SHELLS.iter().copied()) {
         diagnostic = diagnostic.label(format!("did you mean `{near}`?")).fix(shell.span, near);
     }
-    Some(diagnostic.help("known are bash, sh, python, pwsh, powershell and cmd; any other command takes the script as `{0}`"))
+    Some(diagnostic.help(
+        "known are bash, sh, python, pwsh, powershell and cmd; any other command takes the script as `{0}`",
+    ))
 }

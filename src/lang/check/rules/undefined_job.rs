@@ -32,7 +32,8 @@ fn check(facts: &Facts<'_>) -> Vec<Diagnostic> {
                 Diagnostic::error(RULE.id, finding.span, text).help(help)
             }
             _ => {
-                let diagnostic = Diagnostic::error(RULE.id, finding.span, format!("there is no job `{name}`"));
+                let diagnostic =
+                    Diagnostic::error(RULE.id, finding.span, format!("there is no job `{name}`"));
                 match nearest(name, all.clone()) {
                     Some(near) => diagnostic.label(format!("did you mean `{near}`?")),
                     None => diagnostic.help(format!("jobs of this file: {}", list(all))),

@@ -20,7 +20,8 @@ fn check(facts: &Facts<'_>) -> Vec<Diagnostic> {
             continue;
         }
         let known = shape.fields.iter().map(|(n, _)| n.as_ref());
-        let mut diagnostic = Diagnostic::error(RULE.id, finding.span, format!("the matrix has no key `{name}`"));
+        let mut diagnostic =
+            Diagnostic::error(RULE.id, finding.span, format!("the matrix has no key `{name}`"));
         if let Some(near) = nearest(name, known.clone()) {
             diagnostic = diagnostic.label(format!("did you mean `{near}`?"));
         }

@@ -23,7 +23,8 @@ fn check(facts: &Facts<'_>) -> Vec<Diagnostic> {
             _ => continue,
         };
         let known = shape.fields.iter().map(|(n, _)| n.as_ref());
-        let mut diagnostic = Diagnostic::error(RULE.id, finding.span, format!("{owner} has no {what} `{name}`"));
+        let mut diagnostic =
+            Diagnostic::error(RULE.id, finding.span, format!("{owner} has no {what} `{name}`"));
         if let Some(near) = nearest(name, known.clone()) {
             diagnostic = diagnostic.label(format!("did you mean `{near}`?"));
         }

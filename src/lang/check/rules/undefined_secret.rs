@@ -26,10 +26,10 @@ fn check(facts: &Facts<'_>) -> Vec<Diagnostic> {
         if let Some(near) = nearest(name, known.clone()) {
             diagnostic = diagnostic.label(format!("did you mean `{near}`?"));
         }
-        found.push(diagnostic.help(format!(
-            "under `on.workflow_call.secrets` and given by the system: {}",
-            list(known)
-        )));
+        found.push(
+            diagnostic
+                .help(format!("under `on.workflow_call.secrets` and given by the system: {}", list(known))),
+        );
     }
     found
 }

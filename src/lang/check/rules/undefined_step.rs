@@ -26,10 +26,14 @@ fn check(facts: &Facts<'_>) -> Vec<Diagnostic> {
         };
         let later = steps.iter().find_map(|s| s.id.as_ref().filter(|id| id.value.eq_ignore_ascii_case(name)));
         let mut diagnostic = match later {
-            Some(id) => Diagnostic::error(RULE.id, finding.span, format!("step `{name}` has not run yet here"))
-                .related(id.span, "it is this step")
-                .help("only the steps above have results"),
-            None => Diagnostic::error(RULE.id, finding.span, format!("no step of this job has the id `{name}`")),
+            Some(id) => {
+                Diagnostic::error(RULE.id, finding.span, format!("step `{name}` has not run yet here"))
+                    .related(id.span, "it is this step")
+                    .help("only the steps above have results")
+            }
+            None => {
+                Diagnostic::error(RULE.id, finding.span, format!("no step of this job has the id `{name}`"))
+            }
         };
         let known = shape.fields.iter().map(|(n, _)| n.as_ref());
         if later.is_none() {

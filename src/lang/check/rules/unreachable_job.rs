@@ -1,6 +1,6 @@
 //! Jobs that can never run: their own `if` is false, or a needed job never runs.
 
-use crate::check::access::{expressions, walk};
+use crate::check::access::expressions;
 use crate::check::cases::constant;
 use crate::check::{Facts, Level, Rule};
 use crate::expr::{ExprKind, Template};
@@ -50,7 +50,7 @@ fn check(facts: &Facts<'_>) -> Vec<Diagnostic> {
 fn asks_for_status(condition: &Template) -> bool {
     let mut found = false;
     for (expr, _) in expressions(condition) {
-        walk(expr, &mut |e| {
+        expr.walk(&mut |e| {
             if let ExprKind::Call(name, _) = &e.kind {
                 let names = ["always", "failure", "cancelled", "success"];
                 found |= names.iter().any(|n| n.eq_ignore_ascii_case(name));

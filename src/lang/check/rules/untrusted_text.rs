@@ -2,7 +2,7 @@
 //!
 //! The list of contexts is GitHub's ("Secure use reference", script injection).
 
-use crate::check::access::{Access, Segment, expressions, place};
+use crate::check::access::{Access, Segment, expressions};
 use crate::check::sites::{Sink, Site};
 use crate::check::{Facts, Level, Rule};
 use crate::expr::{BinaryOp, Expr, ExprKind, Template};
@@ -68,13 +68,15 @@ fn check(facts: &Facts<'_>) -> Vec<Diagnostic> {
             taints(expr, facts, site, false, &mut parts);
             for (part, name) in parts {
                 let text = format!("anyone can write `{name}`, and here it becomes part of {into}");
-                let mut diagnostic = Diagnostic::error(RULE.id, place(inside, part), text);
+                let mut diagnostic = Diagnostic::error(RULE.id, facts.context.place(inside, part), text);
                 diagnostic = match site.sink {
                     Sink::Script => {
                         let variable = variable(&name);
                         diagnostic
                             .label("runs whatever it contains")
-                            .help(format!("pass it as a variable: `env: {{ {variable}: \"${{{{ {name} }}}}\" }}`"))
+                            .help(format!(
+                                "pass it as a variable: `env: {{ {variable}: \"${{{{ {name} }}}}\" }}`"
+                            ))
                             .help(format!("and use it in the script as `\"${variable}\"`"))
                     }
                     _ => diagnostic.help("use a value that only people with write access can choose"),

@@ -1,6 +1,6 @@
 //! Entries of `needs` that change nothing: waited for through another job, and not read.
 
-use crate::check::access::{Access, expressions, walk};
+use crate::check::access::{Access, expressions};
 use crate::check::{Facts, Level, Rule};
 use crate::expr::ExprKind;
 use crate::source::Diagnostic;
@@ -48,9 +48,12 @@ fn needs_read(facts: &Facts<'_>, job: &Job) -> HashSet<String> {
     for site in facts.sites.iter().filter(|s| s.job.is_some_and(|j| std::ptr::eq(j, job))) {
         for (expr, _) in expressions(site.template) {
             let mut names = Vec::new();
-            walk(expr, &mut |e| match &e.kind {
+            expr.walk(&mut |e| match &e.kind {
                 ExprKind::Call(name, _) => {
-                    if ["always", "failure", "cancelled", "success"].iter().any(|n| n.eq_ignore_ascii_case(name)) {
+                    if ["always", "failure", "cancelled", "success"]
+                        .iter()
+                        .any(|n| n.eq_ignore_ascii_case(name))
+                    {
                         names.push((true, site.key.ends_with("<job_id>.if").then(|| "*".to_owned())));
                     }
                 }

@@ -48,6 +48,11 @@ impl<'a> Scopes<'a> {
         }
     }
 
+    /// Returns what was asked of outside.
+    pub fn context_of(&self) -> &'a CheckContext<'a> {
+        self.context
+    }
+
     /// Returns the type of a context at a place.
     pub fn context(&self, name: &str, site: &Site<'_>) -> Type {
         let name = name.to_ascii_lowercase();
@@ -97,10 +102,8 @@ impl<'a> Scopes<'a> {
 
     fn job_result(&self, job: &Job) -> Type {
         let id: Arc<str> = job.id.value.as_str().into();
-        let mut fields: Vec<(Arc<str>, Type)> = vec![
-            ("outputs".into(), self.job_outputs(job)),
-            ("result".into(), Type::String),
-        ];
+        let mut fields: Vec<(Arc<str>, Type)> =
+            vec![("outputs".into(), self.job_outputs(job)), ("result".into(), Type::String)];
         if self.workflow.dialect == Dialect::Tidegate {
             let artifacts = match &job.kind {
                 JobKind::Call(_) => Type::Any,

@@ -1,14 +1,51 @@
 //! Contexts whose keys are fixed by GitHub ("Contexts reference").
 
 use super::types::{Kind, Type};
+use std::sync::Arc;
 
 const GITHUB: &[&str] = &[
-    "action", "action_path", "action_ref", "action_repository", "action_status", "actor", "actor_id",
-    "api_url", "artifact_cache_size_limit", "base_ref", "env", "event_name", "event_path", "graphql_url",
-    "head_ref", "job", "job_workflow_sha", "output", "path", "ref", "ref_name", "ref_protected", "ref_type",
-    "repository", "repository_id", "repository_owner", "repository_owner_id", "repository_visibility",
-    "repositoryurl", "retention_days", "run_attempt", "run_id", "run_number", "secret_source", "server_url",
-    "sha", "state", "step_summary", "token", "triggering_actor", "workflow", "workflow_ref", "workflow_sha",
+    "action",
+    "action_path",
+    "action_ref",
+    "action_repository",
+    "action_status",
+    "actor",
+    "actor_id",
+    "api_url",
+    "artifact_cache_size_limit",
+    "base_ref",
+    "env",
+    "event_name",
+    "event_path",
+    "graphql_url",
+    "head_ref",
+    "job",
+    "job_workflow_sha",
+    "output",
+    "path",
+    "ref",
+    "ref_name",
+    "ref_type",
+    "repository",
+    "repository_id",
+    "repository_owner",
+    "repository_owner_id",
+    "repository_visibility",
+    "repositoryurl",
+    "retention_days",
+    "run_attempt",
+    "run_id",
+    "run_number",
+    "secret_source",
+    "server_url",
+    "sha",
+    "state",
+    "step_summary",
+    "token",
+    "triggering_actor",
+    "workflow",
+    "workflow_ref",
+    "workflow_sha",
     "workspace",
 ];
 
@@ -16,13 +53,9 @@ const RUNNER: &[&str] = &["name", "os", "arch", "temp", "tool_cache", "workspace
 
 /// The type of `github`: fixed keys, and an event of any shape.
 pub(super) fn github() -> Type {
-    let mut fields: Vec<_> = GITHUB.iter().map(|n| ((*n).into(), Type::String)).collect();
+    let mut fields: Vec<(Arc<str>, Type)> = GITHUB.iter().map(|n| ((*n).into(), Type::String)).collect();
     fields.push(("event".into(), Type::Any));
-    for (name, kind) in &mut fields {
-        if matches!(name.as_ref(), "ref_protected") {
-            *kind = Type::Bool;
-        }
-    }
+    fields.push(("ref_protected".into(), Type::Bool));
     Type::closed(Kind::Fixed("github"), fields)
 }
 
@@ -37,7 +70,12 @@ pub(super) fn job() -> Type {
     let text = |names: &[&str]| names.iter().map(|n| ((*n).into(), Type::String)).collect::<Vec<_>>();
     let container = Type::open(Kind::Fixed("job.container"), text(&["id", "network"]), Type::Any);
     let mut fields = text(&[
-        "status", "check_run_id", "workflow_ref", "workflow_sha", "workflow_repository", "workflow_file_path",
+        "status",
+        "check_run_id",
+        "workflow_ref",
+        "workflow_sha",
+        "workflow_repository",
+        "workflow_file_path",
     ]);
     fields.push(("container".into(), container));
     fields.push(("services".into(), Type::Any));

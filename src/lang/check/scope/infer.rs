@@ -2,7 +2,7 @@
 
 use super::build::Scopes;
 use super::types::{Shape, Type};
-use crate::check::access::{Access, place};
+use crate::check::access::{Access, Inside};
 use crate::check::sites::Site;
 use crate::expr::{BinaryOp, Expr, ExprKind};
 use crate::source::Span;
@@ -52,16 +52,16 @@ pub(crate) enum Problem {
 struct Infer<'s, 'a> {
     scopes: &'s Scopes<'a>,
     site: Site<'a>,
-    inside: Span,
+    inside: Inside<'s>,
     found: Vec<Finding<'a>>,
 }
 
 /// Returns the type of an expression and all findings in it.
-pub(crate) fn infer<'a>(
+pub(crate) fn infer<'s, 'a>(
     expr: &Expr,
-    inside: Span,
+    inside: Inside<'s>,
     site: Site<'a>,
-    scopes: &Scopes<'a>,
+    scopes: &'s Scopes<'a>,
 ) -> (Type, Vec<Finding<'a>>) {
     let mut infer = Infer { scopes, site, inside, found: Vec::new() };
     let kind = infer.visit(expr);
@@ -70,7 +70,7 @@ pub(crate) fn infer<'a>(
 
 impl Infer<'_, '_> {
     fn report(&mut self, expr: &Expr, problem: Problem) {
-        let span = place(self.inside, expr);
+        let span = self.scopes.context_of().place(self.inside, expr);
         self.found.push(Finding { problem, span, site: self.site });
     }
 
@@ -149,7 +149,13 @@ impl Infer<'_, '_> {
         match op {
             BinaryOp::Or => left.join(right),
             // `a && b` is `a` where `a` is false-like.
-            BinaryOp::And => if left == right { right } else { Type::Any },
+            BinaryOp::And => {
+                if left == right {
+                    right
+                } else {
+                    Type::Any
+                }
+            }
             _ => {
                 let known = left != Type::Any && right != Type::Any;
                 let null = left == Type::Null || right == Type::Null;
@@ -170,7 +176,9 @@ impl Infer<'_, '_> {
         let lower = name.to_ascii_lowercase();
         let kinds: Vec<Type> = arguments.iter().map(|a| self.visit(a)).collect();
         match lower.as_str() {
-            "contains" | "startswith" | "endswith" | "success" | "failure" | "cancelled" | "always" => Type::Bool,
+            "contains" | "startswith" | "endswith" | "success" | "failure" | "cancelled" | "always" => {
+                Type::Bool
+            }
             "format" => {
                 for (argument, kind) in arguments.iter().zip(&kinds).skip(1) {
                     if kind.is_compound() {

@@ -10,4 +10,4 @@ mod types;
 pub(super) use build::Scopes;
 pub(super) use infer::{Finding, Problem, infer};
 pub(super) use matrix::instance_count;
-pub(super) use types::{Kind, Shape, Type};
+pub(super) use types::{Kind, Type};

@@ -93,10 +93,9 @@ impl Type {
             Value::Number(_) => Self::Number,
             Value::String(_) => Self::String,
             Value::Array(items) => Self::array(Self::join_all(items.iter().map(Self::of))),
-            Value::Object(object) => Self::closed(
-                Kind::Plain,
-                object.iter().map(|(k, v)| (k.clone(), Self::of(v))).collect(),
-            ),
+            Value::Object(object) => {
+                Self::closed(Kind::Plain, object.iter().map(|(k, v)| (k.clone(), Self::of(v))).collect())
+            }
         }
     }
 
