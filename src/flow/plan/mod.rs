@@ -32,3 +32,4 @@ pub use instance::{concurrency, evaluate_instance};
 pub use job::{evaluate_job, instance_contexts, job_status};
 pub use needs::{InstanceFacts, NeedFacts, jobs_context, needs_context, word};
 pub use spec::{Attempt, job_spec};
+pub use steps::step_specs;

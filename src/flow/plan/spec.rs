@@ -70,7 +70,7 @@ pub fn job_spec(
         env: [&workflow.env, &job.env].into_iter().map(env_layer).collect(),
         shell: shell.map(raw),
         working_directory: folder.map(raw),
-        steps: steps::specs(written, retries, attempt.sources),
+        steps: steps::specs(written, retries, attempt.sources)?,
         outputs: job.outputs.iter().map(|(name, value)| (name.value.clone(), raw(value))).collect(),
         timeout_seconds: settings.timeout_seconds,
         grace_seconds: settings.grace_seconds,

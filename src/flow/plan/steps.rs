@@ -9,28 +9,44 @@ use tidegate_lang::source::Sources;
 use tidegate_lang::workflow::{Action, Dynamic, Step, Tree, TreeKind};
 
 /// Turns steps into their travelling form. `retries` is evaluated, in the same order.
-pub(super) fn specs(steps: &[Step], retries: Vec<Option<RetrySpec>>, sources: &Sources) -> Vec<StepSpec> {
+pub(super) fn specs(
+    steps: &[Step],
+    retries: Vec<Option<RetrySpec>>,
+    sources: &Sources,
+) -> Result<Vec<StepSpec>, String> {
     let ids = ids(steps);
     steps
         .iter()
         .zip(ids)
         .zip(retries)
-        .map(|((step, id), retry)| StepSpec {
-            id,
-            name: step.name.as_ref().map(raw).unwrap_or_default(),
-            condition: step.condition.as_ref().map(|condition| bare(&condition.raw)).unwrap_or_default(),
-            env: env_layer(&step.env),
-            continue_on_error: step.continue_on_error.as_ref().map(dynamic).unwrap_or_default(),
-            timeout_minutes: step
-                .timeout_minutes
-                .as_ref()
-                .map(|given| dynamic(&given.value))
-                .unwrap_or_default(),
-            retry,
-            action: action(&step.action),
-            line: u32::try_from(sources.line_column(step.span.file, step.span.start).0).unwrap_or(0),
+        .map(|((step, id), retry)| {
+            let action =
+                action(&step.action).ok_or_else(|| format!("step `{id}` does what is not there yet"))?;
+            Ok(StepSpec {
+                id,
+                name: step.name.as_ref().map(raw).unwrap_or_default(),
+                condition: step.condition.as_ref().map(|condition| bare(&condition.raw)).unwrap_or_default(),
+                env: env_layer(&step.env),
+                continue_on_error: step.continue_on_error.as_ref().map(dynamic).unwrap_or_default(),
+                timeout_minutes: step
+                    .timeout_minutes
+                    .as_ref()
+                    .map(|given| dynamic(&given.value))
+                    .unwrap_or_default(),
+                retry,
+                action,
+                line: u32::try_from(sources.line_column(step.span.file, step.span.start).0).unwrap_or(0),
+            })
         })
         .collect()
+}
+
+/// Turns the steps of a composite action into their travelling form.
+pub fn step_specs(steps: &[Step], sources: &Sources) -> Result<Vec<StepSpec>, String> {
+    let nothing = super::Contexts::new();
+    let retries =
+        steps.iter().map(|step| step.retry.as_ref().map(|r| super::instance::retry(r, &nothing)).transpose());
+    specs(steps, retries.collect::<Result<_, _>>()?, sources)
 }
 
 /// Returns all that steps do, as it is written, for a cache key: names for people are left out.
@@ -104,10 +120,10 @@ fn base_id(action: &Action) -> String {
     }
 }
 
-/// What a step does as it travels. Kinds that are not there yet never come here: their jobs are
-/// refused before (`absent`); they would do nothing but fail.
-fn action(action: &Action) -> ActionSpec {
-    match action {
+/// What a step does as it travels; `None` for kinds that are not there yet, whose jobs `absent`
+/// refuses.
+fn action(action: &Action) -> Option<ActionSpec> {
+    Some(match action {
         Action::Run(run) => ActionSpec::Run {
             script: raw(&run.script),
             shell: run.shell.as_ref().map(raw),
@@ -136,10 +152,8 @@ fn action(action: &Action) -> ActionSpec {
             unique: validate.unique.as_ref().map(tree),
             nulls: validate.nulls.as_ref().map(tree),
         }),
-        Action::Notebook(_) | Action::Register(_) | Action::Deploy(_) => {
-            ActionSpec::Uses { uses: "tidegate: not there yet".to_owned(), with: Vec::new() }
-        }
-    }
+        Action::Notebook(_) | Action::Register(_) | Action::Deploy(_) => return None,
+    })
 }
 
 /// A tree as JSON, its templates as text.
