@@ -3,4 +3,5 @@
 mod architecture;
 mod commands;
 mod conformance_expressions;
+mod eval;
 mod harness;

@@ -87,31 +87,6 @@ impl Expr {
         }
     }
 
-    /// Returns how deep it nests, as GitHub counts: a chain of one of `&&` and `||` is one level.
-    /// Iterative, because a chain of a thousand operators is legal.
-    pub fn depth(&self) -> usize {
-        let mut deepest = 0;
-        let mut open = vec![(self, 1, None)];
-        while let Some((expr, depth, chain)) = open.pop() {
-            deepest = deepest.max(depth);
-            match &expr.kind {
-                ExprKind::Literal(_) | ExprKind::Context(_) => {}
-                ExprKind::Property(a, _) | ExprKind::Star(a) | ExprKind::Not(a) => {
-                    open.push((a, depth + 1, None))
-                }
-                ExprKind::Index(a, b) => open.extend([(&**a, depth + 1, None), (&**b, depth + 1, None)]),
-                ExprKind::Binary(op, a, b) => {
-                    let flat = matches!(op, BinaryOp::And | BinaryOp::Or);
-                    let here = if flat && chain == Some(*op) { depth - 1 } else { depth };
-                    deepest = deepest.max(here);
-                    open.extend([(&**a, here + 1, Some(*op)), (&**b, here + 1, None)]);
-                }
-                ExprKind::Call(_, arguments) => open.extend(arguments.iter().map(|a| (a, depth + 1, None))),
-            }
-        }
-        deepest
-    }
-
     /// Tells whether it calls one of the status functions, which take the place of the implicit
     /// `success()` of an `if`.
     pub fn has_status_function(&self) -> bool {

@@ -86,7 +86,7 @@ fn part(expr: &Expr, host: &dyn Host) -> Result<Part, EvalError> {
             let of = part(of, host)?;
             index(of, &evaluate(at, host)?)
         }
-        ExprKind::Star(of) => star(part(of, host)?),
+        ExprKind::Star(of) => star(&part(of, host)?),
         ExprKind::Call(name, arguments) if name.eq_ignore_ascii_case("case") => plain(case(arguments, host)?),
         ExprKind::Call(name, arguments) => {
             let values = arguments.iter().map(|a| evaluate(a, host)).collect::<Result<Vec<_>, _>>()?;
@@ -130,9 +130,9 @@ fn binary(op: BinaryOp, left: &Expr, right: &Expr, host: &dyn Host) -> Result<Va
         BinaryOp::Equal => left.loosely_equals(&right),
         BinaryOp::NotEqual => !left.loosely_equals(&right),
         BinaryOp::Less => order() == Some(Ordering::Less),
-        BinaryOp::LessEqual => order().is_some_and(Ordering::is_le),
+        BinaryOp::LessEqual => order() == Some(Ordering::Less) || left.loosely_equals(&right),
         BinaryOp::Greater => order() == Some(Ordering::Greater),
-        BinaryOp::GreaterEqual => order().is_some_and(Ordering::is_ge),
+        BinaryOp::GreaterEqual => order() == Some(Ordering::Greater) || left.loosely_equals(&right),
         BinaryOp::Or | BinaryOp::And => false,
     }))
 }
@@ -156,13 +156,13 @@ fn lookup(of: &Value, at: &Value) -> Option<Value> {
                 clippy::cast_sign_loss,
                 reason = "checked to be in range"
             )]
-            (number >= 0.0 && number < 4e9).then(|| number as usize).and_then(|i| items.get(i)).cloned()
+            (0.0..4e9).contains(&number).then_some(number as usize).and_then(|i| items.get(i)).cloned()
         }
         _ => None,
     }
 }
 
-fn star(of: Part) -> Part {
+fn star(of: &Part) -> Part {
     let children = |value: &Value| -> Vec<Value> {
         match value {
             Value::Array(items) => items.to_vec(),

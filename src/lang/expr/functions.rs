@@ -79,8 +79,12 @@ pub(super) fn call(
         "startswith" => Value::Bool(affix(&argument(0), &argument(1), |a, b| a.starts_with(b))),
         "endswith" => Value::Bool(affix(&argument(0), &argument(1), |a, b| a.ends_with(b))),
         "format" => Value::from(format(&text(0), arguments.get(1..).unwrap_or_default(), offset)?),
-        "join" => join(&argument(0), arguments.get(1)),
-        "tojson" => Value::from(argument(0).to_pretty_json()),
+        "join" => join(&argument(0), arguments.get(1), offset)?,
+        "tojson" => Value::from(
+            argument(0)
+                .to_json_within(MAX_BYTES)
+                .ok_or_else(|| error("toJSON: the result has more than 10 MB", offset))?,
+        ),
         "fromjson" => from_json(&text(0), offset)?,
         "hashfiles" => {
             let patterns: Vec<String> = arguments.iter().map(|a| a.to_text().to_string()).collect();
@@ -104,34 +108,35 @@ fn contains(haystack: &Value, needle: &Value) -> bool {
     }
 }
 
-fn affix(text: &Value, affix: &Value, test: impl Fn(&str, &str) -> bool) -> bool {
-    text.is_primitive() && affix.is_primitive() && test(&fold(&text.to_text()), &fold(&affix.to_text()))
+fn affix(text: &Value, part: &Value, test: impl Fn(&str, &str) -> bool) -> bool {
+    text.is_primitive() && part.is_primitive() && test(&fold(&text.to_text()), &fold(&part.to_text()))
 }
 
 fn fold(text: &str) -> String {
     crate::value::folded(text).collect()
 }
 
-fn join(items: &Value, separator: Option<&Value>) -> Value {
+fn join(items: &Value, separator: Option<&Value>, offset: u32) -> Result<Value, EvalError> {
     let separator = separator.filter(|s| s.is_primitive()).map_or_else(|| ",".into(), Value::to_text);
-    match items {
-        Value::Array(items) => {
-            let texts: Vec<_> = items.iter().map(Value::to_text).collect();
-            Value::from(texts.join(&*separator))
+    let items = match items {
+        Value::Array(items) => items,
+        Value::Object(_) => return Ok(Value::from("")),
+        one => return Ok(Value::String(one.to_text())),
+    };
+    let mut out = String::new();
+    for (i, item) in items.iter().enumerate() {
+        if i > 0 {
+            out.push_str(&separator);
         }
-        Value::Object(_) => Value::from(""),
-        one => Value::String(one.to_text()),
+        out.push_str(&item.to_text());
+        if out.len() > MAX_BYTES {
+            return Err(error("join: the result has more than 10 MB", offset));
+        }
     }
+    Ok(Value::from(out))
 }
 
 fn from_json(text: &str, offset: u32) -> Result<Value, EvalError> {
-    // JSON has no NaN and no infinities; GitHub reads the words all the same.
-    match text.trim() {
-        "NaN" => return Ok(Value::Number(f64::NAN)),
-        "Infinity" => return Ok(Value::Number(f64::INFINITY)),
-        "-Infinity" => return Ok(Value::Number(f64::NEG_INFINITY)),
-        _ => {}
-    }
     serde_json::from_str::<serde_json::Value>(text)
         .map(|json| Value::from(&json))
         .map_err(|e| error(format!("fromJSON: this is not JSON: {e}"), offset))
@@ -208,4 +213,23 @@ fn best(arguments: &[Value], offset: u32) -> Result<Value, EvalError> {
             offset,
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::expr::{JsonContexts, Stage, evaluate_text};
+
+    #[test]
+    fn results_that_double_with_every_level_are_stopped() {
+        let nobody = JsonContexts::new(&serde_json::json!({"list": vec![1; 5000]}));
+        let nested = |open: &str, inner: &str| format!("{}{inner}{}", open.repeat(40), ")".repeat(40));
+        for text in [
+            nested("toJSON(", r#"'"'"#),
+            format!("join(list, {})", nested("toJSON(", "join(list, '\"')")),
+            format!("join(list, join(list, '{}'))", "x".repeat(1000)),
+        ] {
+            let error = evaluate_text(&text, &nobody).err();
+            assert_eq!(error.map(|e| e.stage), Some(Stage::Evaluation), "{}", &text[..60]);
+        }
+    }
 }

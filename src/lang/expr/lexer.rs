@@ -1,175 +1,218 @@
-//! Text of an expression → words with their places.
+//! Text of an expression to words.
+//!
+//! Not here: which words may follow which (`parser`).
 
 use super::{EvalError, Stage};
 use crate::value::parse_number;
 
-/// One word.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Token<'a> {
-    pub kind: TokenKind<'a>,
-    pub start: usize,
-    pub end: usize,
+/// GitHub's limit for one expression, in UTF-16 units.
+const MAX_LENGTH: usize = 21_000;
+
+/// One word with its byte range.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Token {
+    pub kind: TokenKind,
+    pub start: u32,
+    pub end: u32,
 }
 
 /// The kinds of words.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum TokenKind<'a> {
-    Open,
-    Close,
-    OpenIndex,
-    CloseIndex,
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum TokenKind {
+    LeftParen,
+    RightParen,
+    LeftBracket,
+    RightBracket,
     Comma,
     Dot,
-    Star,
     Not,
-    Operator(super::BinaryOp),
+    NotEqual,
+    Equal,
+    Greater,
+    GreaterEqual,
+    Less,
+    LessEqual,
+    And,
+    Or,
+    Star,
     Number(f64),
-    Text(String),
+    /// Quotes included in the range.
+    Text,
+    Name,
     True,
     False,
     Null,
-    Name(&'a str),
+    End,
 }
 
-fn is_boundary(c: char) -> bool {
-    c.is_whitespace() || matches!(c, '(' | '[' | ')' | ']' | ',' | '.' | '!' | '>' | '<' | '=' | '&' | '|')
-}
-
-/// Tells whether text is a name of the language.
-pub(super) fn is_name(text: &str) -> bool {
-    let mut chars = text.chars();
-    chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
-        && chars.all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
-}
-
-/// Splits an expression into words.
-pub(super) fn tokens(text: &str) -> Result<Vec<Token<'_>>, EvalError> {
-    let mut out: Vec<Token<'_>> = Vec::with_capacity(text.len() / 4 + 2);
-    let mut at = 0;
-    while let Some(c) = text.get(at..).and_then(|t| t.chars().next()) {
-        if c.is_whitespace() {
-            at += c.len_utf8();
-            continue;
-        }
-        let (kind, end) =
-            word(text, at, c, out.last().map(|t| &t.kind)).ok_or_else(|| unexpected(text, at))?;
-        out.push(Token { kind, start: at, end });
-        at = end;
+/// Splits an expression into words; the last one is always [`TokenKind::End`].
+pub(super) fn lex(text: &str) -> Result<Vec<Token>, EvalError> {
+    if text.len() > MAX_LENGTH && text.encode_utf16().count() > MAX_LENGTH {
+        let message = format!("the expression is longer than {MAX_LENGTH} characters");
+        return Err(EvalError { stage: Stage::Lexing, message, offset: 0 });
     }
-    Ok(out)
-}
-
-fn unexpected(text: &str, at: usize) -> EvalError {
-    let rest = text.get(at..).unwrap_or_default();
-    let quoted = rest.starts_with('\'');
-    let word: String = if quoted {
-        rest.to_owned()
-    } else {
-        let mut chars = rest.chars();
-        chars.next().into_iter().chain(chars.take_while(|c| !is_boundary(*c))).collect()
-    };
-    EvalError {
-        stage: Stage::Lexing,
-        message: if quoted {
-            format!("the text {word} has no closing quote")
-        } else {
-            format!("unexpected `{word}`")
-        },
-        offset: u32::try_from(at).unwrap_or(u32::MAX),
+    let mut lexer = Lexer { text, at: 0, tokens: Vec::with_capacity(8) };
+    while lexer.at < text.len() {
+        lexer.step()?;
     }
+    lexer.push(TokenKind::End, text.len());
+    Ok(lexer.tokens)
 }
 
-fn word<'a>(
-    text: &'a str,
+struct Lexer<'t> {
+    text: &'t str,
     at: usize,
-    c: char,
-    last: Option<&TokenKind<'a>>,
-) -> Option<(TokenKind<'a>, usize)> {
-    use super::BinaryOp::{And, Equal, Greater, GreaterEqual, Less, LessEqual, NotEqual, Or};
-    let next = text.as_bytes().get(at + 1).copied();
-    let one = |kind| Some((kind, at + 1));
-    let two = |op| Some((TokenKind::Operator(op), at + 2));
-    match c {
-        '(' => one(TokenKind::Open),
-        ')' => one(TokenKind::Close),
-        '[' => one(TokenKind::OpenIndex),
-        ']' => one(TokenKind::CloseIndex),
-        ',' => one(TokenKind::Comma),
-        '*' => one(TokenKind::Star),
-        '!' if next == Some(b'=') => two(NotEqual),
-        '!' => one(TokenKind::Not),
-        '<' if next == Some(b'=') => two(LessEqual),
-        '<' => one(TokenKind::Operator(Less)),
-        '>' if next == Some(b'=') => two(GreaterEqual),
-        '>' => one(TokenKind::Operator(Greater)),
-        '=' if next == Some(b'=') => two(Equal),
-        '&' if next == Some(b'&') => two(And),
-        '|' if next == Some(b'|') => two(Or),
-        '\'' => quoted(text, at),
-        '.' if !begins_number(last) => one(TokenKind::Dot),
-        '.' | '-' | '+' | '0'..='9' => number(text, at),
-        c if c.is_ascii_alphabetic() || c == '_' => name(text, at, last),
-        _ => None,
+    tokens: Vec<Token>,
+}
+
+impl Lexer<'_> {
+    fn byte(&self, at: usize) -> Option<u8> {
+        self.text.as_bytes().get(at).copied()
     }
-}
 
-/// A dot starts a number where no value stands before it.
-fn begins_number(last: Option<&TokenKind<'_>>) -> bool {
-    matches!(
-        last,
-        None | Some(
-            TokenKind::Comma
-                | TokenKind::Open
-                | TokenKind::OpenIndex
-                | TokenKind::Not
-                | TokenKind::Operator(_)
-        )
-    )
-}
+    fn push(&mut self, kind: TokenKind, start: usize) {
+        self.tokens.push(Token { kind, start: offset(start), end: offset(self.at) });
+    }
 
-fn quoted(text: &str, at: usize) -> Option<(TokenKind<'_>, usize)> {
-    let mut value = String::new();
-    let mut rest = text.get(at + 1..)?;
-    let mut end = at + 1;
-    loop {
-        let quote = rest.find('\'')?;
-        value.push_str(rest.get(..quote)?);
-        end += quote + 1;
-        rest = rest.get(quote + 1..)?;
-        if rest.starts_with('\'') {
-            value.push('\'');
-            rest = rest.get(1..)?;
-            end += 1;
+    fn step(&mut self) -> Result<(), EvalError> {
+        use TokenKind as T;
+        let start = self.at;
+        let Some(byte) = self.byte(start) else { return Ok(()) };
+        self.at += 1;
+        let kind = match byte {
+            b' ' | b'\t' | b'\r' | b'\n' => return Ok(()),
+            b'(' => T::LeftParen,
+            b')' => T::RightParen,
+            b'[' => T::LeftBracket,
+            b']' => T::RightBracket,
+            b',' => T::Comma,
+            b'*' => T::Star,
+            b'!' => self.either(b'=', T::NotEqual, T::Not),
+            b'<' => self.either(b'=', T::LessEqual, T::Less),
+            b'>' => self.either(b'=', T::GreaterEqual, T::Greater),
+            b'=' | b'&' | b'|' if self.byte(self.at) == Some(byte) => {
+                self.at += 1;
+                match byte {
+                    b'=' => T::Equal,
+                    b'&' => T::And,
+                    _ => T::Or,
+                }
+            }
+            b'.' if self.dot_is_access() => T::Dot,
+            b'.' | b'-' | b'+' | b'0'..=b'9' => return self.number(start),
+            b'\'' => return self.string(start),
+            _ => return self.name(start),
+        };
+        self.push(kind, start);
+        Ok(())
+    }
+
+    fn either(&mut self, next: u8, yes: TokenKind, no: TokenKind) -> TokenKind {
+        if self.byte(self.at) == Some(next) {
+            self.at += 1;
+            yes
         } else {
-            return Some((TokenKind::Text(value), end));
+            no
         }
     }
+
+    fn previous(&self) -> Option<TokenKind> {
+        self.tokens.last().map(|t| t.kind)
+    }
+
+    fn dot_is_access(&self) -> bool {
+        use TokenKind as T;
+        matches!(self.previous(), Some(T::Name | T::RightBracket | T::RightParen | T::Star))
+    }
+
+    /// Moves on to the next character that ends a word.
+    fn skip_to_boundary(&mut self, dot_ends: bool) {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let ends = |c: char| match c {
+            '.' => dot_ends,
+            '(' | '[' | ')' | ']' | ',' | '!' | '>' | '<' | '=' | '&' | '|' | '\u{feff}' => true,
+            _ => c.is_whitespace(),
+        };
+        self.at += rest.find(ends).unwrap_or(rest.len());
+    }
+
+    fn number(&mut self, start: usize) -> Result<(), EvalError> {
+        self.skip_to_boundary(false);
+        let value = parse_number(self.text.get(start..self.at).unwrap_or_default());
+        if value.is_nan() {
+            return Err(self.unexpected(start));
+        }
+        self.push(TokenKind::Number(value), start);
+        Ok(())
+    }
+
+    fn string(&mut self, start: usize) -> Result<(), EvalError> {
+        loop {
+            let rest = self.text.get(self.at..).unwrap_or_default();
+            let Some(quote) = rest.find('\'') else {
+                self.at = self.text.len();
+                let mut error = self.unexpected(start);
+                "the text that starts here has no closing `'`".clone_into(&mut error.message);
+                return Err(error);
+            };
+            self.at += quote + 1;
+            if self.byte(self.at) != Some(b'\'') {
+                self.push(TokenKind::Text, start);
+                return Ok(());
+            }
+            self.at += 1;
+        }
+    }
+
+    fn name(&mut self, start: usize) -> Result<(), EvalError> {
+        // The first character may take several bytes; a boundary right after it still ends it.
+        while !self.text.is_char_boundary(self.at) {
+            self.at += 1;
+        }
+        self.skip_to_boundary(true);
+        let word = self.text.get(start..self.at).unwrap_or_default();
+        let bytes = word.as_bytes();
+        let legal = matches!(bytes.first(), Some(b'a'..=b'z' | b'A'..=b'Z' | b'_'))
+            && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+        if !legal {
+            return Err(self.unexpected(start));
+        }
+        let kind = match word {
+            _ if self.previous() == Some(TokenKind::Dot) => TokenKind::Name,
+            "true" => TokenKind::True,
+            "false" => TokenKind::False,
+            "null" => TokenKind::Null,
+            "NaN" => TokenKind::Number(f64::NAN),
+            "Infinity" => TokenKind::Number(f64::INFINITY),
+            _ => TokenKind::Name,
+        };
+        self.push(kind, start);
+        Ok(())
+    }
+
+    fn unexpected(&self, start: usize) -> EvalError {
+        let word = self.text.get(start..self.at).unwrap_or_default();
+        let message = match word {
+            "=" => "unexpected `=`; equality is `==`".to_owned(),
+            "&" => "unexpected `&`; and is `&&`".to_owned(),
+            "|" => "unexpected `|`; or is `||`".to_owned(),
+            _ if word.starts_with('"') => {
+                format!("unexpected `{}`; text goes in single quotes", shown(word))
+            }
+            _ => format!("unexpected `{}`", shown(word)),
+        };
+        EvalError { stage: Stage::Lexing, message, offset: offset(start) }
+    }
 }
 
-fn number(text: &str, at: usize) -> Option<(TokenKind<'_>, usize)> {
-    let rest = text.get(at..)?;
-    let length = rest
-        .char_indices()
-        .skip(1)
-        .find(|(_, c)| is_boundary(*c) && *c != '.')
-        .map_or(rest.len(), |(i, _)| i);
-    let word = rest.get(..length)?;
-    let number = parse_number(word);
-    (!number.is_nan()).then_some((TokenKind::Number(number), at + length))
+/// Shortens a word for a message.
+pub(super) fn shown(word: &str) -> String {
+    if word.chars().count() <= 40 {
+        return word.to_owned();
+    }
+    word.chars().take(37).chain("...".chars()).collect()
 }
 
-fn name<'a>(text: &'a str, at: usize, last: Option<&TokenKind<'a>>) -> Option<(TokenKind<'a>, usize)> {
-    let rest = text.get(at..)?;
-    let length = rest.find(is_boundary).unwrap_or(rest.len());
-    let word = rest.get(..length)?;
-    let kind = match word {
-        _ if last == Some(&TokenKind::Dot) => is_name(word).then_some(TokenKind::Name(word))?,
-        "true" => TokenKind::True,
-        "false" => TokenKind::False,
-        "null" => TokenKind::Null,
-        "NaN" => TokenKind::Number(f64::NAN),
-        "Infinity" => TokenKind::Number(f64::INFINITY),
-        _ => is_name(word).then_some(TokenKind::Name(word))?,
-    };
-    Some((kind, at + length))
+fn offset(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
 }

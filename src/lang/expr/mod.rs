@@ -8,13 +8,17 @@ mod ast;
 mod eval;
 mod functions;
 mod lexer;
+mod names;
 mod near;
 mod parser;
+mod reads;
 mod template;
 
 pub use answer::{JsonContexts, answer, evaluate_text};
 pub use ast::{BinaryOp, Expr, ExprKind};
 pub use eval::{EvalError, Host, Stage, Status, evaluate};
+pub use names::{AnyNames, Names};
 pub use near::closest;
-pub use parser::{AnyNames, Names, parse, parse_with};
+pub use parser::{parse, parse_with};
+pub use reads::{Read, Step, reads};
 pub use template::{Part, Template};

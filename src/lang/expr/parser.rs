@@ -1,43 +1,19 @@
-//! Words → syntax tree, by recursive descent.
+//! Words to a syntax tree, by precedence: `||`, `&&`, `== !=`, `< <= > >=`, `!`, access.
+//!
+//! Not here: which names are legal where (the caller's [`Names`]).
 
-use super::functions::{self, Arity};
-use super::lexer::{Token, TokenKind, tokens};
+use super::lexer::{Token, TokenKind, lex, shown};
+use super::names::{AnyNames, Names, function_problem, unknown_context};
 use super::{BinaryOp, EvalError, Expr, ExprKind, Stage};
 use crate::value::Value;
 use std::sync::Arc;
 
-/// GitHub's limit on nesting ("Expression exceeds the maximum depth").
+/// GitHub's limit of nesting.
 const MAX_DEPTH: usize = 50;
-/// The parser's own limit, parentheses counted.
-const MAX_RECURSION: usize = 200;
-/// GitHub's limit on an expression's length in characters.
-const MAX_LENGTH: usize = 21_000;
 
-/// Which names an expression may use.
-pub trait Names {
-    /// Tells whether a context of this name (in any case) may be read here.
-    fn has_context(&self, name: &str) -> bool;
-    /// Tells whether a function of this name (in any case) may be called here; asked only for
-    /// functions that are not legal everywhere.
-    fn has_function(&self, name: &str) -> bool;
-    /// Returns the names of all contexts, for "did you mean".
-    fn contexts(&self) -> Vec<String>;
-}
-
-/// Any context, every function.
-pub struct AnyNames;
-
-impl Names for AnyNames {
-    fn has_context(&self, _: &str) -> bool {
-        true
-    }
-    fn has_function(&self, _: &str) -> bool {
-        true
-    }
-    fn contexts(&self) -> Vec<String> {
-        Vec::new()
-    }
-}
+/// How deep the tree itself may become through long chains of comparisons, so that walking it
+/// never exhausts the stack. GitHub counts no depth for these.
+const MAX_HEIGHT: usize = 300;
 
 /// Parses the inside of `${{ }}`; every name is legal.
 pub fn parse(text: &str) -> Result<Expr, EvalError> {
@@ -46,270 +22,310 @@ pub fn parse(text: &str) -> Result<Expr, EvalError> {
 
 /// Parses the inside of `${{ }}`; unknown names are errors of the parsing stage.
 pub fn parse_with(text: &str, names: &dyn Names) -> Result<Expr, EvalError> {
-    if text.len() > MAX_LENGTH {
-        let message =
-            format!("an expression has at most {MAX_LENGTH} characters, this one has {}", text.len());
-        return Err(EvalError { stage: Stage::Parsing, message, offset: 0 });
+    let tokens = lex(text)?;
+    let mut parser = Parser { text, tokens: &tokens, at: 0, depth: 0, names };
+    if parser.peek().kind == TokenKind::End {
+        return Err(Parser::error(0, "an expression was expected".to_owned()));
     }
-    let tokens = tokens(text)?;
-    let mut parser = Parser { tokens: &tokens, at: 0, end: text.len(), names, depth: 0 };
-    if tokens.is_empty() {
-        return Err(parser.error("an expression was expected"));
+    let tree = parser.expression()?;
+    match parser.peek().kind {
+        TokenKind::End => Ok(tree.expr),
+        _ => Err(parser.unexpected()),
     }
-    let expr = parser.binary(0)?;
-    if parser.peek().is_some() {
-        return Err(parser.unexpected());
-    }
-    if expr.depth() > MAX_DEPTH {
-        return Err(parser.error_at(0, format!("the expression nests deeper than {MAX_DEPTH}")));
-    }
-    Ok(expr)
 }
 
-struct Parser<'a> {
-    tokens: &'a [Token<'a>],
+/// An expression and the height of its tree.
+struct Tree {
+    expr: Expr,
+    height: usize,
+    /// Whether `.` and `[` may follow: not after a bare literal.
+    accessible: bool,
+}
+
+struct Parser<'t> {
+    text: &'t str,
+    tokens: &'t [Token],
     at: usize,
-    end: usize,
-    names: &'a dyn Names,
     depth: usize,
+    names: &'t dyn Names,
 }
 
-impl<'a> Parser<'a> {
-    fn peek(&self) -> Option<&'a TokenKind<'a>> {
-        self.tokens.get(self.at).map(|t| &t.kind)
+type Parsed = Result<Tree, EvalError>;
+
+impl Parser<'_> {
+    fn peek(&self) -> Token {
+        let end = u32::try_from(self.text.len()).unwrap_or(u32::MAX);
+        let token = self.tokens.get(self.at).or(self.tokens.last());
+        token.copied().unwrap_or(Token { kind: TokenKind::End, start: end, end })
     }
 
-    fn place(&self) -> usize {
-        self.tokens.get(self.at).map_or(self.end, |t| t.start)
+    fn next(&mut self) -> Token {
+        let token = self.peek();
+        self.at += usize::from(token.kind != TokenKind::End);
+        token
     }
 
-    fn previous_end(&self) -> u32 {
-        let end = self.at.checked_sub(1).and_then(|i| self.tokens.get(i)).map_or(0, |t| t.end);
-        u32::try_from(end).unwrap_or(u32::MAX)
+    fn accept(&mut self, kind: TokenKind) -> bool {
+        let yes = self.peek().kind == kind;
+        self.at += usize::from(yes);
+        yes
     }
 
-    fn error(&self, message: impl Into<String>) -> EvalError {
-        self.error_at(self.place(), message)
+    fn word(&self, token: Token) -> &str {
+        self.text.get(token.start as usize..token.end as usize).unwrap_or_default()
     }
 
-    #[expect(clippy::unused_self, reason = "reads as the parser's own error")]
-    fn error_at(&self, at: usize, message: impl Into<String>) -> EvalError {
-        EvalError {
-            stage: Stage::Parsing,
-            message: message.into(),
-            offset: u32::try_from(at).unwrap_or(u32::MAX),
-        }
+    fn error(offset: u32, message: String) -> EvalError {
+        EvalError { stage: Stage::Parsing, message, offset }
     }
 
     fn unexpected(&self) -> EvalError {
-        match self.tokens.get(self.at) {
-            None => self.error("the expression ends too early"),
-            Some(token) => self.error(match &token.kind {
-                TokenKind::Name(n) => format!("unexpected `{n}`"),
-                TokenKind::Text(t) => format!("unexpected text '{t}'"),
-                TokenKind::Number(n) => format!("unexpected number {}", crate::value::number_text(*n)),
-                kind => format!("unexpected `{}`", symbol(kind)),
-            }),
-        }
+        let token = self.peek();
+        let message = match token.kind {
+            TokenKind::End => "the expression ends too early".to_owned(),
+            _ => format!("unexpected `{}`", shown(self.word(token))),
+        };
+        Self::error(token.start, message)
     }
 
-    fn take(&mut self, kind: &TokenKind<'_>) -> Result<(), EvalError> {
-        if self.peek() == Some(kind) {
-            self.at += 1;
-            return Ok(());
-        }
-        Err(self.unexpected())
+    fn expect(&mut self, kind: TokenKind) -> Result<Token, EvalError> {
+        let token = self.peek();
+        if self.accept(kind) { Ok(token) } else { Err(self.unexpected()) }
     }
 
-    /// Operators by how tightly they bind, loosest first.
-    fn binary(&mut self, level: usize) -> Result<Expr, EvalError> {
-        const LEVELS: [&[BinaryOp]; 4] = [
-            &[BinaryOp::Or],
-            &[BinaryOp::And],
-            &[BinaryOp::Equal, BinaryOp::NotEqual],
-            &[BinaryOp::Less, BinaryOp::LessEqual, BinaryOp::Greater, BinaryOp::GreaterEqual],
-        ];
-        let Some(operators) = LEVELS.get(level) else { return self.unary() };
-        let mut left = self.binary(level + 1)?;
-        while let Some(TokenKind::Operator(op)) = self.peek()
-            && operators.contains(op)
-        {
-            self.at += 1;
-            let right = self.binary(level + 1)?;
-            let (start, end) = (left.start, right.end);
-            left = Expr { kind: ExprKind::Binary(*op, Box::new(left), Box::new(right)), start, end };
-        }
-        Ok(left)
-    }
-
-    /// Keeps the parser's own recursion bounded; groups count here, but not in the limit.
-    fn deeper(&self) -> Result<(), EvalError> {
-        if self.depth > MAX_RECURSION {
-            return Err(self.error(format!("the expression nests deeper than {MAX_RECURSION}")));
+    fn deeper(&mut self) -> Result<(), EvalError> {
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            return Err(self.too_deep());
         }
         Ok(())
     }
 
-    fn unary(&mut self) -> Result<Expr, EvalError> {
-        self.depth += 1;
-        self.deeper()?;
-        let start = u32::try_from(self.place()).unwrap_or(u32::MAX);
-        let expr = if self.peek() == Some(&TokenKind::Not) {
-            self.at += 1;
-            let inner = self.unary()?;
-            let end = inner.end;
-            Expr { kind: ExprKind::Not(Box::new(inner)), start, end }
-        } else {
-            self.postfix()?
-        };
-        self.depth -= 1;
-        Ok(expr)
+    fn too_deep(&self) -> EvalError {
+        Self::error(self.peek().start, format!("the expression is nested deeper than {MAX_DEPTH} levels"))
     }
 
-    fn postfix(&mut self) -> Result<Expr, EvalError> {
-        let mut expr = self.primary()?;
-        let start = expr.start;
+    fn expression(&mut self) -> Parsed {
+        self.deeper()?;
+        let tree = self.chain(BinaryOp::Or)?;
+        self.depth -= 1;
+        Ok(tree)
+    }
+
+    /// Parses `a || b || …` or `a && b && …`. Both operators may be grouped freely, so a long
+    /// chain becomes a balanced tree.
+    fn chain(&mut self, op: BinaryOp) -> Parsed {
+        let (token, or) = match op {
+            BinaryOp::Or => (TokenKind::Or, true),
+            _ => (TokenKind::And, false),
+        };
+        let operand = |p: &mut Self| if or { p.chain(BinaryOp::And) } else { p.equality() };
+        let first = operand(self)?;
+        if self.peek().kind != token {
+            return Ok(first);
+        }
+        self.deeper()?;
+        let mut trees = vec![first];
+        while self.accept(token) {
+            trees.push(operand(self)?);
+        }
+        self.depth -= 1;
+        while trees.len() > 1 {
+            let mut halved = Vec::with_capacity(trees.len().div_ceil(2));
+            let mut rest = trees.into_iter();
+            while let Some(left) = rest.next() {
+                halved.push(match rest.next() {
+                    Some(right) => self.binary(op, left, right)?,
+                    None => left,
+                });
+            }
+            trees = halved;
+        }
+        trees.pop().ok_or_else(|| self.unexpected())
+    }
+
+    fn binary(&self, op: BinaryOp, left: Tree, right: Tree) -> Parsed {
+        let (start, end) = (left.expr.start, right.expr.end);
+        let height = left.height.max(right.height) + 1;
+        let kind = ExprKind::Binary(op, Box::new(left.expr), Box::new(right.expr));
+        self.grown(kind, start, end, height)
+    }
+
+    /// Makes a node, unless the tree has become too high.
+    fn grown(&self, kind: ExprKind, start: u32, end: u32, height: usize) -> Parsed {
+        if height > MAX_HEIGHT {
+            return Err(self.too_deep());
+        }
+        Ok(Tree { expr: Expr { kind, start, end }, height, accessible: true })
+    }
+
+    fn equality(&mut self) -> Parsed {
+        let mut left = self.comparison()?;
         loop {
-            let kind = match self.peek() {
-                Some(TokenKind::Dot) => {
-                    self.literal_has_no_parts(&expr)?;
-                    self.at += 1;
-                    match self.peek() {
-                        Some(TokenKind::Name(name)) => {
-                            self.at += 1;
-                            ExprKind::Property(Box::new(expr), Arc::from(*name))
-                        }
-                        Some(TokenKind::Star) => {
-                            self.at += 1;
-                            ExprKind::Star(Box::new(expr))
-                        }
-                        _ => return Err(self.unexpected()),
-                    }
-                }
-                Some(TokenKind::OpenIndex) => {
-                    self.literal_has_no_parts(&expr)?;
-                    self.at += 1;
-                    if self.peek() == Some(&TokenKind::Star) {
-                        self.at += 1;
-                        self.take(&TokenKind::CloseIndex)?;
-                        ExprKind::Star(Box::new(expr))
-                    } else {
-                        let index = self.binary(0)?;
-                        self.take(&TokenKind::CloseIndex)?;
-                        ExprKind::Index(Box::new(expr), Box::new(index))
-                    }
-                }
-                _ => return Ok(expr),
+            let op = match self.peek().kind {
+                TokenKind::Equal => BinaryOp::Equal,
+                TokenKind::NotEqual => BinaryOp::NotEqual,
+                _ => return Ok(left),
             };
-            expr = Expr { kind, start, end: self.previous_end() };
+            self.at += 1;
+            let right = self.comparison()?;
+            left = self.binary(op, left, right)?;
         }
     }
 
-    fn literal_has_no_parts(&self, expr: &Expr) -> Result<(), EvalError> {
-        if matches!(expr.kind, ExprKind::Literal(_)) { Err(self.unexpected()) } else { Ok(()) }
+    fn comparison(&mut self) -> Parsed {
+        let mut left = self.unary()?;
+        loop {
+            let op = match self.peek().kind {
+                TokenKind::Less => BinaryOp::Less,
+                TokenKind::LessEqual => BinaryOp::LessEqual,
+                TokenKind::Greater => BinaryOp::Greater,
+                TokenKind::GreaterEqual => BinaryOp::GreaterEqual,
+                _ => return Ok(left),
+            };
+            self.at += 1;
+            let right = self.unary()?;
+            left = self.binary(op, left, right)?;
+        }
     }
 
-    fn primary(&mut self) -> Result<Expr, EvalError> {
-        let start = self.place();
-        let kind = match self.peek() {
-            Some(TokenKind::Open) => {
+    fn unary(&mut self) -> Parsed {
+        let token = self.peek();
+        if !self.accept(TokenKind::Not) {
+            return self.access();
+        }
+        self.deeper()?;
+        let inner = self.unary()?;
+        self.depth -= 1;
+        let (end, height) = (inner.expr.end, inner.height + 1);
+        self.grown(ExprKind::Not(Box::new(inner.expr)), token.start, end, height)
+    }
+
+    fn access(&mut self) -> Parsed {
+        let mut tree = self.primary()?;
+        let before = self.depth;
+        while tree.accessible {
+            let (start, height) = (tree.expr.start, tree.height + 1);
+            tree = if self.accept(TokenKind::LeftBracket) {
+                if self.accept(TokenKind::Star) {
+                    let end = self.expect(TokenKind::RightBracket)?.end;
+                    self.deeper()?;
+                    self.grown(ExprKind::Star(Box::new(tree.expr)), start, end, height)?
+                } else {
+                    let index = self.expression()?;
+                    let end = self.expect(TokenKind::RightBracket)?.end;
+                    self.deeper()?;
+                    let height = height.max(index.height + 1);
+                    let kind = ExprKind::Index(Box::new(tree.expr), Box::new(index.expr));
+                    self.grown(kind, start, end, height)?
+                }
+            } else if self.accept(TokenKind::Dot) {
+                self.deeper()?;
+                let token = self.peek();
+                let kind = match token.kind {
+                    TokenKind::Name => ExprKind::Property(Box::new(tree.expr), self.word(token).into()),
+                    TokenKind::Star => ExprKind::Star(Box::new(tree.expr)),
+                    _ => return Err(self.unexpected()),
+                };
                 self.at += 1;
-                let inner = self.binary(0)?;
-                self.take(&TokenKind::Close)?;
-                let start = u32::try_from(start).unwrap_or(u32::MAX);
-                return Ok(Expr { kind: inner.kind, start, end: self.previous_end() });
+                self.grown(kind, start, token.end, height)?
+            } else {
+                break;
+            };
+        }
+        self.depth = before;
+        Ok(tree)
+    }
+
+    fn primary(&mut self) -> Parsed {
+        let token = self.peek();
+        let value = match token.kind {
+            TokenKind::True => Value::Bool(true),
+            TokenKind::False => Value::Bool(false),
+            TokenKind::Null => Value::Null,
+            TokenKind::Number(number) => Value::Number(number),
+            TokenKind::Text => {
+                let inside = self.text.get(token.start as usize + 1..token.end as usize - 1);
+                Value::from(inside.unwrap_or_default().replace("''", "'"))
             }
-            Some(TokenKind::Number(n)) => ExprKind::Literal(Value::Number(*n)),
-            Some(TokenKind::Text(t)) => ExprKind::Literal(Value::String(Arc::from(t.as_str()))),
-            Some(TokenKind::True) => ExprKind::Literal(Value::Bool(true)),
-            Some(TokenKind::False) => ExprKind::Literal(Value::Bool(false)),
-            Some(TokenKind::Null) => ExprKind::Literal(Value::Null),
-            Some(TokenKind::Name(name)) => {
-                if self.tokens.get(self.at + 1).map(|t| &t.kind) == Some(&TokenKind::Open) {
-                    return self.call(name, start);
-                }
-                if !self.names.has_context(name) {
-                    return Err(self.unknown_context(name));
-                }
-                ExprKind::Context(Arc::from(*name))
+            TokenKind::Name => return self.name(),
+            TokenKind::LeftParen => {
+                self.at += 1;
+                let inner = self.expression()?;
+                let end = self.expect(TokenKind::RightParen)?.end;
+                return self.grown(inner.expr.kind, token.start, end, inner.height);
             }
             _ => return Err(self.unexpected()),
         };
         self.at += 1;
-        Ok(Expr { kind, start: u32::try_from(start).unwrap_or(u32::MAX), end: self.previous_end() })
+        let expr = Expr { kind: ExprKind::Literal(value), start: token.start, end: token.end };
+        Ok(Tree { expr, height: 1, accessible: false })
     }
 
-    fn unknown_context(&self, name: &str) -> EvalError {
-        let contexts = self.names.contexts();
-        let hint = super::closest(name, contexts.iter().map(String::as_str))
-            .map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
-        self.error(format!("there is no context `{name}` here{hint}"))
-    }
-
-    fn call(&mut self, name: &'a str, start: usize) -> Result<Expr, EvalError> {
-        let Some(function) = functions::find(name).filter(|f| f.everywhere || self.names.has_function(name))
-        else {
-            let near = super::closest(name, functions::names());
-            let hint = match (functions::find(name), near) {
-                (Some(_), _) => " here".to_owned(),
-                (None, Some(near)) => format!("; did you mean `{near}`?"),
-                (None, None) => String::new(),
-            };
-            return Err(self.error(format!("there is no function `{name}`{hint}")));
-        };
-        self.at += 2;
-        let mut arguments = Vec::new();
-        if self.peek() == Some(&TokenKind::Close) {
-            self.at += 1;
-        } else {
-            loop {
-                arguments.push(self.binary(0)?);
-                if self.peek() == Some(&TokenKind::Comma) {
-                    self.at += 1;
-                    continue;
+    fn name(&mut self) -> Parsed {
+        let token = self.next();
+        let name: Arc<str> = self.word(token).into();
+        if !self.accept(TokenKind::LeftParen) {
+            if !self.names.has_context(self.word(token)) {
+                return Err(Self::error(token.start, unknown_context(self.word(token), self.names)));
+            }
+            return self.grown(ExprKind::Context(name), token.start, token.end, 1);
+        }
+        let (mut arguments, mut height) = (Vec::new(), 1);
+        loop {
+            let close = self.peek();
+            if self.accept(TokenKind::RightParen) {
+                let problem = function_problem(self.word(token), arguments.len(), self.names);
+                if let Some(message) = problem {
+                    return Err(Self::error(token.start, message));
                 }
-                self.take(&TokenKind::Close)?;
-                break;
+                return self.grown(ExprKind::Call(name, arguments), token.start, close.end, height);
+            }
+            let argument = self.expression()?;
+            height = height.max(argument.height + 1);
+            arguments.push(argument.expr);
+            if self.peek().kind != TokenKind::RightParen {
+                self.expect(TokenKind::Comma)?;
             }
         }
-        let Arity { least, most } = function.arity;
-        if arguments.len() < least || arguments.len() > most {
-            let wanted = match (least, most) {
-                (a, usize::MAX) => format!("at least {a}"),
-                (a, b) if a == b => a.to_string(),
-                (a, b) => format!("{a} to {b}"),
-            };
-            return Err(
-                self.error_at(start, format!("`{name}` takes {wanted} arguments, not {}", arguments.len()))
-            );
-        }
-        if function.name == "case" && arguments.len() % 2 == 0 {
-            return Err(
-                self.error_at(start, "`case` takes pairs of condition and value, and a default at the end")
-            );
-        }
-        Ok(Expr {
-            kind: ExprKind::Call(Arc::from(name), arguments),
-            start: u32::try_from(start).unwrap_or(u32::MAX),
-            end: self.previous_end(),
-        })
     }
 }
 
-fn symbol(kind: &TokenKind<'_>) -> &'static str {
-    match kind {
-        TokenKind::Open => "(",
-        TokenKind::Close => ")",
-        TokenKind::OpenIndex => "[",
-        TokenKind::CloseIndex => "]",
-        TokenKind::Comma => ",",
-        TokenKind::Dot => ".",
-        TokenKind::Star => "*",
-        TokenKind::Not => "!",
-        TokenKind::True => "true",
-        TokenKind::False => "false",
-        TokenKind::Null => "null",
-        TokenKind::Number(_) | TokenKind::Text(_) | TokenKind::Name(_) => "a value",
-        TokenKind::Operator(op) => op.symbol(),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_cover_the_words() {
+        let expr = parse(" github.ref == 'a''b' ").map(|e| (e.start, e.end, e.kind));
+        let Ok((1, 21, ExprKind::Binary(BinaryOp::Equal, left, right))) = expr else { panic!("{expr:?}") };
+        assert_eq!((left.start, left.end), (1, 11));
+        assert_eq!(right.kind, ExprKind::Literal(Value::from("a'b")));
+    }
+
+    #[test]
+    fn long_chains_stay_shallow_or_are_refused() {
+        let nobody = crate::expr::JsonContexts::new(&serde_json::Value::Null);
+        let long = vec!["''"; 4000].join("||");
+        assert_eq!(crate::expr::evaluate_text(&long, &nobody), Ok(Value::from("")));
+        assert!(parse(&vec!["1"; 5000].join("||")).is_ok());
+        assert!(parse(&vec!["1"; 5000].join("==")).is_err());
+        assert!(parse(&vec!["1"; 200].join("==")).is_ok());
+        assert!(parse(&"(".repeat(5000)).is_err());
+        assert!(parse(&"!".repeat(20_000)).is_err());
+    }
+
+    #[test]
+    fn an_error_says_where() {
+        for (text, offset, stage) in [
+            ("a = 1", 2, Stage::Lexing),
+            ("a == ", 5, Stage::Parsing),
+            ("'abc", 0, Stage::Lexing),
+            ("f(1, 2 3)", 7, Stage::Parsing),
+            ("é", 0, Stage::Lexing),
+        ] {
+            let error = parse(text).err();
+            assert_eq!(error.map(|e| (e.offset, e.stage)), Some((offset, stage)), "{text}");
+        }
     }
 }

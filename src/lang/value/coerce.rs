@@ -1,6 +1,6 @@
 //! From one type to another, as GitHub does it.
 
-use super::Value;
+use super::{Value, number_text, parse_number};
 use std::sync::Arc;
 
 impl Value {
@@ -101,65 +101,5 @@ impl From<&str> for Value {
 impl From<String> for Value {
     fn from(s: String) -> Self {
         Self::String(Arc::from(s))
-    }
-}
-
-/// Reads a number from text: empty text is 0; decimal, `0x`, `0o`, `Infinity`; otherwise NaN.
-pub fn parse_number(text: &str) -> f64 {
-    let text = text.trim();
-    let radix = |digits: &str, radix: u32| {
-        let ok = !digits.is_empty() && digits.chars().all(|c| c.is_digit(radix));
-        if ok {
-            digits.chars().fold(0.0, |n, c| n * f64::from(radix) + f64::from(c.to_digit(radix).unwrap_or(0)))
-        } else {
-            f64::NAN
-        }
-    };
-    match text {
-        "" => 0.0,
-        "Infinity" | "+Infinity" => f64::INFINITY,
-        "-Infinity" => f64::NEG_INFINITY,
-        _ => {
-            if let Some(hex) = text.strip_prefix("0x") {
-                return radix(hex, 16);
-            }
-            if let Some(octal) = text.strip_prefix("0o") {
-                return radix(octal, 8);
-            }
-            // `f64::from_str` also knows "inf" and "nan" in any case.
-            if text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-')) {
-                text.parse().unwrap_or(f64::NAN)
-            } else {
-                f64::NAN
-            }
-        }
-    }
-}
-
-/// Writes a number as GitHub does: at most 15 decimals, exponents from 1e21 and below 1e-6.
-pub fn number_text(number: f64) -> String {
-    if number.is_nan() {
-        return "NaN".to_owned();
-    }
-    if number.is_infinite() {
-        return if number > 0.0 { "Infinity" } else { "-Infinity" }.to_owned();
-    }
-    if number == 0.0 {
-        return "0".to_owned();
-    }
-    let rounded =
-        if number.abs() < 1e21 { format!("{number:.15}").parse().unwrap_or(number) } else { number };
-    if rounded == 0.0 {
-        return "0".to_owned();
-    }
-    let size: f64 = f64::abs(rounded);
-    if (1e-6..1e21).contains(&size) {
-        format!("{rounded}")
-    } else {
-        let text = format!("{rounded:e}");
-        match text.split_once('e') {
-            Some((m, e)) if !e.starts_with('-') => format!("{m}e+{e}"),
-            _ => text,
-        }
     }
 }

@@ -40,14 +40,10 @@ fn same_text(a: &str, b: &str) -> bool {
     if a.is_ascii() && b.is_ascii() { a.eq_ignore_ascii_case(b) } else { folded(a).eq(folded(b)) }
 }
 
-/// Folds case one character to one, as .NET's invariant culture does: what has no single upper-case
-/// letter of its own kind (`ı`, `ß`) stays as it is.
+/// Folds case as GitHub does: upper case, but the dotless `ı` stays what it is.
 pub fn folded(text: &str) -> impl Iterator<Item = char> + '_ {
-    text.chars().map(|c| {
-        let mut upper = c.to_uppercase();
-        match (upper.next(), upper.next()) {
-            (Some(u), None) if c.is_ascii() || !u.is_ascii() => u,
-            _ => c,
-        }
+    text.chars().flat_map(|c| {
+        let upper = (c != 'ı').then(|| c.to_uppercase());
+        upper.into_iter().flatten().chain((c == 'ı').then_some(c))
     })
 }

@@ -1,5 +1,6 @@
 //! To and from JSON.
 
+use super::number::shortest;
 use super::{Object, Value, number_text};
 use serde_json::Value as Json;
 use std::sync::Arc;
@@ -46,49 +47,55 @@ fn number_json(n: f64) -> Json {
 impl Value {
     /// Writes JSON as `toJSON()` does: indented by two spaces.
     pub fn to_pretty_json(&self) -> String {
+        self.to_json_within(usize::MAX).unwrap_or_default()
+    }
+
+    /// Like [`Value::to_pretty_json`]; `None` once it would have more than `limit` bytes.
+    pub fn to_json_within(&self, limit: usize) -> Option<String> {
         let mut out = String::new();
-        pretty(self, 0, &mut out);
-        out
+        pretty(self, 0, limit, &mut out).then_some(out)
     }
 }
 
-fn pretty(value: &Value, depth: usize, out: &mut String) {
-    let newline = |out: &mut String, depth: usize| {
-        out.push('\n');
-        out.extend(std::iter::repeat_n("  ", depth));
-    };
+fn newline(out: &mut String, depth: usize) {
+    out.push('\n');
+    out.extend(std::iter::repeat_n("  ", depth));
+}
+
+/// Writes one value; `false` once the text is too long.
+fn pretty(value: &Value, depth: usize, limit: usize, out: &mut String) -> bool {
     match value {
         Value::Null => out.push_str("null"),
         Value::Bool(b) => out.push_str(if *b { "true" } else { "false" }),
-        Value::Number(n) => out.push_str(&number_text(*n)),
-        Value::String(s) => out.push_str(&Json::String(s.to_string()).to_string()),
+        Value::Number(n) if n.is_finite() => out.push_str(&shortest(*n)),
+        Value::Number(_) => out.push_str("null"),
+        Value::String(s) => out.push_str(&Json::from(&**s).to_string()),
         Value::Array(items) if items.is_empty() => out.push_str("[]"),
         Value::Array(items) => {
-            out.push('[');
             for (i, item) in items.iter().enumerate() {
-                if i > 0 {
-                    out.push(',');
-                }
+                out.push(if i == 0 { '[' } else { ',' });
                 newline(out, depth + 1);
-                pretty(item, depth + 1, out);
+                if !pretty(item, depth + 1, limit, out) {
+                    return false;
+                }
             }
             newline(out, depth);
             out.push(']');
         }
         Value::Object(o) if o.is_empty() => out.push_str("{}"),
         Value::Object(o) => {
-            out.push('{');
             for (i, (key, item)) in o.iter().enumerate() {
-                if i > 0 {
-                    out.push(',');
-                }
+                out.push(if i == 0 { '{' } else { ',' });
                 newline(out, depth + 1);
-                out.push_str(&Json::String(key.to_string()).to_string());
+                out.push_str(&Json::from(&**key).to_string());
                 out.push_str(": ");
-                pretty(item, depth + 1, out);
+                if !pretty(item, depth + 1, limit, out) {
+                    return false;
+                }
             }
             newline(out, depth);
             out.push('}');
         }
     }
+    out.len() <= limit
 }

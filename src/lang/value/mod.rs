@@ -5,10 +5,11 @@
 mod coerce;
 mod compare;
 mod json;
+mod number;
 mod object;
 
-pub use coerce::{number_text, parse_number};
 pub use compare::folded;
+pub use number::{number_text, parse_number};
 pub use object::Object;
 
 use std::sync::Arc;

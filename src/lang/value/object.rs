@@ -36,20 +36,24 @@ impl Object {
         }
         self.entries.push((key, value));
         if self.entries.len() == INDEXED {
-            self.index =
-                self.entries.iter().enumerate().map(|(i, (k, _))| (k.to_ascii_lowercase(), i)).collect();
+            self.index = self.entries.iter().enumerate().map(|(i, (k, _))| (k.to_lowercase(), i)).collect();
         } else if self.entries.len() > INDEXED
             && let Some((last, _)) = self.entries.last()
         {
-            self.index.insert(last.to_ascii_lowercase(), self.entries.len() - 1);
+            self.index.insert(last.to_lowercase(), self.entries.len() - 1);
         }
     }
 
     fn place(&self, key: &str) -> Option<usize> {
         if self.entries.len() < INDEXED {
-            return self.entries.iter().position(|(k, _)| k.eq_ignore_ascii_case(key));
+            let same = |k: &str| match (k.is_ascii(), key.is_ascii()) {
+                (true, true) => k.eq_ignore_ascii_case(key),
+                (false, false) => k.to_lowercase() == key.to_lowercase(),
+                _ => false,
+            };
+            return self.entries.iter().position(|(k, _)| same(k));
         }
-        self.index.get(&key.to_ascii_lowercase()).copied()
+        self.index.get(&key.to_lowercase()).copied()
     }
 
     /// Returns keys and values in insertion order.
