@@ -4,10 +4,19 @@
 //! the log; `apply` cannot fail on an admitted event and holds no policy; `decide` says what to do
 //! next. An old log replays the same under new code.
 
+mod admit;
+mod apply;
 mod command;
+mod decide;
 mod event;
 mod ids;
+mod retry;
+mod state;
+mod summary;
+#[cfg(test)]
+mod tests;
 
 pub use command::{Command, Refusal};
 pub use event::*;
 pub use ids::*;
+pub use state::{InstanceState, JobState, Phase, Run, SEMANTICS};

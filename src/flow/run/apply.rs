@@ -1,0 +1,344 @@
+//! How an admitted event changes the run. Never fails, holds no policy.
+
+use super::state::{InstanceState, JobState};
+use super::{
+    EventKind, InstanceId, InstanceSettings, JobDeclared, JobEvaluation, JobId, Phase, Run, RunEvent,
+};
+use crate::gate::{Outcome, Verdict};
+use crate::job::{Conclusion, FailureClass, Receipt};
+use std::sync::Arc;
+
+impl Run {
+    /// Takes in an admitted event.
+    pub fn apply(&mut self, event: &RunEvent) {
+        self.events += 1;
+        match &event.kind {
+            EventKind::RunCreated(created) => {
+                self.began = event.at;
+                self.created = Some(Arc::new((**created).clone()));
+                self.add_jobs(&created.jobs, None);
+            }
+            EventKind::EngineStarted { .. } => self.engine_started(),
+            EventKind::JobsAdded { caller, jobs } => self.jobs_added(*caller, jobs),
+            EventKind::JobEvaluated { job, outcome } => self.job_evaluated(*job, outcome),
+            EventKind::JobEnded { job, result } => self.job_ended(*job, *result),
+            EventKind::CancelRequested { reason, force } => {
+                let force = *force || self.cancel.as_ref().is_some_and(|(_, f)| *f);
+                self.cancel = Some((reason.clone(), force));
+                self.touch_all();
+            }
+            EventKind::RunEnded(_) => self.ended = true,
+            EventKind::InstanceEvaluated { instance, settings } => {
+                self.instance_evaluated(*instance, settings)
+            }
+            EventKind::InstanceEnded { instance, outcome, conclusion, outputs } => {
+                if let Some(state) = self.instances.get_mut(instance.0 as usize) {
+                    state.outputs.clone_from(outputs);
+                }
+                self.instance_ended(*instance, *outcome, *conclusion);
+            }
+            kind => self.instance_event(kind),
+        }
+    }
+
+    fn instance_event(&mut self, kind: &EventKind) {
+        match kind {
+            EventKind::CacheAnswered { instance, hit, verdicts } => {
+                let Some(state) = self.instances.get_mut(instance.0 as usize) else { return };
+                match hit {
+                    Some(hit) => {
+                        state.cached = Some(hit.0.clone());
+                        state.receipt = Some(Box::new(judged_again(&hit.1, verdicts)));
+                        state.verdicts.clone_from(verdicts);
+                        self.enter(*instance, Phase::AttemptOver);
+                    }
+                    None => self.enter(*instance, Phase::NeedsSlot),
+                }
+            }
+            EventKind::Adopted { instance, from, receipt } => {
+                if let Some(state) = self.instances.get_mut(instance.0 as usize) {
+                    state.adopted = Some(from.clone());
+                    state.receipt = Some(receipt.clone());
+                }
+                self.enter(*instance, Phase::AttemptOver);
+            }
+            EventKind::SlotGranted { instance, gpus } => {
+                if let Some(state) = self.instances.get_mut(instance.0 as usize) {
+                    state.gpus.clone_from(gpus);
+                }
+                self.enter(*instance, Phase::Granted);
+            }
+            EventKind::AttemptStarted { instance, attempt, token, .. } => {
+                if let Some(state) = self.instances.get_mut(instance.0 as usize) {
+                    state.attempt = *attempt;
+                    state.token.clone_from(token);
+                    state.told = None;
+                    state.verdicts.clear();
+                }
+                self.enter(*instance, Phase::Running);
+            }
+            EventKind::Judged { instance, verdict, .. } => {
+                if let Some(state) = self.instances.get_mut(instance.0 as usize) {
+                    state.verdicts.push(verdict.clone());
+                }
+            }
+            EventKind::AttemptEnded { instance, receipt, .. } => {
+                if let Some(state) = self.instances.get_mut(instance.0 as usize) {
+                    state.receipt = Some(receipt.clone());
+                }
+                self.enter(*instance, Phase::AttemptOver);
+            }
+            EventKind::RetryScheduled { instance, due, infra, memory, .. } => {
+                if let Some(state) = self.instances.get_mut(instance.0 as usize) {
+                    state.infra += u32::from(*infra);
+                    state.memory = memory.or(state.memory);
+                }
+                self.enter(*instance, Phase::WaitsRetry(*due));
+            }
+            EventKind::AttemptCancelled { instance, .. } => {
+                let force = self.cancel.as_ref().is_some_and(|(_, f)| *f);
+                if let Some(state) = self.instances.get_mut(instance.0 as usize) {
+                    state.told = Some(force);
+                }
+                self.busy.remove(instance);
+            }
+            _ => {}
+        }
+    }
+
+    fn add_jobs(&mut self, declared: &[JobDeclared], caller: Option<InstanceId>) {
+        let first = self.jobs.len();
+        self.jobs.extend(declared.iter().map(|job| JobState::new(job, caller)));
+        for (index, job) in (first..).zip(declared) {
+            let id = job_id(index);
+            self.open_jobs += 1;
+            for need in &job.needs {
+                if let Some(needed) = self.jobs.get_mut(*need as usize) {
+                    needed.needed_by.push(id);
+                }
+            }
+            if job.needs.is_empty() {
+                self.jobs_ready.insert(id);
+            }
+        }
+    }
+
+    fn jobs_added(&mut self, caller: InstanceId, jobs: &[JobDeclared]) {
+        let first = self.jobs.len();
+        self.add_jobs(jobs, Some(caller));
+        let ids: Vec<JobId> = (first..self.jobs.len()).map(job_id).collect();
+        if let Some(state) = self.instances.get_mut(caller.0 as usize) {
+            state.inner_open = u32::try_from(ids.len()).unwrap_or(u32::MAX);
+            state.inner = ids;
+        }
+        self.enter(caller, Phase::Calling);
+    }
+
+    fn job_evaluated(&mut self, id: JobId, outcome: &JobEvaluation) {
+        let first = self.instances.len();
+        let after_cancel = self.cancel.is_some();
+        let Some(job) = self.jobs.get_mut(id.0 as usize) else { return };
+        self.jobs_ready.remove(&id);
+        job.evaluated = true;
+        job.after_cancel = after_cancel;
+        match outcome {
+            JobEvaluation::Skipped { reason } => {
+                job.without = Some((Conclusion::Skipped, reason.clone()));
+                self.jobs_over.insert(id);
+            }
+            JobEvaluation::Failed { reason } => {
+                job.without = Some((Conclusion::Failure, reason.clone()));
+                self.jobs_over.insert(id);
+            }
+            JobEvaluation::Instances { instances, fail_fast, max_parallel } => {
+                job.fail_fast = *fail_fast;
+                job.max_parallel = *max_parallel;
+                job.open = u32::try_from(instances.len()).unwrap_or(u32::MAX);
+                job.let_in = max_parallel.unwrap_or(u32::MAX).min(job.open);
+                for (index, declared) in (0..).zip(instances) {
+                    let instance = InstanceId(u32::try_from(first).unwrap_or(u32::MAX).saturating_add(index));
+                    job.instances.push(instance);
+                    self.instances.push(InstanceState::new(id, index, declared));
+                    if index < job.let_in {
+                        self.busy.insert(instance);
+                    }
+                }
+                if instances.is_empty() {
+                    self.jobs_over.insert(id);
+                }
+            }
+        }
+    }
+
+    fn instance_evaluated(&mut self, id: InstanceId, settings: &InstanceSettings) {
+        let Some(state) = self.instances.get_mut(id.0 as usize) else { return };
+        let call = self.jobs.get(state.job.0 as usize).is_some_and(|j| j.declared.call);
+        let next = match settings {
+            InstanceSettings::Ready(ready) => {
+                let cache = ready.cache.is_some();
+                state.settings = Some(Arc::new((**ready).clone()));
+                match (call, cache) {
+                    (true, _) => Phase::NeedsJobs,
+                    (false, true) => Phase::AskCache,
+                    (false, false) => Phase::NeedsSlot,
+                }
+            }
+            InstanceSettings::Failed { reason } => {
+                state.failed = Some(reason.clone());
+                Phase::AttemptOver
+            }
+        };
+        self.enter(id, next);
+    }
+
+    fn instance_ended(&mut self, id: InstanceId, outcome: Conclusion, conclusion: Conclusion) {
+        let Some(state) = self.instances.get_mut(id.0 as usize) else { return };
+        state.outcome = Some(outcome);
+        state.conclusion = Some(conclusion);
+        let job_id = state.job;
+        self.enter(id, Phase::Ended);
+        let Some(job) = self.jobs.get_mut(job_id.0 as usize) else { return };
+        job.open = job.open.saturating_sub(1);
+        if job.open == 0 {
+            self.jobs_over.insert(job_id);
+        }
+        if let Some(next) = job.instances.get(job.let_in as usize).copied() {
+            job.let_in += 1;
+            if self.instance(next).is_some_and(|i| i.phase == Phase::Declared) {
+                self.busy.insert(next);
+            }
+        }
+        if conclusion == Conclusion::Failure {
+            self.fail_fast(job_id);
+        }
+    }
+
+    /// An instance failed: the others of its matrix are to stop, once.
+    fn fail_fast(&mut self, id: JobId) {
+        let Some(job) = self.jobs.get_mut(id.0 as usize) else { return };
+        if !job.fail_fast || job.failing {
+            return;
+        }
+        job.failing = true;
+        for other in job.instances.clone() {
+            if let Some(state) = self.instances.get_mut(other.0 as usize)
+                && state.phase != Phase::Ended
+            {
+                state.stop = Some("another instance of the matrix failed (fail-fast)".to_owned());
+                self.touch(other);
+            }
+        }
+    }
+
+    fn job_ended(&mut self, id: JobId, result: Conclusion) {
+        self.jobs_over.remove(&id);
+        self.jobs_ready.remove(&id);
+        self.open_jobs = self.open_jobs.saturating_sub(1);
+        let Some(job) = self.jobs.get_mut(id.0 as usize) else { return };
+        job.result = Some(result);
+        let caller = job.caller;
+        for next in job.needed_by.clone() {
+            if let Some(next_job) = self.jobs.get_mut(next.0 as usize) {
+                next_job.unmet = next_job.unmet.saturating_sub(1);
+                if next_job.unmet == 0 && !next_job.evaluated {
+                    self.jobs_ready.insert(next);
+                }
+            }
+        }
+        if let Some(caller) = caller
+            && let Some(state) = self.instances.get_mut(caller.0 as usize)
+        {
+            state.inner_open = state.inner_open.saturating_sub(1);
+            if state.inner_open == 0 {
+                self.busy.insert(caller);
+            }
+        }
+    }
+
+    /// Slots of the former engine are gone with it.
+    fn engine_started(&mut self) {
+        let granted: Vec<InstanceId> = self
+            .busy
+            .iter()
+            .copied()
+            .filter(|id| self.instance(*id).is_some_and(|i| i.phase == Phase::Granted))
+            .collect();
+        for id in granted {
+            self.enter(id, Phase::NeedsSlot);
+        }
+    }
+
+    /// Puts an instance into a phase and into the one index that belongs to it.
+    fn enter(&mut self, id: InstanceId, phase: Phase) {
+        let Some(state) = self.instances.get_mut(id.0 as usize) else { return };
+        if let Phase::WaitsRetry(due) = state.phase {
+            self.due.remove(&(due, id));
+        }
+        state.phase = phase;
+        self.busy.remove(&id);
+        self.slots.remove(&id);
+        self.running.remove(&id);
+        match phase {
+            Phase::NeedsSlot => {
+                self.slots.insert(id);
+            }
+            Phase::Running => {
+                self.running.insert(id);
+            }
+            Phase::WaitsRetry(due) => {
+                self.due.insert((due, id));
+            }
+            Phase::Ended => {}
+            Phase::Calling => {
+                if self.instance(id).is_some_and(|i| i.inner_open == 0) {
+                    self.busy.insert(id);
+                }
+            }
+            _ => {
+                self.busy.insert(id);
+            }
+        }
+        if self.stopping(id).is_some() {
+            self.touch(id);
+        }
+    }
+
+    fn touch_all(&mut self) {
+        for index in 0..self.instances.len() {
+            self.touch(InstanceId(u32::try_from(index).unwrap_or(u32::MAX)));
+        }
+    }
+
+    /// Lets `decide` look at an instance, and at what it called.
+    fn touch(&mut self, id: InstanceId) {
+        let Some(state) = self.instance(id) else { return };
+        if state.phase == Phase::Ended {
+            return;
+        }
+        let inner: Vec<InstanceId> = state
+            .inner
+            .iter()
+            .filter_map(|job| self.job(*job))
+            .flat_map(|job| job.instances.iter().copied())
+            .collect();
+        self.busy.insert(id);
+        for instance in inner {
+            self.touch(instance);
+        }
+    }
+}
+
+/// A cached receipt whose gates were judged again.
+fn judged_again(receipt: &Receipt, verdicts: &[Verdict]) -> Receipt {
+    let mut receipt = receipt.clone();
+    if verdicts.iter().any(|v| v.outcome != Outcome::Pass) {
+        receipt.conclusion = Conclusion::Failure;
+        receipt.class = Some(FailureClass::Gate);
+        receipt.reason = Some("the gate does not let the cached metrics through".to_owned());
+    }
+    receipt
+}
+
+fn job_id(index: usize) -> JobId {
+    JobId(u32::try_from(index).unwrap_or(u32::MAX))
+}

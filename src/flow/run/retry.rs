@@ -1,0 +1,76 @@
+//! Whether an attempt that failed is tried again, when, and who pays for it.
+
+use super::{EventKind, InstanceId, InstanceState, Millis};
+use crate::job::{Conclusion, FailureClass, Receipt, RetrySpec};
+
+/// Returns the retry of an attempt that ended, if there is one.
+pub(super) fn again(id: InstanceId, instance: &InstanceState, now: Millis) -> Option<EventKind> {
+    let receipt = instance.receipt.as_deref()?;
+    let settings = instance.settings.as_ref()?;
+    // A cached or adopted receipt was no attempt.
+    if receipt.conclusion != Conclusion::Failure || instance.cached.is_some() || instance.adopted.is_some() {
+        return None;
+    }
+    let class = receipt.class.unwrap_or(FailureClass::Failure);
+    if class == FailureClass::Gate {
+        return None;
+    }
+    let retry = &settings.retry;
+    let infra = class.is_infrastructure();
+    let spent = instance.attempt.saturating_sub(instance.infra);
+    if infra {
+        if instance.infra >= retry.infra {
+            return None;
+        }
+    } else if spent >= retry.attempts || !wanted(retry, class, receipt) {
+        return None;
+    }
+    let pause = if infra { 0.0 } else { pause(retry, spent, &instance.token) };
+    #[expect(clippy::cast_possible_truncation, reason = "saturates; a pause is at most some hours")]
+    let due = Millis(now.0.saturating_add((pause * 1000.0) as i64));
+    Some(EventKind::RetryScheduled {
+        instance: id,
+        due,
+        class,
+        infra,
+        memory: memory(instance, retry, class),
+    })
+}
+
+/// Tells whether `retry.on` names the class or the exit code.
+fn wanted(retry: &RetrySpec, class: FailureClass, receipt: &Receipt) -> bool {
+    retry.on.iter().any(|word| {
+        word == class.word()
+            || word
+                .strip_prefix("exit:")
+                .and_then(|code| code.parse().ok())
+                .is_some_and(|code: i32| receipt.exit == Some(code))
+    })
+}
+
+/// Seconds before attempt `spent + 1`. The random share comes from the token, so that replay and
+/// a second look give the same.
+fn pause(retry: &RetrySpec, spent: u32, token: &str) -> f64 {
+    let exponent = i32::try_from(spent.saturating_sub(1)).unwrap_or(i32::MAX);
+    let full = (retry.backoff_initial * retry.backoff_factor.powi(exponent)).min(retry.backoff_max).max(0.0);
+    let seed = blake3::hash(token.as_bytes()).as_bytes().first().copied().unwrap_or(0);
+    let share = f64::from(seed) / 255.0;
+    let pause = full * (1.0 - retry.backoff_jitter.clamp(0.0, 1.0) * share);
+    if pause.is_finite() { pause } else { 0.0 }
+}
+
+/// More memory after `oom`, up to the limit.
+fn memory(instance: &InstanceState, retry: &RetrySpec, class: FailureClass) -> Option<u64> {
+    let before = instance.memory.or(instance.settings.as_ref().map(|s| s.resources.memory_bytes))?;
+    if class != FailureClass::Oom || before == 0 || retry.oom_memory_factor <= 1.0 {
+        return None;
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "bytes of memory, saturating"
+    )]
+    let more = (before as f64 * retry.oom_memory_factor) as u64;
+    Some(if retry.oom_max_memory > 0 { more.min(retry.oom_max_memory.max(before)) } else { more })
+}
