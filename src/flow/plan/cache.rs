@@ -3,6 +3,7 @@
 use super::reads::Reads;
 use super::{Contexts, evaluate, spec, steps};
 use crate::run::{CacheKey, ReadySettings};
+use crate::trigger::Pattern;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -46,12 +47,35 @@ impl TreeDigests {
 
     fn digest(&self, globs: &[String]) -> String {
         let mut hasher = blake3::Hasher::new();
+        let chosen = Globs::new(globs);
         for (path, digest) in &self.files {
-            if globs.is_empty() || globs.iter().any(|glob| super::glob::matches(glob, path)) {
+            if globs.is_empty() || chosen.matches(path) {
                 hasher.update(path.as_bytes()).update(&[0]).update(digest.as_bytes()).update(&[0]);
             }
         }
         hasher.finalize().to_hex().to_string()
+    }
+}
+
+/// Filter patterns of `cache.inputs`; a folder's name stands for all below it.
+struct Globs {
+    patterns: Vec<(Pattern, Pattern, bool)>,
+}
+
+impl Globs {
+    fn new(globs: &[String]) -> Self {
+        let patterns = globs.iter().map(|glob| {
+            let (glob, keeps) = glob.strip_prefix('!').map_or((glob.as_str(), true), |rest| (rest, false));
+            let glob = glob.trim_start_matches("./").trim_end_matches('/');
+            (Pattern::new(glob), Pattern::new(&format!("{glob}/**")), keeps)
+        });
+        Self { patterns: patterns.collect() }
+    }
+
+    /// The last pattern that fits decides.
+    fn matches(&self, path: &str) -> bool {
+        let fits = |(own, below, _): &&(Pattern, Pattern, bool)| own.matches(path) || below.matches(path);
+        self.patterns.iter().rev().find(fits).is_some_and(|(_, _, keeps)| *keeps)
     }
 }
 

@@ -11,7 +11,6 @@ mod contexts;
 mod declare;
 mod display;
 mod evaluate;
-mod glob;
 mod instance;
 mod job;
 mod matrix;

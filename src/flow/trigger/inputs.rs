@@ -1,7 +1,11 @@
 //! Inputs of `workflow_dispatch` and `workflow_call`: types, defaults, what is refused.
 
+use super::EventFacts;
+use serde_json::{Map, Value as Json};
+use std::collections::BTreeMap;
+use tidegate_lang::expr::closest;
 use tidegate_lang::value::Value;
-use tidegate_lang::workflow::{Input, InputKind};
+use tidegate_lang::workflow::{Dialect, Input, InputKind, Tree, TreeKind, Workflow};
 
 /// Gives a value the type its input declares. Null becomes the type's empty value.
 pub fn coerce(input: &Input, value: &Value) -> Result<Value, String> {
@@ -39,5 +43,70 @@ pub fn coerce(input: &Input, value: &Value) -> Result<Value, String> {
             Value::Array(_) | Value::Object(_) => Err("must be text".to_owned()),
             _ => Ok(Value::String(text)),
         },
+    }
+}
+
+/// Makes the `inputs` context of an event: typed, with defaults. Events without inputs of their own
+/// have none in the GitHub dialect and the dispatch defaults in Tidegate's. All problems at once.
+pub fn resolve_inputs(workflow: &Workflow, facts: &EventFacts) -> Result<Json, Vec<String>> {
+    let declared: &[Input] = match facts.name.as_str() {
+        "workflow_call" => workflow.on.call.as_ref().map_or(&[], |call| &call.inputs),
+        _ => &workflow.on.dispatch_inputs,
+    };
+    let takes_inputs = facts.by_hand || matches!(facts.name.as_str(), "workflow_dispatch" | "workflow_call");
+    if !takes_inputs {
+        return match workflow.dialect {
+            Dialect::Github => Ok(Json::Object(Map::new())),
+            Dialect::Tidegate => fill(declared, &BTreeMap::new(), false),
+        };
+    }
+    fill(declared, &facts.inputs, true)
+}
+
+/// Takes what is given, then defaults.
+fn fill(declared: &[Input], given: &BTreeMap<String, Value>, strict: bool) -> Result<Json, Vec<String>> {
+    let mut problems = Vec::new();
+    let mut made = Map::new();
+    for name in given.keys() {
+        if !declared.iter().any(|input| input.name.value.eq_ignore_ascii_case(name)) {
+            let near = closest(name, declared.iter().map(|input| input.name.value.as_str()));
+            problems.push(match near {
+                Some(near) => format!("there is no input `{name}`; did you mean `{near}`?"),
+                None if declared.is_empty() => {
+                    format!("there is no input `{name}`: the workflow declares none")
+                }
+                None => {
+                    let names: Vec<&str> = declared.iter().map(|input| input.name.value.as_str()).collect();
+                    format!("there is no input `{name}`; there are {}", names.join(", "))
+                }
+            });
+        }
+    }
+    for input in declared {
+        let name = &input.name.value;
+        let found = given.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+        let default = input.default.as_ref().and_then(literal);
+        let missing = found.is_none_or(|value| value.to_text().is_empty());
+        if strict && input.required && missing && default.is_none() {
+            problems.push(format!("the input `{name}` is required"));
+            continue;
+        }
+        let value = found.or(default.as_ref()).cloned().unwrap_or_default();
+        match coerce(input, &value) {
+            Ok(value) => {
+                made.insert(name.clone(), Json::from(&value));
+            }
+            Err(problem) => problems.push(format!("the input `{name}` {problem}")),
+        }
+    }
+    if problems.is_empty() { Ok(Json::Object(made)) } else { Err(problems) }
+}
+
+/// Returns a default as it is written: no context is there for an expression.
+fn literal(tree: &Tree) -> Option<Value> {
+    match &tree.kind {
+        TreeKind::Literal(Value::Null) | TreeKind::Sequence(_) | TreeKind::Mapping(_) => None,
+        TreeKind::Literal(value) => Some(value.clone()),
+        TreeKind::Template(template) => Some(Value::String(template.raw.clone())),
     }
 }
