@@ -10,6 +10,8 @@ mod functions;
 mod lexer;
 mod names;
 mod near;
+#[cfg(test)]
+mod oracle;
 mod parser;
 mod reads;
 mod template;
