@@ -1,1 +1,55 @@
 //! Version 1 of the stored and sent forms, with golden files of every release.
+//!
+//! Events are one compact JSON object each, `{"v":1,"at":…,"kind":{"step-started":{…}}}`. Requests
+//! and messages are the same JSON in frames: four bytes of length (little endian), one byte of
+//! version, the JSON. The shapes are those of the golden files: a field may be added with a
+//! default, none may be renamed or removed, and a test holds them byte for byte. Fields that a
+//! reader does not know are passed over; a kind that it does not know is an error with its name.
+
+mod error;
+mod event;
+mod frame;
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod samples;
+
+pub use error::WireError;
+pub use event::{decode_event, encode_event};
+pub use frame::{FRAME_LIMIT, FrameDecoder, decode_message, decode_request, encode_message, encode_request};
+
+/// The version that this module writes, and the newest that it reads.
+pub const VERSION: u8 = 1;
+
+/// Every kind of event, as stored.
+pub const EVENT_KINDS: &[&str] = &[
+    "run-created",
+    "engine-started",
+    "jobs-added",
+    "job-evaluated",
+    "instance-evaluated",
+    "cache-answered",
+    "adopted",
+    "slot-granted",
+    "attempt-started",
+    "attempt-ready",
+    "step-started",
+    "step-ended",
+    "annotated",
+    "judged",
+    "baseline-fetched",
+    "attempt-ended",
+    "retry-scheduled",
+    "instance-ended",
+    "job-ended",
+    "cancel-requested",
+    "attempt-cancelled",
+    "run-ended",
+];
+
+/// Every kind of request to an agent, as sent.
+pub const REQUEST_KINDS: &[&str] = &["start", "cancel", "kill", "acknowledge", "reply"];
+
+/// Every kind of message of an agent, as sent.
+pub const MESSAGE_KINDS: &[&str] =
+    &["started", "step-started", "step-ended", "annotation", "judged", "tail", "ask", "ended"];

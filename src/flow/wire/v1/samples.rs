@@ -1,0 +1,368 @@
+//! One full sample of every event, request and message, for the golden files.
+
+use crate::gate::{Baseline, Finding, Outcome, Verdict};
+use crate::job::{
+    ActionSpec, AgentRequest, Annotation, Answer, ArtifactRef, CheckpointSpec, Conclusion, ConsumeSpec,
+    EnvLayer, FailureClass, GateSpec, JobMessage, JobSpec, MessageBody, MetricsSpec, ProduceSpec, PythonSpec,
+    Question, Receipt, RetrySpec, SourceSpec, StepSpec, ValidateSpec,
+};
+use crate::run::{
+    CacheKey, ConcurrencyGroup, EventKind, InstanceDeclared, InstanceId, InstanceSettings, JobDeclared,
+    JobEvaluation, JobId, Millis, ReadySettings, ResourceRequest, RunCreated, RunEvent, RunSummary,
+};
+use serde_json::json;
+use std::collections::BTreeMap;
+use tidegate_lang::workflow::BoundKind;
+
+fn text(text: &str) -> String {
+    text.to_owned()
+}
+
+fn map<V, const N: usize>(pairs: [(&str, V); N]) -> BTreeMap<String, V> {
+    pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn artifact() -> ArtifactRef {
+    ArtifactRef { digest: text("77de40"), size: 4096, files: 2, tree: true }
+}
+
+fn verdict() -> Verdict {
+    Verdict {
+        outcome: Outcome::Fail,
+        findings: vec![Finding {
+            subject: text("accuracy"),
+            kind: Some(BoundKind::Min),
+            value: Some(0.938),
+            bound: Some(0.95),
+            baseline: Some(0.961),
+            margin: Some(-0.012),
+            holds: false,
+            note: Some(text("short")),
+        }],
+    }
+}
+
+fn receipt() -> Receipt {
+    Receipt {
+        conclusion: Conclusion::Failure,
+        class: Some(FailureClass::Gate),
+        exit: Some(1),
+        reason: Some(text("stopped by a gate")),
+        failed_step: Some(1),
+        outputs: map([("tag", text("v1"))]),
+        metrics: map([("accuracy", json!(0.938))]),
+        goals: map([("accuracy", text("max"))]),
+        params: map([("c", json!(1))]),
+        artifacts: map([("model", artifact())]),
+        uploads: map([("report", artifact())]),
+        summary: text("# done"),
+        environment_url: Some(text("http://localhost/")),
+        log: 512,
+        duration_ms: 900,
+    }
+}
+
+fn source() -> SourceSpec {
+    SourceSpec {
+        tree: text("ab12"),
+        commit: text("4f2a91c"),
+        dirty: true,
+        project: text("ml"),
+        in_place: None,
+    }
+}
+
+fn created() -> RunCreated {
+    RunCreated {
+        run: text("01JDXYZ"),
+        number: 7,
+        semantics: 1,
+        workflow: text(".ml/workflows/digits.yml"),
+        name: text("digits"),
+        run_name: Some(text("nightly")),
+        texts: map([(".ml/workflows/digits.yml", text("c0ffee"))]),
+        event: text("push"),
+        payload: json!({ "ref": "refs/heads/main" }),
+        contexts: map([("inputs", json!({ "seed": 7 }))]),
+        source: source(),
+        rerun_of: Some(text("01JDABC")),
+        concurrency: Some(group()),
+        options: map([("on", json!("local"))]),
+        jobs: vec![job("prepare", vec![], false), job("train", vec![0], true)],
+    }
+}
+
+fn job(id: &str, needs: Vec<u32>, call: bool) -> JobDeclared {
+    JobDeclared { id: text(id), workflow: text(".ml/workflows/digits.yml"), display: text(id), needs, call }
+}
+
+fn group() -> ConcurrencyGroup {
+    ConcurrencyGroup { group: text("prod"), cancel_in_progress: true, queue_all: false }
+}
+
+fn ready() -> ReadySettings {
+    ReadySettings {
+        display: text("train (svm)"),
+        continue_on_error: true,
+        timeout_seconds: Some(60.5),
+        retry: RetrySpec::default(),
+        resources: ResourceRequest {
+            cpu_millis: 500,
+            memory_bytes: 1 << 34,
+            storage_bytes: 1,
+            shm_bytes: 2,
+            gpus: 1,
+            gpu: json!({ "count": 1 }),
+        },
+        concurrency: Some(group()),
+        cache: Some(CacheKey { key: text("k"), parts: map([("commands", text("d"))]) }),
+        consumes: vec![ConsumeSpec {
+            path: text("raw/"),
+            items: vec![artifact()],
+            list: true,
+            shared: false,
+        }],
+        grace_seconds: 10.0,
+    }
+}
+
+/// One event of every kind, and of every shape within a kind.
+pub(super) fn events() -> Vec<RunEvent> {
+    let kinds = [run_kinds(), attempt_kinds(), end_kinds()].concat();
+    kinds.into_iter().zip(1_700_000_000_000..).map(|(kind, at)| RunEvent { at: Millis(at), kind }).collect()
+}
+
+fn run_kinds() -> Vec<EventKind> {
+    let (job_id, instance) = (JobId(1), InstanceId(2));
+    let evaluated = |outcome| EventKind::JobEvaluated { job: job_id, outcome };
+    let settings = |settings| EventKind::InstanceEvaluated { instance, settings: Box::new(settings) };
+    vec![
+        EventKind::RunCreated(Box::new(created())),
+        EventKind::EngineStarted { epoch: 2 },
+        EventKind::JobsAdded { caller: instance, jobs: vec![job("inner", vec![], false)] },
+        evaluated(JobEvaluation::Skipped { reason: text("github.ref is refs/heads/x") }),
+        evaluated(JobEvaluation::Failed { reason: text("no such input") }),
+        evaluated(JobEvaluation::Instances {
+            instances: vec![InstanceDeclared {
+                display: text("train (svm)"),
+                matrix: json!({ "model": "svm" }),
+            }],
+            fail_fast: true,
+            max_parallel: Some(4),
+        }),
+        settings(InstanceSettings::Ready(Box::new(ready()))),
+        settings(InstanceSettings::Failed { reason: text("best: none") }),
+        EventKind::CacheAnswered {
+            instance,
+            hit: Some(Box::new((text("01JDABC"), receipt()))),
+            verdicts: vec![verdict()],
+        },
+        EventKind::CacheAnswered { instance, hit: None, verdicts: vec![] },
+        EventKind::Adopted { instance, from: text("01JDABC"), receipt: Box::new(receipt()) },
+        EventKind::SlotGranted { instance, gpus: Some(vec![0, 3]) },
+    ]
+}
+
+fn attempt_kinds() -> Vec<EventKind> {
+    let (instance, attempt, step) = (InstanceId(2), 3, 1);
+    vec![
+        EventKind::AttemptStarted { instance, attempt, token: text("01JDXYZ.2.3"), spec: text("5bec") },
+        EventKind::AttemptReady { instance, attempt, notes: vec![text("dirty tree")] },
+        EventKind::StepStarted { instance, attempt, step, name: text("fit"), log: 10 },
+        EventKind::StepEnded {
+            instance,
+            attempt,
+            step,
+            name: text("fit"),
+            outcome: Conclusion::Failure,
+            conclusion: Conclusion::Success,
+            exit: Some(137),
+            reason: Some(text("killed")),
+            log: 99,
+        },
+        EventKind::Annotated { instance, annotation: annotation() },
+        EventKind::Judged { instance, attempt, step, verdict: verdict() },
+        EventKind::BaselineFetched { instance, baseline: text("branch:main"), found: baseline() },
+        EventKind::BaselineFetched { instance, baseline: text("branch:main"), found: Baseline::Absent },
+        EventKind::AttemptEnded { instance, attempt, receipt: Box::new(receipt()) },
+        EventKind::RetryScheduled {
+            instance,
+            due: Millis(1_700_000_009_000),
+            class: FailureClass::Oom,
+            infra: false,
+            memory: Some(1 << 35),
+        },
+        EventKind::AttemptCancelled { instance, attempt, reason: text("fail-fast") },
+    ]
+}
+
+fn end_kinds() -> Vec<EventKind> {
+    vec![
+        EventKind::InstanceEnded {
+            instance: InstanceId(2),
+            outcome: Conclusion::Failure,
+            conclusion: Conclusion::Success,
+            outputs: map([("tag", text("v1"))]),
+        },
+        EventKind::JobEnded { job: JobId(1), result: Conclusion::Skipped },
+        EventKind::CancelRequested { reason: text("ctrl-c"), force: true },
+        EventKind::RunEnded(Box::new(RunSummary {
+            conclusion: Conclusion::Cancelled,
+            gate: true,
+            tool_failure: false,
+            counts: [1, 2, 3, 4],
+            cached: 1,
+            artifact_bytes: 4096,
+            metrics: map([("train", map([("accuracy", 0.938)]))]),
+            artifacts: map([("train", map([("model", artifact())]))]),
+            duration_ms: 15_000,
+        })),
+    ]
+}
+
+fn annotation() -> Annotation {
+    Annotation {
+        level: text("error"),
+        message: text("boom"),
+        title: Some(text("t")),
+        file: Some(text("a.py")),
+        line: Some(31),
+        end_line: Some(32),
+        column: Some(1),
+        end_column: Some(2),
+        step: 1,
+    }
+}
+
+fn baseline() -> Baseline {
+    Baseline::Metrics { from: text("run 6"), metrics: map([("accuracy", 0.961)]) }
+}
+
+/// One request of every kind.
+pub(super) fn requests() -> Vec<AgentRequest> {
+    let token = text("01JDXYZ.2.3");
+    vec![
+        AgentRequest::Start { spec: Box::new(spec()), secrets: map([("TOKEN", text("hush"))]) },
+        AgentRequest::Cancel { token: token.clone(), reason: text("fail-fast") },
+        AgentRequest::Kill { token: token.clone() },
+        AgentRequest::Acknowledge { token: token.clone(), seq: 9 },
+        AgentRequest::Reply { token: token.clone(), id: 1, answer: Answer::Baseline(baseline()) },
+        AgentRequest::Reply {
+            token: token.clone(),
+            id: 2,
+            answer: Answer::Uploads(map([("r", artifact())])),
+        },
+        AgentRequest::Reply { token, id: 3, answer: Answer::Unavailable(text("down")) },
+    ]
+}
+
+fn step(id: &str, action: ActionSpec) -> StepSpec {
+    StepSpec {
+        id: text(id),
+        name: text("Fit"),
+        condition: text("always()"),
+        env: EnvLayer { variables: vec![(text("A"), text("${{ matrix.c }}"))], expression: None },
+        continue_on_error: text("true"),
+        timeout_minutes: text("5"),
+        retry: Some(RetrySpec::default()),
+        action,
+        line: 12,
+    }
+}
+
+fn spec() -> JobSpec {
+    let validate = ValidateSpec {
+        data: text("clean.csv"),
+        schema: Some(text("s.json")),
+        rows: Some(json!({ "min": 1 })),
+        unique: Some(json!(["id"])),
+        nulls: Some(json!({ "a": 0 })),
+    };
+    let gate = GateSpec {
+        metrics: vec![(
+            text("accuracy"),
+            vec![(BoundKind::Min, text("0.95")), (BoundKind::MaxWorse, text("2%"))],
+        )],
+        expect: vec![text("metrics.loss < 1")],
+        baseline: Some(text("branch:main")),
+    };
+    let run = ActionSpec::Run {
+        script: text("echo hi"),
+        shell: Some(text("bash")),
+        working_directory: Some(text("train")),
+    };
+    let uses = ActionSpec::Uses { uses: text("./a"), with: vec![(text("k"), text("v"))] };
+    JobSpec {
+        version: 1,
+        run: text("01JDXYZ"),
+        run_number: 7,
+        job: text("train"),
+        display: text("train (svm)"),
+        instance: 1,
+        attempt: 3,
+        token: text("01JDXYZ.2.3"),
+        dialect: text("tidegate"),
+        source: source(),
+        contexts: map([("matrix", json!({ "model": "svm" }))]),
+        secrets: vec![text("TOKEN")],
+        env: vec![EnvLayer { variables: vec![], expression: Some(text("${{ fromJSON('{}') }}")) }],
+        shell: Some(text("sh")),
+        working_directory: Some(text("w")),
+        steps: vec![
+            step("run", run),
+            step("uses", uses),
+            step("gate", ActionSpec::Gate(gate)),
+            step("validate", ActionSpec::Validate(validate)),
+        ],
+        outputs: vec![(text("tag"), text("${{ steps.run.outputs.tag }}"))],
+        timeout_seconds: Some(60.0),
+        grace_seconds: 10.0,
+        consumes: vec![ConsumeSpec {
+            path: text("raw/"),
+            items: vec![artifact()],
+            list: false,
+            shared: true,
+        }],
+        produces: vec![ProduceSpec { name: text("model"), path: text("model.joblib"), ignore_missing: true }],
+        metrics: MetricsSpec { files: vec![text("metrics.json")], goals: map([("accuracy", text("max"))]) },
+        params: MetricsSpec { files: vec![text("params.json")], goals: BTreeMap::new() },
+        python: Some(PythonSpec {
+            version: text("3.11"),
+            requirements: text("requirements.txt"),
+            packages: vec![text("numpy")],
+        }),
+        checkpoint: Some(CheckpointSpec {
+            path: text("ckpt"),
+            every_seconds: 60.0,
+            grace_seconds: 120.0,
+            key: text("ck"),
+        }),
+        gpus: Some(vec![0]),
+        image: Some(text("ghcr.io/acme/sklearn:1.5")),
+        debug: true,
+    }
+}
+
+/// One message of every kind.
+pub(super) fn messages() -> Vec<JobMessage> {
+    let bodies = vec![
+        MessageBody::Started { notes: vec![text("dirty tree")] },
+        MessageBody::StepStarted { step: 0, name: text("fit"), log: 0 },
+        MessageBody::StepEnded {
+            step: 0,
+            name: text("fit"),
+            outcome: Conclusion::Failure,
+            conclusion: Conclusion::Failure,
+            exit: Some(1),
+            reason: Some(text("exit 1")),
+            log: 80,
+        },
+        MessageBody::Annotation(annotation()),
+        MessageBody::Judged { step: 1, verdict: verdict() },
+        MessageBody::Tail { step: 1, line: text("epoch 3") },
+        MessageBody::Ask { id: 1, question: Question::Baseline { baseline: text("branch:main") } },
+        MessageBody::Ended(receipt()),
+    ];
+    let message = |(body, seq)| JobMessage { token: text("01JDXYZ.2.3"), seq, at: 1_700_000_000_000, body };
+    bodies.into_iter().zip(1..).map(message).collect()
+}
