@@ -3,7 +3,7 @@
 //! Events are one compact JSON object each, `{"v":1,"at":…,"kind":{"step-started":{…}}}`. Requests
 //! and messages are the same JSON in frames: four bytes of length (little endian), one byte of
 //! version, the JSON. The shapes are those of the golden files: a field may be added with a
-//! default, none may be renamed or removed, and a test holds them byte for byte. Fields that a
+//! default, none may be renamed or removed; a test holds that. Fields that a
 //! reader does not know are passed over; a kind that it does not know is an error with its name.
 
 mod error;

@@ -123,6 +123,7 @@ fn ready() -> ReadySettings {
             shared: false,
         }],
         grace_seconds: 10.0,
+        ..ReadySettings::default()
     }
 }
 
@@ -340,6 +341,7 @@ fn spec() -> JobSpec {
         gpus: Some(vec![0]),
         image: Some(text("ghcr.io/acme/sklearn:1.5")),
         debug: true,
+        ..JobSpec::default()
     }
 }
 
