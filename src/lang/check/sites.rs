@@ -309,6 +309,7 @@ impl<'a> Walk<'a> {
             }
             Action::Register(register) => self.tree("jobs.<job_id>.steps.register", &register.fields),
             Action::Deploy(deploy) => self.tree("jobs.<job_id>.steps.deploy", &deploy.fields),
+            Action::Coordinate(_) => {}
         }
     }
 

@@ -3,20 +3,28 @@
 //! `parse` turns a `Node` into a [`Workflow`] and every finding of shape and type; it never stops
 //! at the first. Not here: what needs several sections at once (`check`).
 
+mod availability;
 mod data;
 mod dialect;
+mod events;
 mod job;
 mod ml;
+mod parse;
 mod root;
 mod step;
 mod tree;
 mod trigger;
+mod units;
 
+pub use availability::{Allowed, AllowedNames, availability};
 pub use data::*;
 pub use dialect::Dialect;
+pub use events::{EVENTS, EventKind, event};
 pub use job::*;
 pub use ml::*;
+pub use parse::{parse, parse_action};
 pub use root::*;
 pub use step::*;
 pub use tree::{Dynamic, Tree, TreeKind};
 pub use trigger::*;
+pub use units::{duration, quantity};

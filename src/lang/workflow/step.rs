@@ -48,6 +48,8 @@ pub enum Action {
     Register(Register),
     /// `deploy`.
     Deploy(Deploy),
+    /// GitHub's `wait`, `wait-all`, `cancel` and `parallel` steps, by their key: read, not run.
+    Coordinate(Spanned<String>),
 }
 
 /// `run` and what belongs to it.

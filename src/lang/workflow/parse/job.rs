@@ -1,0 +1,500 @@
+//! `jobs`: one job, its containers, strategy, environment and call.
+
+use super::reader::{Reader, WRONG_TYPE, has_expression, start_of};
+use super::trigger::is_null;
+use crate::expr::Template;
+use crate::source::{Diagnostic, Entry, Node, NodeKind, Span, Spanned};
+use crate::workflow::{
+    Call, Container, Defaults, Env, Environment, Job, JobKind, JobMl, RunsOn, Strategy, Tree, TreeKind,
+};
+
+/// Keys of both kinds of job.
+const SHARED: &[&str] = &["name", "needs", "if", "permissions", "concurrency", "strategy"];
+/// Keys of a job with steps.
+const STEPS: &[&str] = &[
+    "runs-on",
+    "timeout-minutes",
+    "cancel-timeout-minutes",
+    "continue-on-error",
+    "container",
+    "services",
+    "env",
+    "environment",
+    "outputs",
+    "defaults",
+    "steps",
+    "snapshot",
+];
+/// Keys of a call.
+const CALL: &[&str] = &["uses", "with", "secrets"];
+/// Tidegate's keys.
+const ML: &[&str] = &[
+    "python",
+    "resources",
+    "pod-template",
+    "nodes",
+    "queue",
+    "spot",
+    "retry",
+    "checkpoint",
+    "produces",
+    "consumes",
+    "metrics",
+    "params",
+    "cache",
+];
+
+impl Reader<'_> {
+    pub(super) fn jobs(&mut self, node: &Node) -> Vec<Job> {
+        let Some(entries) = self.map(node, "jobs") else { return Vec::new() };
+        if entries.is_empty() {
+            self.error("missing-key", start_of(node.span), "`jobs` has no job");
+        }
+        let jobs: Vec<Job> = entries.iter().filter_map(|e| self.job(e)).collect();
+        self.check_needs(&jobs, node.span);
+        jobs
+    }
+
+    /// Reports a name that cannot be an id. Source: GitHub's page on `jobs.<job_id>`.
+    pub(super) fn id(&mut self, text: &str, span: Span, what: &str) {
+        let mut chars = text.chars();
+        let first = chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
+        let problem = if text.len() >= 100 {
+            Some("has 100 characters or more".to_owned())
+        } else if text.starts_with("__") {
+            Some("starts with `__`, which is kept for generated ids".to_owned())
+        } else if !first || !chars.all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-') {
+            Some("is not made of letters, digits, `-` and `_`, starting with a letter or `_`".to_owned())
+        } else {
+            None
+        };
+        if let Some(problem) = problem {
+            self.error("id", span, format!("the {what} id `{text}` {problem}"));
+        }
+    }
+
+    /// Decides whether a job has steps or calls, by the first key that only one of them has, and
+    /// reports the keys of the other.
+    fn job_kind(&mut self, entries: &[Entry]) -> Option<bool> {
+        let mut call = None;
+        for entry in entries {
+            let key = &*entry.key;
+            let this = if CALL.contains(&key) {
+                Some(true)
+            } else if STEPS.contains(&key) || (self.tidegate() && ML.contains(&key)) {
+                Some(false)
+            } else {
+                None
+            };
+            match (call, this) {
+                (None, Some(_)) => call = this,
+                (Some(a), Some(b)) if a != b => {
+                    let kind = if a { "that calls a workflow" } else { "with steps" };
+                    let message = format!("`{key}` does not go with a job {kind}");
+                    self.error("unknown-key", entry.key_span, message);
+                }
+                _ => {}
+            }
+        }
+        call
+    }
+
+    fn job(&mut self, entry: &Entry) -> Option<Job> {
+        if entry.key.is_empty() {
+            self.error("id", entry.key_span, "a job's id must not be empty");
+            return None;
+        }
+        self.id(&entry.key, entry.key_span, "job");
+        let node = &entry.value;
+        let entries = self.map(node, "a job's keys")?;
+        let call = self.job_kind(entries);
+        let mut job = Job {
+            id: Spanned::new(entry.key.to_string(), entry.key_span),
+            name: None,
+            needs: Vec::new(),
+            condition: None,
+            runs_on: None,
+            container: None,
+            services: Vec::new(),
+            strategy: None,
+            env: Env::default(),
+            defaults: Defaults::default(),
+            outputs: Vec::new(),
+            timeout_minutes: None,
+            cancel_timeout_minutes: None,
+            continue_on_error: None,
+            concurrency: None,
+            environment: None,
+            permissions: None,
+            kind: JobKind::Steps(Vec::new()),
+            ml: JobMl::default(),
+            span: node.span,
+        };
+        let mut called = Call {
+            uses: Spanned::new(String::new(), node.span),
+            with: Vec::new(),
+            secrets: Vec::new(),
+            inherit_secrets: false,
+        };
+        for entry in entries {
+            let is_call_key = CALL.contains(&&*entry.key);
+            let other = call == Some(!is_call_key) && !SHARED.contains(&&*entry.key);
+            if other && (is_call_key || STEPS.contains(&&*entry.key)) {
+                continue;
+            }
+            if is_call_key {
+                self.call_key(entry, &mut called);
+            } else if !self.job_key(entry, &mut job) && !(self.tidegate() && self.ml_key(entry, &mut job.ml))
+            {
+                let ml: &[&str] = if self.tidegate() { ML } else { &[] };
+                let known: Vec<&str> = [SHARED, STEPS, CALL, ml].concat();
+                self.unknown(entry, "a job", &known);
+            }
+        }
+        let has = |key: &str| entries.iter().any(|e| &*e.key == key);
+        match call {
+            Some(true) => {
+                if !has("uses") {
+                    self.missing(node, "a job that calls a workflow", "uses");
+                }
+                job.kind = JobKind::Call(called);
+            }
+            Some(false) => {
+                if !has("runs-on") && !self.tidegate() {
+                    self.missing(node, "a job", "runs-on");
+                }
+                if !has("steps") && self.tidegate() {
+                    self.missing(node, "a job", "steps");
+                }
+            }
+            None => self.error(
+                "missing-key",
+                start_of(node.span),
+                "a job has `steps`, or calls a workflow with `uses`; this one has neither",
+            ),
+        }
+        Some(job)
+    }
+
+    fn job_key(&mut self, entry: &Entry, job: &mut Job) -> bool {
+        let value = &entry.value;
+        match &*entry.key {
+            "name" => job.name = self.template(value, "jobs.name", "the job's name"),
+            "needs" => job.needs = self.words(value, "a job's id"),
+            "if" => job.condition = self.condition(value, "jobs.if"),
+            "permissions" => job.permissions = self.permissions(value),
+            "concurrency" => job.concurrency = self.concurrency(value, "jobs.concurrency"),
+            "strategy" => job.strategy = self.strategy(value),
+            "runs-on" => job.runs_on = self.runs_on(value),
+            "timeout-minutes" => {
+                let number = self.number(value, "jobs.timeout-minutes", "`timeout-minutes`");
+                job.timeout_minutes = number.map(|n| Spanned::new(n, value.span));
+            }
+            "cancel-timeout-minutes" => {
+                let number = self.number(value, "jobs.cancel-timeout-minutes", "`cancel-timeout-minutes`");
+                job.cancel_timeout_minutes = number.map(|n| Spanned::new(n, value.span));
+            }
+            "continue-on-error" => {
+                job.continue_on_error = self.boolean(value, "jobs.continue-on-error", "`continue-on-error`");
+            }
+            "container" => job.container = self.container(value, "jobs.container"),
+            "services" => job.services = self.services(value),
+            "env" => job.env = self.env(value, "jobs.env"),
+            "environment" => job.environment = self.environment(value),
+            "outputs" => job.outputs = self.pairs(value, "jobs.outputs", "outputs"),
+            "defaults" => job.defaults = self.defaults(value, "jobs.defaults.run"),
+            "steps" => {
+                if let Some(items) = self.list(value, "steps") {
+                    job.kind = JobKind::Steps(self.steps(items, "jobs.steps"));
+                }
+            }
+            "snapshot" => self.snapshot(value),
+            _ => return false,
+        }
+        true
+    }
+
+    fn call_key(&mut self, entry: &Entry, call: &mut Call) {
+        let value = &entry.value;
+        match &*entry.key {
+            "uses" => {
+                if let Some(uses) = self.word(value, "the workflow to call") {
+                    self.called_workflow(&uses);
+                    call.uses = uses;
+                }
+            }
+            "with" if !is_null(value) => {
+                for input in self.map(value, "inputs").unwrap_or_default() {
+                    let Some(name) = self.key_name(input, "inputs") else { continue };
+                    if matches!(input.value.kind, NodeKind::Scalar(_)) {
+                        call.with.push((name, self.tree(&input.value, "jobs.with")));
+                    } else {
+                        self.wrong(&input.value, "text, a number, true or false");
+                    }
+                }
+            }
+            "secrets" => {
+                if matches!(&value.kind, NodeKind::Scalar(s) if &*s.text == "inherit") {
+                    call.inherit_secrets = true;
+                } else if !is_null(value) {
+                    call.secrets = self.pairs(value, "jobs.secrets", "secrets");
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// `./path/file.yml` or `owner/repo/path/file.yml@ref`.
+    fn called_workflow(&mut self, uses: &Spanned<String>) {
+        let text = uses.value.as_str();
+        let (path, reference) = text.split_once('@').map_or((text, None), |(p, r)| (p, Some(r)));
+        let local = path.starts_with("./");
+        let parts = path.split('/').filter(|p| !p.is_empty()).count();
+        let file = path.rsplit('.').next().is_some_and(|e| e == "yml" || e == "yaml");
+        let good = file
+            && if local {
+                reference.is_none()
+            } else {
+                parts >= 3 && reference.is_some_and(|r| !r.is_empty())
+            };
+        if !good && !has_expression(text) {
+            let finding = Diagnostic::error(
+                "uses",
+                uses.span,
+                format!("`{text}` names no workflow that can be called"),
+            )
+            .help("write `./.github/workflows/file.yml` or `owner/repo/.github/workflows/file.yml@ref`");
+            self.findings.push(finding);
+        }
+    }
+
+    fn runs_on(&mut self, node: &Node) -> Option<RunsOn> {
+        let key = "jobs.runs-on";
+        let (mut labels, mut group) = (Vec::new(), None);
+        if let NodeKind::Mapping(entries) = &node.kind {
+            for entry in entries {
+                match &*entry.key {
+                    "group" => group = self.filled(&entry.value, key, "the group"),
+                    "labels" => labels = self.templates(&entry.value, key, "a label"),
+                    _ => self.unknown(entry, "`runs-on`", &["group", "labels"]),
+                }
+            }
+        } else {
+            labels = self.templates(node, key, "a label");
+        }
+        Some(RunsOn { labels, group, span: node.span })
+    }
+
+    fn strategy(&mut self, node: &Node) -> Option<Strategy> {
+        let key = "jobs.strategy";
+        let mut strategy =
+            Strategy { expression: None, matrix: None, fail_fast: None, max_parallel: None, span: node.span };
+        if let NodeKind::Scalar(s) = &node.kind
+            && has_expression(&s.text)
+        {
+            strategy.expression = self.template(node, key, "a strategy");
+            return Some(strategy);
+        }
+        for entry in self.map(node, "`matrix` and its like")? {
+            match &*entry.key {
+                "matrix" => strategy.matrix = self.matrix(&entry.value),
+                "fail-fast" => strategy.fail_fast = self.boolean(&entry.value, key, "`fail-fast`"),
+                "max-parallel" => strategy.max_parallel = self.number(&entry.value, key, "`max-parallel`"),
+                _ => self.unknown(entry, "`strategy`", &["matrix", "fail-fast", "max-parallel"]),
+            }
+        }
+        Some(strategy)
+    }
+
+    fn matrix(&mut self, node: &Node) -> Option<Tree> {
+        let key = "jobs.strategy";
+        if let NodeKind::Scalar(s) = &node.kind
+            && has_expression(&s.text)
+        {
+            return Some(self.tree(node, key));
+        }
+        let entries = self.map(node, "vectors, `include` and `exclude`")?;
+        for entry in entries {
+            let dynamic = matches!(&entry.value.kind, NodeKind::Scalar(s) if has_expression(&s.text));
+            if dynamic {
+                continue;
+            }
+            match (&*entry.key, &entry.value.kind) {
+                ("include" | "exclude", NodeKind::Sequence(items)) => {
+                    for item in items {
+                        let template = matches!(&item.kind, NodeKind::Scalar(s) if has_expression(&s.text));
+                        if !template && !matches!(item.kind, NodeKind::Mapping(_)) {
+                            self.wrong(item, "a map of matrix values");
+                        }
+                    }
+                }
+                ("include" | "exclude", _) => self.wrong(&entry.value, "a list of combinations"),
+                ("", _) => self.error(WRONG_TYPE, entry.key_span, "a vector's name must not be empty"),
+                (_, NodeKind::Sequence(items)) if items.is_empty() => {
+                    let message = format!("the matrix vector `{}` has no values", entry.key);
+                    self.error(WRONG_TYPE, start_of(entry.value.span), message);
+                }
+                (_, NodeKind::Sequence(_)) => {}
+                _ => self.wrong(&entry.value, "a list of values"),
+            }
+        }
+        if entries.is_empty() {
+            self.error(WRONG_TYPE, start_of(node.span), "the matrix has no vector");
+        }
+        Some(self.tree(node, key))
+    }
+
+    pub(super) fn container(&mut self, node: &Node, key: &str) -> Option<Container> {
+        let mut container = Container {
+            image: None,
+            expression: None,
+            credentials: None,
+            env: Env::default(),
+            ports: Vec::new(),
+            volumes: Vec::new(),
+            options: None,
+            entrypoint: None,
+            command: None,
+            span: node.span,
+        };
+        let NodeKind::Mapping(entries) = &node.kind else {
+            let template = self.template(node, key, "an image")?;
+            if template.parts.len() == 1 && !template.is_literal() {
+                container.expression = Some(template);
+            } else {
+                container.image = Some(template);
+            }
+            return Some(container);
+        };
+        for entry in entries {
+            let value = &entry.value;
+            match &*entry.key {
+                "image" => container.image = self.image(value, key),
+                "credentials" => container.credentials = self.credentials(value),
+                "env" => container.env = self.env(value, "jobs.container.env"),
+                "ports" => container.ports = self.list_of(value, key, "ports"),
+                "volumes" => container.volumes = self.list_of(value, key, "volumes"),
+                "options" => container.options = self.template(value, key, "options"),
+                "entrypoint" if key == "jobs.services" => {
+                    container.entrypoint = self.template(value, key, "the entry point");
+                }
+                "command" if key == "jobs.services" => {
+                    container.command = self.template(value, key, "the command")
+                }
+                _ => {
+                    let known: &[&str] = &["image", "credentials", "env", "ports", "volumes", "options"];
+                    self.unknown(entry, "a container", known);
+                }
+            }
+        }
+        if !entries.iter().any(|e| &*e.key == "image") {
+            self.missing(node, "a container", "image");
+        }
+        Some(container)
+    }
+
+    fn image(&mut self, node: &Node, key: &str) -> Option<Template> {
+        let image = self.filled(node, key, "the image")?;
+        if image.is_literal() && image.raw.strip_prefix("docker://").is_some_and(str::is_empty) {
+            self.error(WRONG_TYPE, node.span, "the image must not be empty");
+        }
+        Some(image)
+    }
+
+    fn list_of(&mut self, node: &Node, key: &str, what: &str) -> Vec<Template> {
+        if let NodeKind::Scalar(s) = &node.kind
+            && has_expression(&s.text)
+        {
+            return self.filled(node, key, what).into_iter().collect();
+        }
+        let Some(items) = self.list(node, what) else { return Vec::new() };
+        items.iter().filter_map(|i| self.filled(i, key, what)).collect()
+    }
+
+    fn credentials(&mut self, node: &Node) -> Option<(Template, Template)> {
+        let key = "jobs.container.credentials";
+        let (mut username, mut password) = (None, None);
+        for entry in self.map(node, "`username` and `password`")? {
+            match &*entry.key {
+                "username" => username = self.filled(&entry.value, key, "the user name"),
+                "password" => password = self.filled(&entry.value, key, "the password"),
+                _ => self.unknown(entry, "`credentials`", &["username", "password"]),
+            }
+        }
+        Some((username?, password?))
+    }
+
+    fn services(&mut self, node: &Node) -> Vec<(Spanned<String>, Container)> {
+        if let NodeKind::Scalar(s) = &node.kind
+            && has_expression(&s.text)
+        {
+            let _ = self.template(node, "jobs.services", "services");
+            return Vec::new();
+        }
+        let mut services = Vec::new();
+        for entry in self.map(node, "services").unwrap_or_default() {
+            let Some(name) = self.key_name(entry, "services") else { continue };
+            if let Some(container) = self.container(&entry.value, "jobs.services") {
+                services.push((name, container));
+            }
+        }
+        services
+    }
+
+    fn environment(&mut self, node: &Node) -> Option<Environment> {
+        let key = "jobs.environment";
+        let NodeKind::Mapping(entries) = &node.kind else {
+            let name = self.template(node, key, "the environment's name")?;
+            return Some(Environment { name, url: None, deployment: None });
+        };
+        let (mut name, mut url, mut deployment) = (None, None, None);
+        for entry in entries {
+            match &*entry.key {
+                "name" => name = self.template(&entry.value, key, "the environment's name"),
+                "url" => url = self.template(&entry.value, "jobs.environment.url", "the address"),
+                "deployment" => {
+                    self.boolean(&entry.value, key, "`deployment`");
+                    deployment = Some(self.tree(&entry.value, key));
+                }
+                _ => self.unknown(entry, "`environment`", &["name", "url", "deployment"]),
+            }
+        }
+        if !entries.iter().any(|e| &*e.key == "name") {
+            self.missing(node, "`environment`", "name");
+        }
+        Some(Environment { name: name?, url, deployment })
+    }
+
+    /// `snapshot` makes images of GitHub's own runners: checked, and nothing here runs it.
+    fn snapshot(&mut self, node: &Node) {
+        let NodeKind::Mapping(entries) = &node.kind else {
+            let _ = self.word(node, "the image's name");
+            return;
+        };
+        for entry in entries {
+            match &*entry.key {
+                "image-name" => drop(self.word(&entry.value, "the image's name")),
+                "if" => drop(self.condition(&entry.value, "jobs.snapshot.if")),
+                "version" => {
+                    if let Some(version) = self.word(&entry.value, "the version") {
+                        let good = version.value.split('.').enumerate().all(|(i, p)| {
+                            p == "*" && i > 0 || (!p.is_empty() && p.bytes().all(|b| b.is_ascii_digit()))
+                        });
+                        if !good {
+                            self.error(WRONG_TYPE, version.span, "the version is like `1.*`");
+                        }
+                    }
+                }
+                _ => self.unknown(entry, "`snapshot`", &["image-name", "if", "version"]),
+            }
+        }
+        if !entries.iter().any(|e| &*e.key == "image-name") {
+            self.missing(node, "`snapshot`", "image-name");
+        }
+    }
+
+    /// A literal tree for keys whose shape is checked elsewhere.
+    pub(super) fn is_literal_true(tree: &Tree) -> bool {
+        matches!(&tree.kind, TreeKind::Literal(crate::value::Value::Bool(true)))
+    }
+}
