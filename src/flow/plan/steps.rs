@@ -117,6 +117,7 @@ fn base_id(action: &Action) -> String {
         Action::Notebook(_) => "__notebook".to_owned(),
         Action::Register(_) => "__register".to_owned(),
         Action::Deploy(_) => "__deploy".to_owned(),
+        Action::Coordinate(key) => format!("__{}", key.value),
     }
 }
 
@@ -152,7 +153,7 @@ fn action(action: &Action) -> Option<ActionSpec> {
             unique: validate.unique.as_ref().map(tree),
             nulls: validate.nulls.as_ref().map(tree),
         }),
-        Action::Notebook(_) | Action::Register(_) | Action::Deploy(_) => return None,
+        Action::Notebook(_) | Action::Register(_) | Action::Deploy(_) | Action::Coordinate(_) => return None,
     })
 }
 
@@ -202,7 +203,7 @@ pub(super) fn reads(step: &Step, reads: &mut Reads) {
                 tree_reads(given, reads);
             }
         }
-        Action::Notebook(_) | Action::Register(_) | Action::Deploy(_) => {}
+        Action::Notebook(_) | Action::Register(_) | Action::Deploy(_) | Action::Coordinate(_) => {}
     }
 }
 
