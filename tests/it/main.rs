@@ -3,5 +3,6 @@
 mod architecture;
 mod commands;
 mod conformance_expressions;
+mod conformance_parser;
 mod eval;
 mod harness;
