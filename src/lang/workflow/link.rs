@@ -1,13 +1,13 @@
-//! Joins a workflow with the local workflows it calls, and looks at what holds the jobs together:
-//! `needs` and calls.
+//! Joins a workflow with the local workflows it calls, and compares each call with what the called
+//! workflow takes.
 //!
-//! Not here: reading files (the loader's work), expressions over results (`check`).
+//! Not here: reading files (the loader's work), `needs` (`parse`), expressions (`check`).
 
 use super::{Call, CallInterface, Dialect, InputKind, Job, JobKind, Tree, TreeKind, Workflow};
 use crate::expr::closest;
 use crate::source::{Diagnostic, Span};
 use crate::value::Value;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 /// How deep calls may nest, the outermost workflow included (GitHub, "Reusing workflow
@@ -29,12 +29,8 @@ pub fn link(
     loader: &dyn Fn(&str) -> Option<Arc<Workflow>>,
 ) -> (Linked, Vec<Diagnostic>) {
     let mut linker = Linker { loader, called: BTreeMap::new(), missing: HashSet::new(), followed: HashSet::new(), found: Vec::new() };
-    needs(&root, &mut linker.found);
     linker.calls(&root, &mut Vec::new(), None);
-    let Linker { called, mut found, .. } = linker;
-    for workflow in called.values() {
-        needs(workflow, &mut found);
-    }
+    let Linker { called, found, .. } = linker;
     (Linked { root, called }, found)
 }
 
@@ -199,97 +195,4 @@ fn noun(kind: InputKind) -> &'static str {
         InputKind::Boolean => "a boolean",
         InputKind::String | InputKind::Choice | InputKind::Environment => "text",
     }
-}
-
-/// Looks at `needs`: jobs that are not there, named twice, or waiting for each other.
-fn needs(workflow: &Workflow, found: &mut Vec<Diagnostic>) {
-    let index: HashMap<String, usize> =
-        workflow.jobs.iter().enumerate().map(|(i, j)| (j.id.value.to_ascii_lowercase(), i)).collect();
-    let mut edges: Vec<Vec<(usize, Span)>> = Vec::with_capacity(workflow.jobs.len());
-    for job in &workflow.jobs {
-        let mut of_job = Vec::new();
-        let mut seen: HashMap<String, Span> = HashMap::new();
-        for need in &job.needs {
-            let lower = need.value.to_ascii_lowercase();
-            if let Some(first) = seen.insert(lower.clone(), need.span) {
-                let text = format!("`{}` is needed twice", need.value);
-                found.push(Diagnostic::error("needs-duplicate", need.span, text).related(first, "first here"));
-                continue;
-            }
-            match index.get(&lower) {
-                Some(target) => of_job.push((*target, need.span)),
-                None => {
-                    let text = format!("`{}` needs a job `{}`, and there is none", job.id.value, need.value);
-                    let known = workflow.jobs.iter().map(|j| j.id.value.as_str());
-                    found.push(near(Diagnostic::error("needs-unknown", need.span, text), &need.value, known));
-                }
-            }
-        }
-        edges.push(of_job);
-    }
-    cycles(workflow, &edges, found);
-}
-
-fn cycles(workflow: &Workflow, edges: &[Vec<(usize, Span)>], found: &mut Vec<Diagnostic>) {
-    let stuck = stuck(edges);
-    if !stuck.contains(&true) {
-        return;
-    }
-    if let Some(first) = workflow.jobs.first().filter(|_| workflow.jobs.iter().all(|j| !j.needs.is_empty())) {
-        let text = "no job can be the first: each waits for another";
-        found.push(Diagnostic::error("needs-cycle", first.id.span, text));
-    }
-    for (index, of_job) in edges.iter().enumerate() {
-        for (target, span) in of_job {
-            let both = stuck.get(index) == Some(&true) && stuck.get(*target) == Some(&true);
-            if both && reaches(edges, *target, index) {
-                let name = |i: usize| workflow.jobs.get(i).map_or("", |j| j.id.value.as_str());
-                let text = format!("`{}` and `{}` wait for each other", name(index), name(*target));
-                found.push(Diagnostic::error("needs-cycle", *span, text));
-            }
-        }
-    }
-}
-
-/// Finds the jobs that lie on a cycle or behind one, by taking away what can start.
-fn stuck(edges: &[Vec<(usize, Span)>]) -> Vec<bool> {
-    let mut waiting: Vec<usize> = edges.iter().map(Vec::len).collect();
-    let mut behind: Vec<Vec<usize>> = vec![Vec::new(); edges.len()];
-    for (index, of_job) in edges.iter().enumerate() {
-        for (target, _) in of_job {
-            if let Some(list) = behind.get_mut(*target) {
-                list.push(index);
-            }
-        }
-    }
-    let mut free: Vec<usize> = (0..edges.len()).filter(|i| waiting.get(*i) == Some(&0)).collect();
-    let mut stuck = vec![true; edges.len()];
-    while let Some(index) = free.pop() {
-        if let Some(flag) = stuck.get_mut(index) {
-            *flag = false;
-        }
-        for next in behind.get(index).into_iter().flatten() {
-            if let Some(count) = waiting.get_mut(*next) {
-                *count -= 1;
-                if *count == 0 {
-                    free.push(*next);
-                }
-            }
-        }
-    }
-    stuck
-}
-
-fn reaches(edges: &[Vec<(usize, Span)>], from: usize, to: usize) -> bool {
-    let mut open = vec![from];
-    let mut seen = HashSet::new();
-    while let Some(index) = open.pop() {
-        if index == to {
-            return true;
-        }
-        if seen.insert(index) {
-            open.extend(edges.get(index).into_iter().flatten().map(|(target, _)| *target));
-        }
-    }
-    false
 }
