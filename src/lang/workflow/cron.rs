@@ -43,7 +43,12 @@ const FIELDS: [Field; 5] = [
         to: 12,
         words: &["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"],
     },
-    Field { name: "day of the week", from: 0, to: 7, words: &["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"] },
+    Field {
+        name: "day of the week",
+        from: 0,
+        to: 7,
+        words: &["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"],
+    },
 ];
 
 impl Cron {
@@ -86,7 +91,8 @@ impl Cron {
     pub fn shortest_interval(&self) -> u32 {
         let due: Vec<u32> = (0..60).filter(|m| self.minutes & (1 << m) != 0).collect();
         let mut shortest = due.iter().zip(due.iter().skip(1)).map(|(a, b)| b - a).min().unwrap_or(60);
-        let next_hour = self.hours & (self.hours >> 1) != 0 || self.hours & 1 != 0 && self.hours & (1 << 23) != 0;
+        let next_hour =
+            self.hours & (self.hours >> 1) != 0 || self.hours & 1 != 0 && self.hours & (1 << 23) != 0;
         if let (true, Some(first), Some(last)) = (next_hour, due.first(), due.last()) {
             shortest = shortest.min(first + 60 - last);
         }
@@ -172,7 +178,16 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_schedule() {
-        for text in ["0 3 * *", "60 * * * *", "a * * * *", "5-1 * * * *", "*/0 * * * *", "* * 0 * *", "+1 * * * *", ""] {
+        for text in [
+            "0 3 * *",
+            "60 * * * *",
+            "a * * * *",
+            "5-1 * * * *",
+            "*/0 * * * *",
+            "* * 0 * *",
+            "+1 * * * *",
+            "",
+        ] {
             assert!(Cron::parse(text).is_err(), "{text}");
         }
     }

@@ -61,7 +61,8 @@ impl Pattern {
         };
         let shift = text.len() - body.len();
         if body.is_empty() {
-            let what = if negated { "`!` must be followed by a pattern" } else { "a pattern must not be empty" };
+            let what =
+                if negated { "`!` must be followed by a pattern" } else { "a pattern must not be empty" };
             return Err(error(0, what));
         }
         let mut tokens: Vec<Token> = Vec::new();
@@ -84,7 +85,9 @@ impl Pattern {
                     let repeat = if c == '?' { Repeat::Optional } else { Repeat::Some };
                     match tokens.last_mut() {
                         Some(last) if last.repeat == Repeat::One => last.repeat = repeat,
-                        _ => return Err(error(at, &format!("`{c}` must follow a character that it repeats"))),
+                        _ => {
+                            return Err(error(at, &format!("`{c}` must follow a character that it repeats")));
+                        }
                     }
                     continue;
                 }

@@ -28,7 +28,13 @@ pub fn link(
     root: Arc<Workflow>,
     loader: &dyn Fn(&str) -> Option<Arc<Workflow>>,
 ) -> (Linked, Vec<Diagnostic>) {
-    let mut linker = Linker { loader, called: BTreeMap::new(), missing: HashSet::new(), followed: HashSet::new(), found: Vec::new() };
+    let mut linker = Linker {
+        loader,
+        called: BTreeMap::new(),
+        missing: HashSet::new(),
+        followed: HashSet::new(),
+        found: Vec::new(),
+    };
     linker.calls(&root, &mut Vec::new(), None);
     let Linker { called, found, .. } = linker;
     (Linked { root, called }, found)
@@ -142,9 +148,11 @@ fn interface_of(job: &Job, call: &Call, interface: &CallInterface, found: &mut V
     }
     for input in interface.inputs.iter().filter(|i| i.required && i.default.is_none()) {
         if !call.with.iter().any(|(n, _)| n.value.eq_ignore_ascii_case(&input.name.value)) {
-            let text = format!("`{}` gives no input `{}`, and `{path}` needs it", job.id.value, input.name.value);
+            let text =
+                format!("`{}` gives no input `{}`, and `{path}` needs it", job.id.value, input.name.value);
             found.push(
-                Diagnostic::error("call-input", call.uses.span, text).related(input.name.span, "required here"),
+                Diagnostic::error("call-input", call.uses.span, text)
+                    .related(input.name.span, "required here"),
             );
         }
     }
@@ -160,7 +168,8 @@ fn interface_of(job: &Job, call: &Call, interface: &CallInterface, found: &mut V
     }
     for (secret, _) in interface.secrets.iter().filter(|(_, required)| *required) {
         if !call.secrets.iter().any(|(n, _)| n.value.eq_ignore_ascii_case(&secret.value)) {
-            let text = format!("`{}` gives no secret `{}`, and `{path}` needs it", job.id.value, secret.value);
+            let text =
+                format!("`{}` gives no secret `{}`, and `{path}` needs it", job.id.value, secret.value);
             found.push(
                 Diagnostic::error("call-secret", call.uses.span, text)
                     .related(secret.span, "required here")

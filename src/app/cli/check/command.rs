@@ -54,9 +54,7 @@ pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
     });
     let files = examine(&inputs, dialect);
     globals.print(match args.format {
-        Format::Text => {
-            text(&files, Style { color: globals.color(), width: globals.width().unwrap_or(100) })
-        }
+        Format::Text => text(&files, Style { color: globals.color(), width: globals.width().unwrap_or(100) }),
         Format::Json => json(&files),
         Format::Sarif => sarif(&files),
         Format::Github => github(&files),

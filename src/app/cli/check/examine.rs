@@ -34,7 +34,8 @@ pub(super) fn examine(inputs: &[Input], dialect: Option<Dialect>) -> Vec<Checked
         }
         done
     };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(inputs.len() / 8 + 1).min(8);
+    let threads =
+        std::thread::available_parallelism().map_or(1, usize::from).min(inputs.len() / 8 + 1).min(8);
     let mut all = std::thread::scope(|scope| {
         let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
         let mut all = work();
@@ -55,7 +56,8 @@ fn once(files: &mut [CheckedFile]) {
     let mut seen: HashSet<(String, Span, &'static str, String)> = HashSet::new();
     let own: HashSet<String> = files.iter().map(|f| f.path.clone()).collect();
     for file in files {
-        let path = |d: &Diagnostic| file.sources.get(d.span.file).map(|s| s.path.to_string()).unwrap_or_default();
+        let path =
+            |d: &Diagnostic| file.sources.get(d.span.file).map(|s| s.path.to_string()).unwrap_or_default();
         let mut kept = Vec::new();
         for finding in std::mem::take(&mut file.findings) {
             let path = path(&finding);
@@ -211,5 +213,9 @@ fn load_action(project: &Path, folder: &Path) -> LocalAction {
         return LocalAction::Found(Arc::new(action));
     }
     // A workflow file that stands alone shows nothing of its repository.
-    if project.join(".git").exists() || project.join(".ml").is_dir() { LocalAction::Missing } else { LocalAction::Unknown }
+    if project.join(".git").exists() || project.join(".ml").is_dir() {
+        LocalAction::Missing
+    } else {
+        LocalAction::Unknown
+    }
 }

@@ -20,14 +20,15 @@ fn check(facts: &Facts<'_>) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for line in &facts.workflow.on.schedule {
         match Cron::parse(&line.cron.value) {
-            Err(error) => found.push(
-                Diagnostic::error(RULE.id, line.cron.span, error.message)
-                    .help("minute, hour, day of the month, month, day of the week: `30 3 * * 1` is Mondays at 3:30"),
-            ),
+            Err(error) => found.push(Diagnostic::error(RULE.id, line.cron.span, error.message).help(
+                "minute, hour, day of the month, month, day of the week: `30 3 * * 1` is Mondays at 3:30",
+            )),
             Ok(cron) if cron.shortest_interval() < SHORTEST => {
                 let minutes = cron.shortest_interval();
                 let unit = if minutes == 1 { "minute" } else { "minutes" };
-                let text = format!("due again after {minutes} {unit}; GitHub starts schedules every {SHORTEST} minutes at most");
+                let text = format!(
+                    "due again after {minutes} {unit}; GitHub starts schedules every {SHORTEST} minutes at most"
+                );
                 found.push(Diagnostic::warning(RULE.id, line.cron.span, text));
             }
             Ok(_) => {}

@@ -44,7 +44,11 @@ fn never_a_ref(pattern: &Spanned<String>, facts: &Facts<'_>) -> Option<Diagnosti
     for (at, c) in text.char_indices() {
         let span = || place(pattern, at + shift, facts);
         let finding = |what: &str| {
-            Some(Diagnostic::error(RULE.id, span(), format!("`{}` matches no branch or tag: {what}", pattern.value)))
+            Some(Diagnostic::error(
+                RULE.id,
+                span(),
+                format!("`{}` matches no branch or tag: {what}", pattern.value),
+            ))
         };
         if escaped {
             escaped = false;
@@ -59,7 +63,9 @@ fn never_a_ref(pattern: &Spanned<String>, facts: &Facts<'_>) -> Option<Diagnosti
         match c {
             '\\' => escaped = true,
             ' ' | '~' | '^' | ':' | '\t' => {
-                return finding(&format!("their names cannot contain `{c}`; this is a pattern, not a regular expression"));
+                return finding(&format!(
+                    "their names cannot contain `{c}`; this is a pattern, not a regular expression"
+                ));
             }
             '/' if at == 0 => return finding("their names do not start with `/`"),
             _ => {}
@@ -67,7 +73,11 @@ fn never_a_ref(pattern: &Spanned<String>, facts: &Facts<'_>) -> Option<Diagnosti
     }
     (text.ends_with('/') || text.ends_with('.')).then(|| {
         let span = place(pattern, pattern.value.len() - 1, facts);
-        Diagnostic::error(RULE.id, span, format!("`{}` matches no branch or tag: their names do not end so", pattern.value))
+        Diagnostic::error(
+            RULE.id,
+            span,
+            format!("`{}` matches no branch or tag: their names do not end so", pattern.value),
+        )
     })
 }
 
