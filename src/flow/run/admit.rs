@@ -1,6 +1,6 @@
 //! Turns what came in into an event, or refuses it.
 
-use super::{EventKind, InstanceId, JobId, Millis, Phase, Refusal, Run, RunEvent};
+use super::{EventKind, InstanceId, JobDeclared, JobId, Millis, Phase, Refusal, Run, RunEvent};
 
 impl Run {
     /// Checks whether `kind` may follow the log so far.
@@ -19,8 +19,12 @@ impl Run {
             }
             EventKind::JobEnded { job, .. } => {
                 refuse_if(self.known_job(*job)?.result.is_some(), "the job has ended")?;
+                refuse_if(!self.jobs_over.contains(job), "instances of the job have not ended")?;
             }
-            EventKind::JobsAdded { caller, .. } => self.in_phase(*caller, Phase::NeedsJobs)?,
+            EventKind::JobsAdded { caller, jobs } => {
+                self.in_phase(*caller, Phase::NeedsJobs)?;
+                check_needs(self.jobs.len(), jobs)?;
+            }
             EventKind::InstanceEvaluated { instance, .. } => self.in_phase(*instance, Phase::Declared)?,
             EventKind::CacheAnswered { instance, .. } => self.in_phase(*instance, Phase::AskCache)?,
             EventKind::SlotGranted { instance, .. } => match self.phase(*instance)? {
@@ -29,7 +33,11 @@ impl Run {
             },
             EventKind::RetryScheduled { instance, .. } => self.in_phase(*instance, Phase::AttemptOver)?,
             EventKind::Adopted { instance, .. } | EventKind::InstanceEnded { instance, .. } => {
-                refuse_if(self.phase(*instance)? == Phase::Ended, "the instance has ended")?;
+                let phase = self.phase(*instance)?;
+                refuse_if(phase == Phase::Ended, "the instance has ended")?;
+                refuse_if(phase == Phase::Running, "an attempt of the instance runs")?;
+                let open = self.instance(*instance).map_or(0, |i| i.inner_open);
+                refuse_if(open > 0, "jobs of the called workflow have not ended")?;
             }
             EventKind::AttemptStarted { instance, attempt, .. } => {
                 self.in_phase(*instance, Phase::Granted)?;
@@ -46,9 +54,8 @@ impl Run {
                 self.in_phase(*instance, Phase::Running)?;
             }
             EventKind::RunEnded(_) => refuse_if(self.open_jobs > 0, "a job has not ended")?,
-            EventKind::RunCreated(_)
-            | EventKind::EngineStarted { .. }
-            | EventKind::CancelRequested { .. } => {}
+            EventKind::RunCreated(created) => check_needs(0, &created.jobs)?,
+            EventKind::EngineStarted { .. } | EventKind::CancelRequested { .. } => {}
         }
         Ok(RunEvent { at, kind })
     }
@@ -85,4 +92,33 @@ impl Run {
 
 fn refuse_if(wrong: bool, why: &str) -> Result<(), Refusal> {
     if wrong { Err(Refusal::Illegal(why.to_owned())) } else { Ok(()) }
+}
+
+/// Jobs may need only jobs that are declared with them, and never one another in a circle: a job
+/// that can never become ready would keep the run from ending.
+fn check_needs(first: usize, jobs: &[JobDeclared]) -> Result<(), Refusal> {
+    let place = |need: u32| (need as usize).checked_sub(first).filter(|at| *at < jobs.len());
+    let mut needed_by = vec![Vec::new(); jobs.len()];
+    let mut unmet: Vec<usize> = jobs.iter().map(|job| job.needs.len()).collect();
+    for (index, job) in jobs.iter().enumerate() {
+        for need in &job.needs {
+            let by = place(*need).and_then(|at| needed_by.get_mut(at));
+            by.ok_or_else(|| Refusal::Illegal(format!("`{}` needs a job that is not there", job.id)))?
+                .push(index);
+        }
+    }
+    let mut ready: Vec<usize> = (0..jobs.len()).filter(|at| unmet.get(*at) == Some(&0)).collect();
+    let mut met = 0;
+    while let Some(at) = ready.pop() {
+        met += 1;
+        for next in needed_by.get(at).into_iter().flatten() {
+            if let Some(count) = unmet.get_mut(*next) {
+                *count -= 1;
+                if *count == 0 {
+                    ready.push(*next);
+                }
+            }
+        }
+    }
+    refuse_if(met < jobs.len(), "jobs need one another in a circle")
 }

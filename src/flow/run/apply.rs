@@ -1,6 +1,6 @@
 //! How an admitted event changes the run. Never fails, holds no policy.
 
-use super::state::{InstanceState, JobState};
+use super::state::{InstanceState, JobState, bit};
 use super::{
     EventKind, InstanceId, InstanceSettings, JobDeclared, JobEvaluation, JobId, Phase, Run, RunEvent,
 };
@@ -166,6 +166,10 @@ impl Run {
                 if instances.is_empty() {
                     self.jobs_over.insert(id);
                 }
+                // Declared while it is to stop: who waits for `max-parallel` ends, too.
+                for instance in job.instances.clone() {
+                    self.touch(instance);
+                }
             }
         }
     }
@@ -237,8 +241,10 @@ impl Run {
         let Some(job) = self.jobs.get_mut(id.0 as usize) else { return };
         job.result = Some(result);
         let caller = job.caller;
+        let above = job.above | bit(result);
         for next in job.needed_by.clone() {
             if let Some(next_job) = self.jobs.get_mut(next.0 as usize) {
+                next_job.above |= above;
                 next_job.unmet = next_job.unmet.saturating_sub(1);
                 if next_job.unmet == 0 && !next_job.evaluated {
                     self.jobs_ready.insert(next);
@@ -255,15 +261,18 @@ impl Run {
         }
     }
 
-    /// Slots of the former engine are gone with it.
+    /// Slots and attempts of the former engine are gone with it; nobody's budget pays for that.
     fn engine_started(&mut self) {
-        let granted: Vec<InstanceId> = self
-            .busy
-            .iter()
-            .copied()
-            .filter(|id| self.instance(*id).is_some_and(|i| i.phase == Phase::Granted))
-            .collect();
-        for id in granted {
+        let is_granted = |id: &&InstanceId| self.instance(**id).is_some_and(|i| i.phase == Phase::Granted);
+        let granted: Vec<InstanceId> = self.busy.iter().filter(is_granted).copied().collect();
+        let running: Vec<InstanceId> = self.running.iter().copied().collect();
+        for id in &running {
+            if let Some(state) = self.instances.get_mut(id.0 as usize) {
+                state.restarts += 1;
+                state.told = None;
+            }
+        }
+        for id in granted.into_iter().chain(running) {
             self.enter(id, Phase::NeedsSlot);
         }
     }
@@ -309,7 +318,7 @@ impl Run {
         }
     }
 
-    /// Lets `decide` look at an instance, and at what it called.
+    /// Lets `decide` look at an instance that is to stop, and at what it called.
     fn touch(&mut self, id: InstanceId) {
         let Some(state) = self.instance(id) else { return };
         if state.phase == Phase::Ended {
@@ -321,7 +330,10 @@ impl Run {
             .filter_map(|job| self.job(*job))
             .flat_map(|job| job.instances.iter().copied())
             .collect();
-        self.busy.insert(id);
+        // Only what stops: the others are in the index of their phase.
+        if self.stopping(id).is_some() {
+            self.busy.insert(id);
+        }
         for instance in inner {
             self.touch(instance);
         }
@@ -331,10 +343,16 @@ impl Run {
 /// A cached receipt whose gates were judged again.
 fn judged_again(receipt: &Receipt, verdicts: &[Verdict]) -> Receipt {
     let mut receipt = receipt.clone();
-    if verdicts.iter().any(|v| v.outcome != Outcome::Pass) {
+    let any = |wanted| verdicts.iter().any(|verdict| verdict.outcome == wanted);
+    if any(Outcome::Fail) {
         receipt.conclusion = Conclusion::Failure;
         receipt.class = Some(FailureClass::Gate);
         receipt.reason = Some("the gate does not let the cached metrics through".to_owned());
+    } else if any(Outcome::Undecided) {
+        // The tool failed; the gate says nothing.
+        receipt.conclusion = Conclusion::Failure;
+        receipt.class = None;
+        receipt.reason = Some("the gate could not be judged again on the cached metrics".to_owned());
     }
     receipt
 }

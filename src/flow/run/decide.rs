@@ -3,7 +3,7 @@
 use super::{
     Command, EventKind, InstanceId, InstanceState, JobId, JobState, Millis, Phase, Run, retry, summary,
 };
-use crate::job::Conclusion;
+use crate::job::{Conclusion, FailureClass};
 use std::collections::BTreeMap;
 
 impl Run {
@@ -38,7 +38,7 @@ impl Run {
         commands
     }
 
-    fn job_over(&self, id: JobId) -> Option<Command> {
+    pub(super) fn job_over(&self, id: JobId) -> Option<Command> {
         let job = self.job(id)?;
         let result = match &job.without {
             Some((result, _)) => *result,
@@ -62,7 +62,7 @@ impl Run {
         }
     }
 
-    fn busy_instance(&self, id: InstanceId, now: Millis) -> Option<Command> {
+    pub(super) fn busy_instance(&self, id: InstanceId, now: Millis) -> Option<Command> {
         let instance = self.instance(id)?;
         if let Some((reason, force)) = self.stopping(id) {
             return self.stop(id, instance, reason, force, now);
@@ -108,7 +108,14 @@ impl Run {
         if !stopping && let Some(again) = retry::again(id, instance, now) {
             return Command::Record(again);
         }
-        let outcome = instance.receipt.as_ref().map_or(Conclusion::Failure, |r| r.conclusion);
+        let outcome = match instance.receipt.as_deref() {
+            // It was to stop, and its place went away before it said how it ended.
+            Some(receipt) if stopping && receipt.class.is_some_and(FailureClass::is_infrastructure) => {
+                Conclusion::Cancelled
+            }
+            Some(receipt) => receipt.conclusion,
+            None => Conclusion::Failure,
+        };
         let allowed = instance.settings.as_ref().is_some_and(|s| s.continue_on_error);
         let conclusion =
             if outcome == Conclusion::Failure && allowed { Conclusion::Success } else { outcome };

@@ -10,6 +10,8 @@ mod command;
 mod decide;
 mod event;
 mod ids;
+#[cfg(test)]
+mod laws;
 mod retry;
 mod state;
 mod summary;

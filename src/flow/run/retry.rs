@@ -17,7 +17,7 @@ pub(super) fn again(id: InstanceId, instance: &InstanceState, now: Millis) -> Op
     }
     let retry = &settings.retry;
     let infra = class.is_infrastructure();
-    let spent = instance.attempt.saturating_sub(instance.infra);
+    let spent = instance.attempt.saturating_sub(instance.infra).saturating_sub(instance.restarts);
     if infra {
         if instance.infra >= retry.infra {
             return None;

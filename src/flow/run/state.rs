@@ -48,6 +48,8 @@ pub struct JobState {
     pub(super) needed_by: Vec<JobId>,
     /// Needs that have not ended.
     pub(super) unmet: u32,
+    /// Which conclusions there are above it, directly or through others, one bit each.
+    pub(super) above: u8,
     /// Its instances in matrix order; empty until evaluated.
     pub instances: Vec<InstanceId>,
     /// Instances that have not ended.
@@ -114,6 +116,8 @@ pub struct InstanceState {
     pub attempt: u32,
     /// Attempts that the infrastructure budget paid.
     pub(super) infra: u32,
+    /// Attempts that ended with their engine: nobody pays for them.
+    pub(super) restarts: u32,
     /// Token of the current or last attempt.
     pub token: String,
     /// GPUs granted, by index.
@@ -209,20 +213,23 @@ impl Run {
         self.due.first().map(|(at, _)| *at)
     }
 
-    /// Returns the results of all jobs above a job, directly or through others.
+    /// Returns when time alone makes something due after `now`: what is due already waits for a slot.
+    pub fn next_due_after(&self, now: Millis) -> Option<Millis> {
+        let after = (Millis(now.0.saturating_add(1)), InstanceId(0));
+        self.due.range(after..).next().map(|(at, _)| *at)
+    }
+
+    /// Returns the results there are among all jobs above a job, directly or through others; each
+    /// once. Kept as jobs end, so that a chain of jobs costs no walk.
     pub fn ancestors(&self, id: JobId) -> Vec<Conclusion> {
-        let mut seen = BTreeSet::new();
-        let mut open: Vec<u32> = self.job(id).map(|j| j.declared.needs.clone()).unwrap_or_default();
-        let mut results = Vec::new();
-        while let Some(next) = open.pop() {
-            if seen.insert(next)
-                && let Some(job) = self.jobs.get(next as usize)
-            {
-                results.extend(job.result);
-                open.extend(&job.declared.needs);
-            }
-        }
-        results
+        let above = self.job(id).map_or(0, |job| job.above);
+        RESULTS.into_iter().filter(|result| above & bit(*result) != 0).collect()
+    }
+
+    /// Tells whether a job is evaluated as cancelled: with the run, or with the workflow it is in.
+    pub fn cancelled_for(&self, id: JobId) -> bool {
+        let caller = self.job(id).and_then(|job| job.caller);
+        self.cancel.is_some() || caller.is_some_and(|caller| self.stopping(caller).is_some())
     }
 
     /// Tells whether an instance is to stop: with the run, with its matrix, or with its caller.
@@ -241,6 +248,19 @@ impl Run {
     }
 }
 
+const RESULTS: [Conclusion; 4] =
+    [Conclusion::Success, Conclusion::Failure, Conclusion::Cancelled, Conclusion::Skipped];
+
+/// The bit of a conclusion in [`JobState::above`].
+pub(super) fn bit(result: Conclusion) -> u8 {
+    match result {
+        Conclusion::Success => 1,
+        Conclusion::Failure => 2,
+        Conclusion::Cancelled => 4,
+        Conclusion::Skipped => 8,
+    }
+}
+
 impl JobState {
     pub(super) fn new(declared: &JobDeclared, caller: Option<InstanceId>) -> Self {
         Self {
@@ -248,6 +268,7 @@ impl JobState {
             caller,
             needed_by: Vec::new(),
             unmet: u32::try_from(declared.needs.len()).unwrap_or(u32::MAX),
+            above: 0,
             instances: Vec::new(),
             open: 0,
             let_in: 0,
@@ -273,6 +294,7 @@ impl InstanceState {
             failed: None,
             attempt: 0,
             infra: 0,
+            restarts: 0,
             token: String::new(),
             gpus: None,
             memory: None,

@@ -1,6 +1,7 @@
 //! What a list of runs shows of a run that ended.
 
 use super::{InstanceState, Millis, Run, RunSummary};
+use crate::gate::Outcome;
 use crate::job::{Conclusion, FailureClass};
 use std::collections::BTreeMap;
 
@@ -19,7 +20,9 @@ pub(super) fn summary(run: &Run, now: Millis) -> RunSummary {
             *count += 1;
         }
         if instance.conclusion == Some(Conclusion::Failure) {
+            let undecided = instance.verdicts.iter().any(|v| v.outcome == Outcome::Undecided);
             match instance.receipt.as_ref().and_then(|r| r.class) {
+                _ if undecided => tool = true,
                 Some(FailureClass::Gate) => gates = true,
                 Some(FailureClass::Lost) => tool = true,
                 _ => others = true,
