@@ -1,8 +1,8 @@
 //! The one integration binary: one file a feature.
 
+mod agent;
 mod architecture;
 mod commands;
 mod conformance_expressions;
-mod conformance_parser;
 mod eval;
 mod harness;

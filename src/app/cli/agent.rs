@@ -1,12 +1,83 @@
 //! `tidegate agent`: runs steps on an engine's word.
 
 use super::{Exit, Failure, Globals};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::sync::Arc;
+use tidegate_edge::agent::{Children, FreshFolders, Hosted, Surroundings, supervise};
+use tidegate_edge::store::{Objects, StoreError};
+use tidegate_flow::job::ArtifactRef;
 
 /// Arguments of `tidegate agent`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Host all jobs of an engine: requests on standard input, messages on standard output
+    #[arg(long)]
+    supervise: bool,
+    /// Start of the mark that the processes of all jobs carry
+    #[arg(long, value_name = "TEXT", default_value = "tidegate_")]
+    mark: String,
+}
 
 /// Runs the command.
-pub fn run(_args: Args, _globals: &Globals) -> Result<Exit, Failure> {
-    Err(Failure::tool("`tidegate agent` is not built yet"))
+pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
+    if !args.supervise {
+        return Err(Failure::wrong("`tidegate agent` is started by an engine, with --supervise"));
+    }
+    let store = globals.store.clone().ok_or_else(|| Failure::wrong("`tidegate agent` needs --store"))?;
+    let store = std::path::absolute(&store).map_err(|e| Failure::tool("the store's folder").caused_by(&e))?;
+    let objects: Arc<dyn Objects> = Arc::new(NoObjects);
+    let around = Surroundings {
+        places: Arc::new(FreshFolders::new(store.join("work"), objects.clone())),
+        objects,
+        python: Box::new(|_, _| Err("`python` environments are not built yet".to_owned())),
+        children: Arc::new(Children::default()),
+        env: environment(std::env::vars_os()),
+        mark: args.mark,
+        store,
+    };
+    let stdout = std::io::stdout();
+    supervise(Hosted { around }, std::io::stdin().lock(), stdout)
+        .map_err(|e| Failure::tool("the engine's requests").caused_by(&e))?;
+    Ok(Exit::Good)
+}
+
+/// The environment that steps inherit: this process's, without what an outer runner set for itself.
+fn environment(all: impl Iterator<Item = (OsString, OsString)>) -> BTreeMap<OsString, OsString> {
+    const FOREIGN: [&str; 6] = ["GITHUB_", "RUNNER_", "ACTIONS_", "INPUT_", "STATE_", "TIDEGATE_STORE"];
+    all.filter(|(name, _)| {
+        let name = name.to_string_lossy();
+        !FOREIGN.iter().any(|f| name.starts_with(f)) && name != "ML_METRICS"
+    })
+    .collect()
+}
+
+/// Until the store keeps objects.
+struct NoObjects;
+
+impl Objects for NoObjects {
+    fn put(&self, _: &[u8]) -> Result<String, StoreError> {
+        Err(StoreError::Missing("the store keeps no objects yet".to_owned()))
+    }
+    fn get(&self, digest: &str) -> Result<Vec<u8>, StoreError> {
+        Err(StoreError::Missing(digest.to_owned()))
+    }
+    fn put_path(&self, _: &std::path::Path) -> Result<ArtifactRef, StoreError> {
+        Err(StoreError::Missing("the store keeps no objects yet".to_owned()))
+    }
+    fn fetch(&self, artifact: &ArtifactRef, _: &std::path::Path) -> Result<(), StoreError> {
+        Err(StoreError::Missing(artifact.digest.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::environment;
+
+    #[test]
+    fn an_outer_runner_stays_outside() {
+        let all = [("PATH", "/bin"), ("GITHUB_OUTPUT", "x"), ("RUNNER_TEMP", "x"), ("HOME", "/h")];
+        let kept = environment(all.iter().map(|(k, v)| ((*k).into(), (*v).into())));
+        assert_eq!(kept.len(), 2);
+    }
 }

@@ -1,1 +1,34 @@
 //! Runs the steps of one `JobSpec` where it stands; the one step runner of all back ends.
+//!
+//! `supervisor` hosts all jobs of an engine; `job` runs one attempt; `step` one step. Processes are
+//! in `process` and `children`, what they print in `output`.
+
+mod builtin;
+mod checkpoint;
+mod children;
+mod composite;
+mod control;
+mod gate;
+mod hash_files;
+mod job;
+mod keep;
+mod link;
+mod oom;
+mod output;
+mod place;
+mod process;
+mod scope;
+mod script;
+mod sha256;
+mod shell;
+mod step;
+mod supervisor;
+mod validate;
+
+pub use children::{Children, MARK, below, has_mark, own_children, processes, reap, signal};
+pub use control::{Control, Wish};
+pub use hash_files::hash_files;
+pub use job::{PythonPlace, Pythons, Surroundings, run};
+pub use link::{Link, Uplink, now};
+pub use place::{FreshFolders, Place, Places, log_path, log_path_of};
+pub use supervisor::{Hosted, supervise};

@@ -1,1 +1,4 @@
 //! Where attempts run: on this machine, in containers, on a cluster.
+
+pub mod frames;
+pub mod local;

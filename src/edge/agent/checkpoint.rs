@@ -1,0 +1,53 @@
+//! `checkpoint`: a folder that is kept across attempts of the same instance.
+
+use super::job::Job;
+use super::place::file_name;
+use super::scope::Failed;
+use std::path::{Path, PathBuf};
+
+impl Job<'_> {
+    /// Puts the saved folder into the work folder: as a link to where it is kept, so that what a
+    /// step writes is saved while it runs, and a kill at any moment loses nothing that was written.
+    pub(super) fn lay_in_checkpoint(&self, path: &str) -> Result<Option<String>, Failed> {
+        let Some(checkpoint) = &self.spec.checkpoint else { return Ok(None) };
+        let key = if checkpoint.key.is_empty() {
+            format!("{}.{}.{}", self.spec.run, self.spec.job, self.spec.instance)
+        } else {
+            checkpoint.key.clone()
+        };
+        let kept: PathBuf = self.around.store.join("checkpoints").join(file_name(&key));
+        let wrong =
+            |e: std::io::Error| Failed::new(super::job::class_of(&e), format!("checkpoint {path}: {e}"));
+        let found = kept.read_dir().is_ok_and(|mut d| d.next().is_some());
+        std::fs::create_dir_all(&kept).map_err(wrong)?;
+        let to = self.place.project.join(path.trim_end_matches('/'));
+        match std::fs::symlink_metadata(&to) {
+            Ok(there) if there.is_symlink() => std::fs::remove_file(&to).map_err(wrong)?,
+            Ok(there) if there.is_dir() => move_into(&to, &kept, found).map_err(wrong)?,
+            Ok(_) => {
+                return Err(Failed::user(format!(
+                    "checkpoint {path}: there is a file of that name in the tree"
+                )));
+            }
+            Err(_) => {
+                if let Some(parent) = to.parent() {
+                    std::fs::create_dir_all(parent).map_err(wrong)?;
+                }
+            }
+        }
+        std::os::unix::fs::symlink(&kept, &to).map_err(wrong)?;
+        Ok(found.then(|| format!("continues from the checkpoint in {path}")))
+    }
+}
+
+/// The tree's own folder gives the first content, and gives way.
+fn move_into(from: &Path, to: &Path, found: bool) -> std::io::Result<()> {
+    if !found {
+        std::fs::remove_dir(to)?;
+        if std::fs::rename(from, to).is_ok() {
+            return Ok(());
+        }
+        std::fs::create_dir_all(to)?;
+    }
+    std::fs::remove_dir_all(from)
+}

@@ -1,0 +1,440 @@
+//! One attempt from its work folder to its receipt.
+//!
+//! Not here: what a single step does (`step`), what the steps left (`keep`).
+
+use super::children::{Children, MARK};
+use super::control::Wish;
+use super::keep::Stamp;
+use super::link::Link;
+use super::output::Output;
+use super::place::{Place, Places, file_name, log_path_of, remove};
+use super::scope::{Failed, Scope};
+use crate::store::{Objects, StoreError};
+use serde_json::Value as Json;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::PipeReader;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tidegate_flow::job::{
+    ArtifactRef, Conclusion, FailureClass, JobSpec, Masks, MessageBody, PythonSpec, Receipt,
+};
+
+/// A prepared Python environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PythonPlace {
+    /// Folder of its programs.
+    pub bin: PathBuf,
+    /// Variables it wants.
+    pub env: Vec<(String, String)>,
+}
+
+/// Makes Python environments.
+pub type Pythons = dyn Fn(&PythonSpec, &Path) -> Result<PythonPlace, String> + Send + Sync;
+
+/// What all attempts of this process share.
+pub struct Surroundings {
+    /// The store's folder: logs, temporary folders.
+    pub store: PathBuf,
+    /// Content by digest.
+    pub objects: Arc<dyn Objects>,
+    /// Work folders.
+    pub places: Arc<dyn Places>,
+    /// Python environments.
+    pub python: Box<Pythons>,
+    /// The processes of all attempts.
+    pub children: Arc<Children>,
+    /// This process's environment without GitHub's own variables.
+    pub env: BTreeMap<OsString, OsString>,
+    /// Start of the mark that processes carry; the attempt's token follows.
+    pub mark: String,
+}
+
+/// One running attempt.
+pub struct Job<'a> {
+    pub(super) spec: &'a JobSpec,
+    pub(super) secrets: &'a BTreeMap<String, String>,
+    pub(super) around: &'a Surroundings,
+    pub(super) link: Arc<Link>,
+    pub(super) output: Output,
+    pub(super) place: Place,
+    /// The attempt's folder for temporary files; `RUNNER_TEMP` is in it.
+    pub(super) temp: PathBuf,
+    pub(super) mark: String,
+    /// Environment of every process: the machine's, then GitHub's fixed variables.
+    pub(super) base: BTreeMap<OsString, OsString>,
+    /// Workflow and job `env`, evaluated.
+    pub(super) env: Vec<(String, String)>,
+    /// What steps wrote to `GITHUB_ENV`.
+    pub(super) added_env: Vec<(String, String)>,
+    /// What steps wrote to `GITHUB_PATH`, the newest first.
+    pub(super) added_paths: Vec<String>,
+    pub(super) lingering: Vec<PipeReader>,
+    pub(super) deadline: Option<Instant>,
+    pub(super) timed_out: bool,
+    /// Whether a cancel took effect on a step.
+    pub(super) cancelled: bool,
+    pub(super) failed: Option<Failed>,
+    pub(super) files: u32,
+    pub(super) metrics: BTreeMap<String, Json>,
+    pub(super) params: BTreeMap<String, Json>,
+    pub(super) summary: String,
+    pub(super) uploads: BTreeMap<String, ArtifactRef>,
+    /// What lay where the job writes, before the first step.
+    pub(super) stamps: BTreeMap<PathBuf, Stamp>,
+    /// Files of metrics as they were read last.
+    pub(super) read: BTreeMap<PathBuf, Stamp>,
+    /// What is left to do after the steps, the last one first.
+    pub(super) post: Vec<super::builtin::Post>,
+}
+
+/// Runs one attempt to its end; the last message is its receipt.
+pub fn run(spec: &JobSpec, secrets: &BTreeMap<String, String>, around: &Surroundings, link: &Arc<Link>) {
+    around.children.enter();
+    let started = Instant::now();
+    let token = file_name(&spec.token);
+    let temp = around.store.join("tmp").join(&token);
+    let masks = Masks::new(secrets.values().map(String::as_str));
+    let output = Output::new(link.clone(), log_path_of(&around.store, spec), masks, spec.debug);
+    let mark = format!("{}{}", around.mark, spec.token);
+    let place = match prepare(spec, around, &temp) {
+        Ok(place) => place,
+        Err(failed) => {
+            link.say(MessageBody::Started { notes: Vec::new() });
+            let mut output = output;
+            output.note(&format!("##[error]{}", failed.reason));
+            remove(&temp);
+            around.children.leave();
+            link.say(MessageBody::Ended(receipt_of(&failed, output.written(), started)));
+            return;
+        }
+    };
+    let mut job = Job {
+        spec,
+        secrets,
+        around,
+        link: link.clone(),
+        output,
+        place,
+        temp,
+        mark,
+        base: BTreeMap::new(),
+        env: Vec::new(),
+        added_env: Vec::new(),
+        added_paths: Vec::new(),
+        lingering: Vec::new(),
+        deadline: None,
+        timed_out: false,
+        cancelled: false,
+        failed: None,
+        files: 0,
+        metrics: BTreeMap::new(),
+        params: BTreeMap::new(),
+        summary: String::new(),
+        uploads: BTreeMap::new(),
+        stamps: BTreeMap::new(),
+        read: BTreeMap::new(),
+        post: Vec::new(),
+    };
+    let receipt = job.attempt();
+    let Job { place, temp, .. } = job;
+    around.places.release(place);
+    remove(&temp);
+    around.children.leave();
+    link.say(MessageBody::Ended(receipt));
+}
+
+fn prepare(spec: &JobSpec, around: &Surroundings, temp: &Path) -> Result<Place, Failed> {
+    let io = |doing: &str, path: &Path, e: &std::io::Error| {
+        Failed::new(class_of(e), format!("cannot {doing} {}: {e}", path.display()))
+    };
+    let place = around
+        .places
+        .prepare(&spec.source, &spec.token)
+        .map_err(|e| Failed::new(FailureClass::Failure, e))?;
+    make_temp(temp).map_err(|e| io("make", temp, &e))?;
+    Ok(place)
+}
+
+fn make_temp(temp: &Path) -> std::io::Result<()> {
+    match std::fs::create_dir(temp) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => std::fs::create_dir_all(temp)?,
+        // The same token again: what a killed supervisor left.
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+            remove(temp);
+            std::fs::create_dir_all(temp)?;
+        }
+        other => other?,
+    }
+    std::fs::create_dir(temp.join("_temp"))
+}
+
+/// The class of the system's own errors.
+pub(super) fn class_of(error: &std::io::Error) -> FailureClass {
+    match error.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => FailureClass::Disk,
+        _ => FailureClass::Failure,
+    }
+}
+
+/// The class of the store's errors.
+pub(super) fn class_of_store(error: &StoreError) -> FailureClass {
+    match error {
+        StoreError::Full(_) => FailureClass::Disk,
+        StoreError::Missing(_) | StoreError::Damaged(_) => FailureClass::Data,
+        StoreError::Io { source, .. } => class_of(source),
+        _ => FailureClass::Failure,
+    }
+}
+
+impl Job<'_> {
+    fn attempt(&mut self) -> Receipt {
+        let mut scope = Scope::default();
+        let mut outputs = BTreeMap::new();
+        let mut url = None;
+        match self.lay_in() {
+            Ok(notes) => self.link.say(MessageBody::Started { notes }),
+            Err(failed) => {
+                self.link.say(MessageBody::Started { notes: Vec::new() });
+                self.fail_job(failed);
+            }
+        }
+        let started = Instant::now();
+        self.deadline = self
+            .spec
+            .timeout_seconds
+            .and_then(|s| Duration::try_from_secs_f64(s.max(0.0)).ok())
+            .and_then(|d| started.checked_add(d));
+        if self.failed.is_none() {
+            self.set_up();
+            if let Err(failed) = self.evaluate_env() {
+                self.fail_job(failed);
+            }
+        }
+        let mut artifacts = BTreeMap::new();
+        if self.failed.is_none() {
+            let spec = self.spec;
+            self.stamp();
+            self.run_steps(&mut scope, &spec.steps);
+            self.run_post();
+            artifacts = self.keep(&scope);
+            outputs = self.job_outputs(&scope);
+            url = self.environment_url(&scope);
+        }
+        self.finish(started, outputs, artifacts, url)
+    }
+
+    fn finish(
+        &mut self,
+        started: Instant,
+        outputs: BTreeMap<String, String>,
+        artifacts: BTreeMap<String, ArtifactRef>,
+        environment_url: Option<String>,
+    ) -> Receipt {
+        self.lingering.clear();
+        if self.around.children.has_strays() {
+            let ended = self.around.children.clean(&self.mark, true);
+            if !ended.is_empty() {
+                self.output.note(&format!("ended what the steps left running: {}", ended.join(", ")));
+            }
+        }
+        if let Some(error) = self.output.take_failure() {
+            self.fail_job(Failed::new(class_of(&error), format!("cannot write the log: {error}")));
+        }
+        let failed = self.failed.take();
+        let conclusion = if self.cancelled && !self.timed_out {
+            Conclusion::Cancelled
+        } else if failed.is_some() {
+            Conclusion::Failure
+        } else {
+            Conclusion::Success
+        };
+        let reason = match (&failed, conclusion) {
+            (_, Conclusion::Cancelled) => Some(self.link.control.reason()),
+            (Some(f), _) => Some(f.reason.clone()),
+            _ => None,
+        };
+        let masks = &self.output.masks;
+        Receipt {
+            conclusion,
+            class: failed.as_ref().filter(|_| conclusion == Conclusion::Failure).map(|f| f.class),
+            exit: failed.as_ref().and_then(|f| f.exit),
+            reason: reason.map(|r| masks.apply(&r)),
+            failed_step: failed.as_ref().and_then(|f| f.step),
+            outputs,
+            metrics: std::mem::take(&mut self.metrics),
+            goals: self.spec.metrics.goals.clone(),
+            params: std::mem::take(&mut self.params),
+            artifacts,
+            uploads: std::mem::take(&mut self.uploads),
+            summary: masks.apply(&self.summary),
+            environment_url,
+            log: self.output.written(),
+            duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// Remembers the first failure of the job.
+    pub(super) fn fail_job(&mut self, failed: Failed) {
+        if failed.step.is_none() {
+            self.output.note(&format!("##[error]{}", failed.reason));
+        }
+        self.failed.get_or_insert(failed);
+    }
+
+    /// Lays in what the job consumes; returns what is to be said at the top of the log.
+    fn lay_in(&mut self) -> Result<Vec<String>, Failed> {
+        let mut notes = Vec::new();
+        if let Some(image) = &self.spec.image {
+            notes.push(format!(
+                "the job's image {image} is not used: its steps run as processes of this machine"
+            ));
+        }
+        for consume in &self.spec.consumes {
+            let to = self.place.project.join(consume.path.trim_end_matches('/'));
+            if consume.list {
+                for (index, item) in consume.items.iter().enumerate() {
+                    self.fetch(item, &to.join(index.to_string()))?;
+                }
+            } else {
+                for item in &consume.items {
+                    self.fetch(item, &to)?;
+                }
+            }
+        }
+        if let Some(path) = self.spec.checkpoint.as_ref().map(|c| c.path.clone()) {
+            notes.extend(self.lay_in_checkpoint(&path)?);
+        }
+        Ok(notes)
+    }
+
+    pub(super) fn fetch(&self, item: &ArtifactRef, to: &Path) -> Result<(), Failed> {
+        let wrong =
+            |e: &std::io::Error| Failed::new(class_of(e), format!("cannot lay in {}: {e}", to.display()));
+        if let Some(parent) = to.parent() {
+            std::fs::create_dir_all(parent).map_err(|e| wrong(&e))?;
+        }
+        // What the tree has at this place gives way.
+        if let Ok(there) = std::fs::symlink_metadata(to) {
+            if there.is_dir() { std::fs::remove_dir_all(to) } else { std::fs::remove_file(to) }
+                .map_err(|e| wrong(&e))?;
+        }
+        self.around
+            .objects
+            .fetch(item, to)
+            .map_err(|e| Failed::new(class_of_store(&e), format!("cannot lay in {}: {e}", to.display())))
+    }
+
+    /// Sets the variables that stay the same for all steps (GitHub, "Variables reference").
+    fn set_up(&mut self) {
+        let mut set: Vec<(String, OsString)> = Vec::with_capacity(48);
+        let github = self.github();
+        for (key, value) in github.iter().filter(|(k, _)| EXPORTED.contains(&k.as_ref())) {
+            set.push((format!("GITHUB_{}", key.to_ascii_uppercase()), value.to_text().to_string().into()));
+        }
+        set.push(("GITHUB_ACTIONS".into(), "true".into()));
+        set.push(("GITHUB_WORKSPACE".into(), self.place.project.clone().into()));
+        set.push(("RUNNER_TEMP".into(), self.temp.join("_temp").into()));
+        for (key, value) in self.runner().iter() {
+            set.push((format!("RUNNER_{}", key.to_ascii_uppercase()), value.to_text().to_string().into()));
+        }
+        set.push((MARK.into(), self.mark.clone().into()));
+        if self.spec.debug {
+            set.push(("RUNNER_DEBUG".into(), "1".into()));
+        }
+        if let Some(gpus) = &self.spec.gpus {
+            let list = gpus.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
+            set.push(("CUDA_VISIBLE_DEVICES".into(), list.into()));
+        }
+        let mut base = self.around.env.clone();
+        base.entry("CI".into()).or_insert_with(|| "true".into());
+        base.extend(set.into_iter().map(|(k, v)| (OsString::from(k), v)));
+        self.base = base;
+    }
+
+    fn evaluate_env(&mut self) -> Result<(), Failed> {
+        if let Some(python) = &self.spec.python {
+            let made = (self.around.python)(python, &self.place.project)
+                .map_err(|e| Failed::new(FailureClass::Failure, e))?;
+            self.added_paths.push(made.bin.to_string_lossy().into_owned());
+            self.base.extend(made.env.into_iter().map(|(k, v)| (OsString::from(k), OsString::from(v))));
+        }
+        for layer in &self.spec.env {
+            let scope = Scope::default();
+            let more = self.evaluate_layer(layer, &scope, &[])?;
+            for (name, value) in more {
+                set(&mut self.env, name, value);
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells whether the job is to stop: cancelled or out of time.
+    pub(super) fn stopping(&self) -> bool {
+        self.link.control.wish() != Wish::Run || self.timed_out
+    }
+}
+
+/// Members of the `github` context that are variables, too.
+const EXPORTED: [&str; 31] = [
+    "action_ref",
+    "action_repository",
+    "actor",
+    "actor_id",
+    "api_url",
+    "base_ref",
+    "event_name",
+    "event_path",
+    "graphql_url",
+    "head_ref",
+    "job",
+    "ref",
+    "ref_name",
+    "ref_protected",
+    "ref_type",
+    "repository",
+    "repository_id",
+    "repository_owner",
+    "repository_owner_id",
+    "retention_days",
+    "run_attempt",
+    "run_id",
+    "run_number",
+    "server_url",
+    "sha",
+    "triggering_actor",
+    "workflow",
+    "workflow_ref",
+    "workflow_sha",
+    "secret_source",
+    "environment",
+];
+
+/// Sets a variable; one that is there keeps its place.
+pub(super) fn set(env: &mut Vec<(String, String)>, name: String, value: String) {
+    match env.iter_mut().find(|(n, _)| *n == name) {
+        Some(entry) => entry.1 = value,
+        None => env.push((name, value)),
+    }
+}
+
+fn receipt_of(failed: &Failed, log: u64, started: Instant) -> Receipt {
+    Receipt {
+        conclusion: Conclusion::Failure,
+        class: Some(failed.class),
+        exit: failed.exit,
+        reason: Some(failed.reason.clone()),
+        failed_step: failed.step,
+        outputs: BTreeMap::new(),
+        metrics: BTreeMap::new(),
+        goals: BTreeMap::new(),
+        params: BTreeMap::new(),
+        artifacts: BTreeMap::new(),
+        uploads: BTreeMap::new(),
+        summary: String::new(),
+        environment_url: None,
+        log,
+        duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+    }
+}

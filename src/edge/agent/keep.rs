@@ -1,0 +1,223 @@
+//! What the steps left: metrics and parameters, artifacts, outputs.
+//!
+//! Only what this attempt wrote counts: a file that lies in the tree as before says nothing.
+
+use super::job::{Job, class_of, class_of_store};
+use super::scope::{Failed, Scope};
+use serde_json::Value as Json;
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use tidegate_flow::job::{ArtifactRef, FailureClass, MetricsSpec, parse_metrics};
+
+/// Tells whether a file was written: its inode, size and time of change.
+pub type Stamp = (u64, u64, i64, i64);
+
+/// The largest file of metrics that is read.
+const METRICS_LIMIT: u64 = 256 * 1024 * 1024;
+
+fn stamp_of(path: &Path) -> Option<Stamp> {
+    std::fs::symlink_metadata(path).ok().map(|m| (m.ino(), m.len(), m.ctime(), m.ctime_nsec()))
+}
+
+impl Job<'_> {
+    /// Remembers what lies where the job will write.
+    pub(super) fn stamp(&mut self) {
+        let scope = Scope::default();
+        let spec = self.spec;
+        let templates =
+            spec.metrics.files.iter().chain(&spec.params.files).chain(spec.produces.iter().map(|p| &p.path));
+        // What can be evaluated only after the steps is looked at by its fixed start: the whole project.
+        for template in templates {
+            match self.text(template, &scope, &[]) {
+                Ok(path) if !template.contains("steps.") => {
+                    stamps(&self.place.project.join(path), &mut self.stamps)
+                }
+                _ => stamps(&self.place.project.clone(), &mut self.stamps),
+            }
+        }
+    }
+
+    fn is_new(&self, path: &Path) -> bool {
+        stamp_of(path).is_some_and(|now| self.stamps.get(path) != Some(&now))
+    }
+
+    /// Reads the files of metrics and parameters that were written.
+    pub(super) fn read_metrics(&mut self, scope: &Scope) {
+        let spec = self.spec;
+        for (of, is_metrics) in [(&spec.metrics, true), (&spec.params, false)] {
+            for (path, result) in self.read_metric_files(of, scope) {
+                match result {
+                    Ok(values) if is_metrics => self.metrics.extend(values),
+                    Ok(values) => self.params.extend(values),
+                    Err(reason) => {
+                        let what = if is_metrics { "metrics" } else { "params" };
+                        let text = format!("{what}: {path}: {reason}");
+                        self.output.note(&format!("##[warning]{text}"));
+                    }
+                }
+            }
+        }
+    }
+
+    #[expect(clippy::type_complexity, reason = "a list of files and what each gave")]
+    fn read_metric_files(
+        &mut self,
+        of: &MetricsSpec,
+        scope: &Scope,
+    ) -> Vec<(String, Result<BTreeMap<String, Json>, String>)> {
+        let mut read = Vec::new();
+        for template in &of.files {
+            // Not yet: the expression reads a step that has not run.
+            let Ok(path) = self.text(template, scope, &[]) else { continue };
+            let file = self.place.project.join(&path);
+            let Some(stamp) = stamp_of(&file).filter(|s| self.read.get(&file) != Some(s)) else { continue };
+            if !self.is_new(&file) {
+                continue;
+            }
+            let result = if stamp.1 > METRICS_LIMIT {
+                Err(format!("{} bytes, at most {METRICS_LIMIT} are read", stamp.1))
+            } else {
+                std::fs::read(&file)
+                    .map_err(|e| e.to_string())
+                    .and_then(|bytes| parse_metrics(&bytes).map_err(|e| e.to_string()))
+            };
+            // Read once; a later step may write it again.
+            self.read.insert(file, stamp);
+            read.push((path, result));
+        }
+        read
+    }
+
+    /// Keeps what the job produces.
+    pub(super) fn keep(&mut self, scope: &Scope) -> BTreeMap<String, ArtifactRef> {
+        let mut kept = BTreeMap::new();
+        if self.failed.is_some() || self.cancelled {
+            // Products of an unsuccessful job are invisible to `needs`: nothing is read for nobody.
+            return kept;
+        }
+        for produce in &self.spec.produces {
+            let path = match self.text(&produce.path, scope, &[]) {
+                Ok(path) => path,
+                Err(failed) => {
+                    self.fail_job(failed);
+                    continue;
+                }
+            };
+            match self.keep_one(&path, &produce.name) {
+                Ok(Some(artifact)) => {
+                    kept.insert(produce.name.clone(), artifact);
+                }
+                Ok(None) if produce.ignore_missing => {}
+                Ok(None) => {
+                    let there = self.place.project.join(&path).exists();
+                    let why = if there { "this attempt did not write it" } else { "it does not exist" };
+                    self.fail_job(Failed::user(format!("produces `{}`: {path}: {why}", produce.name)));
+                }
+                Err(failed) => self.fail_job(failed),
+            }
+        }
+        if self.failed.is_some() { BTreeMap::new() } else { kept }
+    }
+
+    fn keep_one(&self, path: &str, name: &str) -> Result<Option<ArtifactRef>, Failed> {
+        let whole = self.place.project.join(path.trim_end_matches('/'));
+        if !within(&self.place.root, &whole) {
+            return Err(Failed::user(format!("produces `{name}`: {path} lies outside of the work folder")));
+        }
+        if !whole.is_dir() {
+            return if self.is_new(&whole) { self.put(&whole, name).map(Some) } else { Ok(None) };
+        }
+        let mut files = Vec::new();
+        list(&whole, &mut files);
+        let new: Vec<&PathBuf> = files.iter().filter(|f| self.is_new(f)).collect();
+        if new.is_empty() && (!files.is_empty() || !self.is_new(&whole)) {
+            return Ok(None);
+        }
+        if new.len() == files.len() {
+            return self.put(&whole, name).map(Some);
+        }
+        let wrong = |e: std::io::Error| Failed::new(class_of(&e), format!("produces `{name}`: {e}"));
+        let staged = self.temp.join("produced").join(super::place::file_name(name));
+        for file in new {
+            let to = staged.join(file.strip_prefix(&whole).unwrap_or(file));
+            if let Some(parent) = to.parent() {
+                std::fs::create_dir_all(parent).map_err(wrong)?;
+            }
+            if file.is_symlink() {
+                std::os::unix::fs::symlink(std::fs::read_link(file).map_err(wrong)?, &to).map_err(wrong)?;
+            } else if std::fs::hard_link(file, &to).is_err() {
+                std::fs::copy(file, &to).map_err(wrong)?;
+            }
+        }
+        self.put(&staged, name).map(Some)
+    }
+
+    pub(super) fn put(&self, path: &Path, name: &str) -> Result<ArtifactRef, Failed> {
+        self.around
+            .objects
+            .put_path(path)
+            .map_err(|e| Failed::new(class_of_store(&e), format!("cannot keep `{name}`: {e}")))
+    }
+
+    /// Evaluates `environment.url`; one that holds a masked value is dropped.
+    pub(super) fn environment_url(&mut self, scope: &Scope) -> Option<String> {
+        let template = self.spec.environment_url.clone()?;
+        match self.text(&template, scope, &[]) {
+            Ok(url) => Some(url).filter(|u| !u.is_empty() && !self.output.masks.finds(u)),
+            Err(failed) => {
+                self.output.note(&format!("##[warning]environment.url: {}", failed.reason));
+                None
+            }
+        }
+    }
+
+    /// Evaluates the job's outputs; one that holds a masked value is dropped, with a warning.
+    pub(super) fn job_outputs(&mut self, scope: &Scope) -> BTreeMap<String, String> {
+        let mut outputs = BTreeMap::new();
+        for (name, template) in &self.spec.outputs {
+            match self.text(template, scope, &[]) {
+                Ok(value) if self.output.masks.finds(&value) => {
+                    self.output
+                        .note(&format!("##[warning]Skip output '{name}' since it may contain secret."));
+                }
+                Ok(value) => {
+                    outputs.insert(name.clone(), value);
+                }
+                Err(failed) => self.fail_job(Failed { class: FailureClass::Failure, ..failed }),
+            }
+        }
+        outputs
+    }
+}
+
+/// Tells whether a path stays below a folder, links followed.
+pub(super) fn within(folder: &Path, path: &Path) -> bool {
+    match (folder.canonicalize(), path.canonicalize()) {
+        (Ok(folder), Ok(path)) => path.starts_with(folder),
+        _ => !path.components().any(|c| c == std::path::Component::ParentDir),
+    }
+}
+
+fn stamps(path: &Path, into: &mut BTreeMap<PathBuf, Stamp>) {
+    if let Some(stamp) = stamp_of(path) {
+        into.insert(path.to_owned(), stamp);
+    }
+    let mut files = Vec::new();
+    if path.is_dir() && !path.is_symlink() {
+        list(path, &mut files);
+    }
+    into.extend(files.into_iter().filter_map(|f| stamp_of(&f).map(|s| (f, s))));
+}
+
+/// Lists files and links below a folder.
+pub(super) fn list(folder: &Path, files: &mut Vec<PathBuf>) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.filter_map(Result::ok) {
+        match entry.file_type() {
+            Ok(t) if t.is_dir() => list(&entry.path(), files),
+            Ok(_) => files.push(entry.path()),
+            Err(_) => {}
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! An attempt's way to the engine: numbers its messages, asks questions.
+
+use super::control::{Control, Wish};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tidegate_flow::job::{Answer, JobMessage, MessageBody, Question};
+
+/// Where messages go; they are kept there until the engine acknowledged them.
+pub trait Uplink: Send + Sync {
+    /// Takes a message.
+    fn send(&self, message: JobMessage);
+}
+
+/// One attempt's numbered messages.
+pub struct Link {
+    token: String,
+    up: Arc<dyn Uplink>,
+    next: AtomicU64,
+    question: AtomicU64,
+    /// What the engine wants of this attempt.
+    pub control: Arc<Control>,
+}
+
+impl Link {
+    /// Makes the link of an attempt; its first message gets number 1.
+    pub fn new(token: &str, up: Arc<dyn Uplink>, control: Arc<Control>) -> Self {
+        Self { token: token.to_owned(), up, next: AtomicU64::new(1), question: AtomicU64::new(1), control }
+    }
+
+    /// Sends a message that must arrive.
+    pub fn say(&self, body: MessageBody) {
+        let seq = self.next.fetch_add(1, Ordering::AcqRel);
+        self.up.send(JobMessage { token: self.token.clone(), seq, at: now(), body });
+    }
+
+    /// Sends a message that may be lost.
+    pub fn hint(&self, body: MessageBody) {
+        self.up.send(JobMessage { token: self.token.clone(), seq: 0, at: now(), body });
+    }
+
+    /// Asks the engine and waits; `None` if the attempt is told to stop first.
+    pub fn ask(&self, question: Question) -> Option<Answer> {
+        let id = self.question.fetch_add(1, Ordering::AcqRel);
+        let patience = self.control.wish();
+        self.say(MessageBody::Ask { id, question });
+        loop {
+            if let Some(answer) = self.control.take_answer(id) {
+                return Some(answer);
+            }
+            if self.control.wish() > patience || self.control.wish() == Wish::Kill {
+                return None;
+            }
+            self.control.wait(Duration::from_secs(5));
+        }
+    }
+}
+
+/// Milliseconds since 1970.
+pub fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,105 @@
+//! Folders of an attempt: the tree it works in, and a folder for its temporary files.
+
+use crate::store::Objects;
+use std::path::{Path, PathBuf};
+use tidegate_flow::job::{ArtifactRef, JobSpec, SourceSpec};
+
+/// Where attempts get their work folders from.
+pub trait Places: Send + Sync {
+    /// Makes the work folder of an attempt.
+    fn prepare(&self, source: &SourceSpec, token: &str) -> Result<Place, String>;
+    /// Gives it back.
+    fn release(&self, place: Place);
+}
+
+/// A work folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The whole tree.
+    pub root: PathBuf,
+    /// The project's folder in it: `GITHUB_WORKSPACE`.
+    pub project: PathBuf,
+    /// Whether it is the user's own tree, never to be removed.
+    pub in_place: bool,
+}
+
+/// A new folder for each attempt, removed after it.
+pub struct FreshFolders {
+    folder: PathBuf,
+    objects: std::sync::Arc<dyn Objects>,
+}
+
+impl FreshFolders {
+    /// Makes folders below `folder`.
+    pub fn new(folder: PathBuf, objects: std::sync::Arc<dyn Objects>) -> Self {
+        Self { folder, objects }
+    }
+}
+
+impl Places for FreshFolders {
+    fn prepare(&self, source: &SourceSpec, token: &str) -> Result<Place, String> {
+        if let Some(path) = &source.in_place {
+            let root = PathBuf::from(path);
+            return Ok(Place { project: inside(&root, &source.project), root, in_place: true });
+        }
+        let root = self.folder.join(file_name(token));
+        if source.tree.is_empty() {
+            std::fs::create_dir_all(&root)
+                .map_err(|e| format!("cannot make the work folder {}: {e}", root.display()))?;
+        } else {
+            let tree = ArtifactRef { digest: source.tree.clone(), tree: true, ..ArtifactRef::default() };
+            std::fs::create_dir_all(&self.folder)
+                .map_err(|e| format!("cannot make {}: {e}", self.folder.display()))?;
+            self.objects.fetch(&tree, &root).map_err(|e| format!("cannot lay out the tree: {e}"))?;
+        }
+        let project = inside(&root, &source.project);
+        std::fs::create_dir_all(&project).map_err(|e| format!("cannot make {}: {e}", project.display()))?;
+        Ok(Place { root, project, in_place: false })
+    }
+
+    fn release(&self, place: Place) {
+        if !place.in_place {
+            remove(&place.root);
+        }
+    }
+}
+
+fn inside(root: &Path, project: &str) -> PathBuf {
+    if project.is_empty() { root.to_owned() } else { root.join(project) }
+}
+
+/// Removes a folder of an attempt; folders that a step made read-only are opened first.
+pub fn remove(folder: &Path) {
+    if std::fs::remove_dir_all(folder).is_ok() || !folder.exists() {
+        return;
+    }
+    open_up(folder, 0);
+    let _ = std::fs::remove_dir_all(folder);
+}
+
+fn open_up(folder: &Path, depth: u32) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let _ = std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700));
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.filter_map(Result::ok) {
+        if depth < 200 && entry.file_type().is_ok_and(|t| t.is_dir()) {
+            open_up(&entry.path(), depth + 1);
+        }
+    }
+}
+
+/// A token as a file name.
+pub fn file_name(token: &str) -> String {
+    token.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' }).collect()
+}
+
+/// Where an attempt's masked log is kept.
+pub fn log_path(store: &Path, run: &str, job: &str, instance: u32, attempt: u32) -> PathBuf {
+    let job = job.replace("__", "___").replace([' ', '/'], "__");
+    store.join("runs").join(file_name(run)).join(format!("{}-{instance}.{attempt}.log", file_name(&job)))
+}
+
+/// [`log_path`] of a spec.
+pub fn log_path_of(store: &Path, spec: &JobSpec) -> PathBuf {
+    log_path(store, &spec.run, &spec.job, spec.instance, spec.attempt)
+}

@@ -1,0 +1,290 @@
+//! `run`: a script in a shell, with its command files.
+
+use super::children::MARK;
+use super::control::Wish;
+use super::job::{Job, class_of};
+use super::oom::killed_for_memory;
+use super::process::{Cause, Exit, Limits, Program, find, run};
+use super::scope::{Failed, Scope};
+use super::shell::Shell;
+use super::step::Tried;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use tidegate_flow::job::{FailureClass, SUMMARY_LIMIT, parse_metrics, parse_pairs, parse_paths};
+
+/// The command files of one step: variable and what the file's name ends with.
+const FILES: [(&str, &str); 6] = [
+    ("GITHUB_OUTPUT", "output"),
+    ("GITHUB_ENV", "env"),
+    ("GITHUB_PATH", "path"),
+    ("GITHUB_STATE", "state"),
+    ("GITHUB_STEP_SUMMARY", "summary"),
+    ("ML_METRICS", "metrics"),
+];
+/// Larger command files are refused: they would have to fit into memory several times over.
+const FILE_LIMIT: u64 = 64 * 1024 * 1024;
+
+impl Job<'_> {
+    /// Runs a script to its end and takes over what it wrote to its command files.
+    pub(super) fn run_script(
+        &mut self,
+        scope: &Scope,
+        env: &[(String, String)],
+        (script, shell, directory): (&str, Option<&str>, Option<&str>),
+        deadline: Option<Instant>,
+        limit: Option<Duration>,
+    ) -> Tried {
+        match self.script(scope, env, (script, shell, directory), deadline, limit) {
+            Ok(tried) => tried,
+            Err(failed) => Tried::failed(failed),
+        }
+    }
+
+    fn script(
+        &mut self,
+        scope: &Scope,
+        env: &[(String, String)],
+        (script, shell, directory): (&str, Option<&str>, Option<&str>),
+        deadline: Option<Instant>,
+        limit: Option<Duration>,
+    ) -> Result<Tried, Failed> {
+        let script = self.text(script, scope, env)?;
+        let default = |of: &Option<String>| if scope.depth == 0 { of.clone() } else { None };
+        let shell = shell.map(str::to_owned).or_else(|| default(&self.spec.shell)).unwrap_or_default();
+        let shell = self.text(&shell, scope, env)?;
+        let how = Shell::from_name(&shell).map_err(|e| Failed::user(e.to_string()))?;
+        let directory = directory
+            .map(str::to_owned)
+            .or_else(|| default(&self.spec.working_directory))
+            .unwrap_or_default();
+        let directory = self.place.project.join(self.text(&directory, scope, env)?);
+        if !directory.is_dir() {
+            return Err(Failed::user(format!(
+                "the working directory {} does not exist",
+                directory.display()
+            )));
+        }
+        self.files += 1;
+        let number = self.files;
+        let mut variables = self.variables(scope, env);
+        let files = self.make_files(number, &mut variables).map_err(|e| io("command files", &e))?;
+        let path = variables.get(std::ffi::OsStr::new("PATH")).cloned().unwrap_or_default();
+        let program = how.programs.iter().find_map(|p| find(p, &path, &directory)).ok_or_else(|| {
+            let tried = how.programs.join("` or `");
+            Failed::user(format!("the shell `{tried}` is not installed (looked along PATH)"))
+        })?;
+        let file = self.temp.join("_temp").join(format!("{number}{}", how.extension));
+        let text = format!("{}{}{}", how.before, script.replace("\r\n", "\n"), how.after);
+        std::fs::write(&file, text).map_err(|e| io("script", &e))?;
+        let name = file.to_string_lossy();
+        let args: Vec<OsString> = how.args.iter().map(|a| a.replace("{0}", &name).into()).collect();
+        let program = Program { path: &program, args: &args, directory: &directory, env: &variables };
+        let exit = self.watch(&program, deadline)?;
+        // A pass with held-back output must be over before masks and outputs of this step are taken.
+        let mut tried = self.judge(exit, deadline, limit);
+        if let Err(wrong) = self.take_files(&files, &mut tried) {
+            tried.failed.get_or_insert(wrong);
+        }
+        Ok(tried)
+    }
+
+    fn watch(&mut self, program: &Program<'_>, deadline: Option<Instant>) -> Result<Exit, Failed> {
+        let mark = self.mark.clone();
+        let limits = Limits {
+            deadline: [deadline, self.deadline].into_iter().flatten().min(),
+            grace: Duration::try_from_secs_f64(self.spec.grace_seconds.max(0.0))
+                .unwrap_or(Duration::from_secs(10)),
+            patience: self.link.control.wish().min(Wish::Cancel),
+            mark: &mark,
+        };
+        let control = self.link.control.clone();
+        let output = &mut self.output;
+        let exit =
+            run(program, &self.around.children, &control, &limits, &mut self.lingering, &mut |bytes| {
+                output.take(bytes)
+            });
+        exit.map_err(|e| {
+            let mut failed = io(&format!("program {}", program.path.display()), &e);
+            if e.raw_os_error() == Some(7) {
+                failed.reason.push_str(" (the environment is too large)");
+            }
+            failed
+        })
+    }
+
+    fn judge(&mut self, exit: Exit, deadline: Option<Instant>, limit: Option<Duration>) -> Tried {
+        let code = exit.code();
+        let mut tried = Tried { exit: Some(code), ..Tried::default() };
+        match exit.cause {
+            Cause::Cancel => {
+                tried.cancelled = true;
+                tried.failed = Some(Failed::user(format!("cancelled: {}", self.link.control.reason())));
+            }
+            Cause::Timeout => {
+                let own = deadline.is_some() && (self.deadline.is_none() || deadline <= self.deadline);
+                let after = if own {
+                    limit
+                } else {
+                    self.spec.timeout_seconds.and_then(|s| Duration::try_from_secs_f64(s).ok())
+                };
+                let seconds = after.map_or(0.0, |d| d.as_secs_f64());
+                let whose = if own { "" } else { " (timeout-minutes of the job)" };
+                self.timed_out |= !own;
+                tried.failed =
+                    Some(Failed::new(FailureClass::Timeout, format!("timed out after {seconds} s{whose}")));
+            }
+            Cause::Own if code != 0 => {
+                let signal = exit.status.signal();
+                let memory = code == 137 && killed_for_memory();
+                let class = if memory {
+                    FailureClass::Oom
+                } else if self.output.speaks_of_full_disk() {
+                    FailureClass::Disk
+                } else {
+                    FailureClass::Failure
+                };
+                let reason = match (memory, signal) {
+                    (true, _) => format!("killed for memory (exit {code})"),
+                    (_, Some(signal)) => format!("killed by signal {signal} (exit {code})"),
+                    _ => format!("exit {code}"),
+                };
+                tried.failed = Some(Failed { class, exit: Some(code), reason, step: None });
+            }
+            Cause::Own => {}
+        }
+        if let Some(failed) = &mut tried.failed {
+            failed.exit = Some(code);
+        }
+        tried
+    }
+
+    /// The whole environment of a step's process.
+    fn variables(&self, scope: &Scope, env: &[(String, String)]) -> BTreeMap<OsString, OsString> {
+        let mut variables = self.base.clone();
+        // GitHub's own names win over what a workflow writes under them.
+        for (name, value) in self.env.iter().chain(&self.added_env).chain(&scope.env).chain(env) {
+            let upper = name.to_ascii_uppercase();
+            let own = upper.starts_with("GITHUB_") || upper.starts_with("RUNNER_");
+            if name.is_empty()
+                || name.contains(['=', '\0'])
+                || (own && self.base.contains_key(&OsString::from(name)))
+            {
+                continue;
+            }
+            let value = value.replace('\0', "");
+            variables.insert(name.into(), value.into());
+        }
+        variables.insert("GITHUB_ACTION".into(), scope.action.clone().into());
+        if let Some(path) = &scope.action_path {
+            variables.insert("GITHUB_ACTION_PATH".into(), path.into());
+        }
+        if !self.added_paths.is_empty() {
+            let old = variables.get(std::ffi::OsStr::new("PATH")).cloned().unwrap_or_default();
+            let mut path = OsString::from(self.added_paths.join(":"));
+            if !old.is_empty() {
+                path.push(":");
+                path.push(old);
+            }
+            variables.insert("PATH".into(), path);
+        }
+        variables.insert(MARK.into(), self.mark.clone().into());
+        variables
+    }
+
+    fn make_files(
+        &self,
+        number: u32,
+        variables: &mut BTreeMap<OsString, OsString>,
+    ) -> std::io::Result<[PathBuf; 6]> {
+        let path = |ending: &str| self.temp.join(format!("{number}_{ending}"));
+        let files = FILES.map(|(_, ending)| path(ending));
+        for ((variable, _), file) in FILES.iter().zip(&files) {
+            std::fs::File::create(file)?;
+            variables.insert((*variable).into(), file.into());
+        }
+        if let Some(event) = self.spec.contexts.get("github").and_then(|g| g.get("event")) {
+            let file = self.event_path();
+            if number == 1 {
+                std::fs::write(&file, event.to_string())?;
+            }
+            variables.insert("GITHUB_EVENT_PATH".into(), file.into());
+        }
+        Ok(files)
+    }
+
+    /// Takes over what the step wrote to its command files, and what its workflow commands asked for.
+    fn take_files(&mut self, files: &[PathBuf; 6], tried: &mut Tried) -> Result<(), Failed> {
+        let effects = std::mem::take(&mut self.output.effects);
+        let [output, env, path, _, summary, metrics] = files;
+        let wrong = |name: &str, e: &dyn std::fmt::Display| {
+            Failed::user(format!("Unable to process file command '{name}' successfully. {e}"))
+        };
+        let read = |file: &Path, name: &str| read_file(file).map_err(|e| wrong(name, &e));
+        if let Some(text) = read(summary, "summary")? {
+            if text.len() > SUMMARY_LIMIT {
+                self.output.note(&format!(
+                    "##[error]$GITHUB_STEP_SUMMARY upload aborted, supports content up to a size of {}k, got {}k.",
+                    SUMMARY_LIMIT / 1024,
+                    text.len() / 1024
+                ));
+            } else if self.summary.len() + text.len() <= SUMMARY_LIMIT {
+                self.summary.push_str(&String::from_utf8_lossy(&text));
+            }
+        }
+        self.add_env(effects.env)?;
+        if let Some(text) = read(env, "env")? {
+            self.add_env(parse_pairs(&text).map_err(|e| wrong("env", &e))?)?;
+        }
+        let mut paths = effects.paths;
+        if let Some(text) = read(path, "path")? {
+            paths.extend(parse_paths(&text).map_err(|e| wrong("path", &e))?);
+        }
+        for path in paths {
+            self.added_paths.retain(|p| *p != path);
+            self.added_paths.insert(0, path);
+        }
+        tried.outputs = effects.outputs;
+        if let Some(text) = read(output, "output")? {
+            tried.outputs.extend(parse_pairs(&text).map_err(|e| wrong("output", &e))?);
+        }
+        if let Some(text) = read(metrics, "metrics")? {
+            let read = parse_metrics(&text).map_err(|e| wrong("metrics", &e))?;
+            self.metrics.extend(read);
+        }
+        match effects.errors.into_iter().next() {
+            Some(error) => Err(Failed::user(error)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn io(what: &str, error: &std::io::Error) -> Failed {
+    Failed::new(class_of(error), format!("cannot start the step: {what}: {error}"))
+}
+
+/// Reads a command file; `None` if nothing was written or the step removed it.
+fn read_file(path: &Path) -> Result<Option<Vec<u8>>, String> {
+    let there = match std::fs::symlink_metadata(path) {
+        Ok(there) => there,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(e.to_string()),
+    };
+    if !there.is_file() {
+        return Err("it is no longer a plain file".to_owned());
+    }
+    match there.len() {
+        0 => Ok(None),
+        n if n > FILE_LIMIT => Err(format!("it has {n} bytes, at most {FILE_LIMIT} are taken")),
+        // A background process may still write: what was there at the step's end counts.
+        n => std::fs::File::open(path)
+            .and_then(|file| {
+                let mut bytes = Vec::new();
+                std::io::Read::read_to_end(&mut std::io::Read::take(file, n), &mut bytes)?;
+                Ok(Some(bytes))
+            })
+            .map_err(|e| e.to_string()),
+    }
+}

@@ -1,0 +1,305 @@
+//! One step: condition, environment, retries, outcome and conclusion.
+
+use super::control::Wish;
+use super::job::{Job, set};
+use super::scope::{Failed, Scope};
+use std::time::{Duration, Instant};
+use tidegate_flow::job::{ActionSpec, Conclusion, FailureClass, MessageBody, RetrySpec, StepSpec};
+use tidegate_lang::value::{Object, Value};
+
+/// What one try of a step gave.
+#[derive(Debug, Default)]
+pub struct Tried {
+    /// Outputs for `steps.<id>.outputs`.
+    pub outputs: Vec<(String, String)>,
+    /// Exit code of its process.
+    pub exit: Option<i32>,
+    /// Why it failed.
+    pub failed: Option<Failed>,
+    /// Whether the engine ended it.
+    pub cancelled: bool,
+}
+
+impl Tried {
+    /// A try that could not start.
+    pub fn failed(failed: Failed) -> Self {
+        Self { exit: failed.exit, failed: Some(failed), ..Self::default() }
+    }
+}
+
+impl From<Result<Vec<(String, String)>, Failed>> for Tried {
+    fn from(result: Result<Vec<(String, String)>, Failed>) -> Self {
+        match result {
+            Ok(outputs) => Self { outputs, ..Self::default() },
+            Err(failed) => Self::failed(failed),
+        }
+    }
+}
+
+impl Job<'_> {
+    /// Runs the steps of the job, or those of a composite action.
+    pub(super) fn run_steps(&mut self, scope: &mut Scope, steps: &[StepSpec]) {
+        for (index, step) in (0_u32..).zip(steps) {
+            if self.link.control.wish() == Wish::Kill {
+                self.cancelled = true;
+                return;
+            }
+            if scope.depth == 0 {
+                scope.top = index;
+            }
+            scope.action.clone_from(&step.id);
+            self.run_step(scope, step);
+        }
+    }
+
+    fn run_step(&mut self, scope: &mut Scope, step: &StepSpec) {
+        let top = scope.depth == 0;
+        let env = self.evaluate_layer(&step.env, scope, &[]);
+        let runs = match &env {
+            Ok(env) => self.holds(&step.condition, scope, env),
+            Err(_) => Ok(!scope.failed && !self.stopping()),
+        };
+        let env_now = env.as_ref().map(Vec::as_slice).unwrap_or_default();
+        let name = self.step_name(step, scope, env_now);
+        if top {
+            self.output.begin(scope.top, self.allows_unsecure(env_now));
+        }
+        let log = self.output.written();
+        match runs {
+            Ok(false) => {
+                // What a cancel or the end of time kept from running makes the job so.
+                if self.stopping() && self.would_run(scope, step, env_now) {
+                    self.cancelled = true;
+                }
+                if top {
+                    self.say_ended(scope.top, name, (Conclusion::Skipped, Conclusion::Skipped), None, None);
+                }
+                Self::record(scope, step, &[], Conclusion::Skipped, Conclusion::Skipped);
+                return;
+            }
+            Ok(true) if top => {
+                self.link.say(MessageBody::StepStarted { step: scope.top, name: name.clone(), log })
+            }
+            Err(_) if top => {
+                self.link.say(MessageBody::StepStarted { step: scope.top, name: name.clone(), log })
+            }
+            _ => {}
+        }
+        let tried = match (runs, env) {
+            (Err(failed), _) | (_, Err(failed)) => Tried::failed(failed),
+            (_, Ok(env)) => self.tries(scope, step, &env),
+        };
+        self.end_step(scope, step, name, tried);
+    }
+
+    /// Whether a skipped step would have run, had nobody stopped the job.
+    fn would_run(&self, scope: &Scope, step: &StepSpec, _env: &[(String, String)]) -> bool {
+        !scope.failed || step.condition.contains("always(")
+    }
+
+    fn end_step(&mut self, scope: &mut Scope, step: &StepSpec, name: String, tried: Tried) {
+        let top = scope.depth == 0;
+        let outcome = match (&tried.failed, tried.cancelled) {
+            (_, true) => Conclusion::Cancelled,
+            (Some(_), _) => Conclusion::Failure,
+            (None, _) => Conclusion::Success,
+        };
+        self.cancelled |= tried.cancelled;
+        let mut conclusion = outcome;
+        if outcome == Conclusion::Failure && !step.continue_on_error.is_empty() {
+            match self.value(&step.continue_on_error, scope, &[]) {
+                Ok(Value::String(text)) if text.eq_ignore_ascii_case("true") => {
+                    conclusion = Conclusion::Success
+                }
+                Ok(Value::Bool(true)) => conclusion = Conclusion::Success,
+                Ok(_) => {}
+                Err(wrong) => self.output.note(&format!("##[error]{}", wrong.reason)),
+            }
+        }
+        let reason = tried.failed.as_ref().map(|f| self.output.masks.apply(&f.reason));
+        if let Some(reason) = &reason
+            && (tried.exit.is_none() || !top)
+        {
+            self.output.note(&format!("##[error]{reason}"));
+        }
+        if top {
+            self.output.end();
+        }
+        if conclusion == Conclusion::Failure {
+            scope.failed = true;
+            if let Some(mut failed) = tried.failed {
+                if top {
+                    failed.step = Some(scope.top);
+                    self.fail_job(failed);
+                } else {
+                    scope.failure.get_or_insert(failed);
+                }
+            }
+        }
+        Self::record(scope, step, &tried.outputs, outcome, conclusion);
+        if top {
+            self.read_metrics(scope);
+            self.say_ended(scope.top, name, (outcome, conclusion), tried.exit, reason);
+        }
+    }
+
+    fn say_ended(
+        &self,
+        step: u32,
+        name: String,
+        (outcome, conclusion): (Conclusion, Conclusion),
+        exit: Option<i32>,
+        reason: Option<String>,
+    ) {
+        let log = self.output.written();
+        self.link.say(MessageBody::StepEnded { step, name, outcome, conclusion, exit, reason, log });
+    }
+
+    /// Writes `steps.<id>`.
+    fn record(
+        scope: &mut Scope,
+        step: &StepSpec,
+        outputs: &[(String, String)],
+        outcome: Conclusion,
+        conclusion: Conclusion,
+    ) {
+        if step.id.is_empty() || step.id.starts_with("__") {
+            return;
+        }
+        let word = |c| match c {
+            Conclusion::Success => "success",
+            Conclusion::Failure => "failure",
+            Conclusion::Cancelled => "cancelled",
+            Conclusion::Skipped => "skipped",
+        };
+        let mut values = Object::default();
+        for (name, value) in outputs {
+            values.insert(name.as_str(), Value::from(value.as_str()));
+        }
+        let mut entry = Object::default();
+        entry.insert("outputs", Value::object(values));
+        entry.insert("outcome", Value::from(word(outcome)));
+        entry.insert("conclusion", Value::from(word(conclusion)));
+        scope.steps.insert(step.id.as_str(), Value::object(entry));
+    }
+
+    /// Tries a step as often as its `retry` allows.
+    fn tries(&mut self, scope: &mut Scope, step: &StepSpec, env: &[(String, String)]) -> Tried {
+        let deadline = match self.step_deadline(step, scope, env) {
+            Ok(deadline) => deadline,
+            Err(failed) => return Tried::failed(failed),
+        };
+        let patience = self.link.control.wish();
+        let mut attempt = 1;
+        loop {
+            let tried = self.act(scope, step, env, deadline);
+            let (Some(failed), Some(retry)) = (&tried.failed, &step.retry) else { return tried };
+            if tried.cancelled || self.stopping() || attempt >= retry.attempts || !retries(retry, failed) {
+                return tried;
+            }
+            let pause = pause(retry, attempt);
+            attempt += 1;
+            self.output.note(&format!(
+                "{}; try {attempt} of {} in {:.1} s",
+                failed.reason,
+                retry.attempts,
+                pause.as_secs_f64()
+            ));
+            if self.link.control.sleep_until(Instant::now() + pause, patience) {
+                return Tried { cancelled: true, ..tried };
+            }
+        }
+    }
+
+    fn step_deadline(
+        &self,
+        step: &StepSpec,
+        scope: &Scope,
+        env: &[(String, String)],
+    ) -> Result<Option<Duration>, Failed> {
+        if step.timeout_minutes.trim().is_empty() {
+            return Ok(None);
+        }
+        let minutes = self.value(&step.timeout_minutes, scope, env)?.to_number();
+        if !(minutes.is_finite() && minutes > 0.0) {
+            return Err(Failed::user(format!(
+                "`timeout-minutes: {}` is no positive number",
+                step.timeout_minutes
+            )));
+        }
+        Ok(Duration::try_from_secs_f64(minutes * 60.0).ok())
+    }
+
+    fn act(
+        &mut self,
+        scope: &mut Scope,
+        step: &StepSpec,
+        env: &[(String, String)],
+        limit: Option<Duration>,
+    ) -> Tried {
+        let deadline = limit.and_then(|l| Instant::now().checked_add(l));
+        match &step.action {
+            ActionSpec::Run { script, shell, working_directory } => self.run_script(
+                scope,
+                env,
+                (script, shell.as_deref(), working_directory.as_deref()),
+                deadline,
+                limit,
+            ),
+            ActionSpec::Uses { uses, with } => self.run_action(scope, env, uses, with),
+            ActionSpec::Gate(gate) => self.run_gate(scope, env, gate).into(),
+            ActionSpec::Validate(validate) => self.run_validate(scope, env, validate).into(),
+        }
+    }
+
+    fn step_name(&self, step: &StepSpec, scope: &Scope, env: &[(String, String)]) -> String {
+        let template = match (&step.name, &step.action) {
+            (name, _) if !name.is_empty() => name.clone(),
+            (_, ActionSpec::Run { script, .. }) => {
+                format!("Run {}", script.lines().map(str::trim).find(|l| !l.is_empty()).unwrap_or_default())
+            }
+            (_, ActionSpec::Uses { uses, .. }) => format!("Run {uses}"),
+            (_, ActionSpec::Gate(_)) => "gate".to_owned(),
+            (_, ActionSpec::Validate(v)) => format!("validate {}", v.data),
+        };
+        let name = self.text(&template, scope, env).unwrap_or(template);
+        self.output.masks.apply(&name)
+    }
+
+    fn allows_unsecure(&self, env: &[(String, String)]) -> bool {
+        let name = "ACTIONS_ALLOW_UNSECURE_COMMANDS";
+        let all = self.env.iter().chain(&self.added_env).chain(env);
+        all.rev().find(|(n, _)| n == name).is_some_and(|(_, v)| v.trim().eq_ignore_ascii_case("true"))
+    }
+
+    /// Takes over variables that a step set for later ones. Runners refuse `NODE_OPTIONS` and their own names.
+    pub(super) fn add_env(&mut self, pairs: Vec<(String, String)>) -> Result<(), Failed> {
+        for (name, value) in pairs {
+            let upper = name.to_ascii_uppercase();
+            if upper == "NODE_OPTIONS" {
+                return Err(Failed::user(format!(
+                    "Can't store {name} output parameter using '$GITHUB_ENV' command."
+                )));
+            }
+            if upper.starts_with("GITHUB_") || upper.starts_with("RUNNER_") {
+                continue;
+            }
+            set(&mut self.added_env, name, value);
+        }
+        Ok(())
+    }
+}
+
+fn retries(retry: &RetrySpec, failed: &Failed) -> bool {
+    let class = failed.class;
+    retry.on.iter().any(|on| {
+        on == class.word()
+            || failed.exit.is_some_and(|code| class == FailureClass::Failure && *on == format!("exit:{code}"))
+    })
+}
+
+fn pause(retry: &RetrySpec, attempt: u32) -> Duration {
+    let power = i32::try_from(attempt.saturating_sub(1)).unwrap_or(i32::MAX);
+    let seconds = (retry.backoff_initial * retry.backoff_factor.powi(power)).min(retry.backoff_max);
+    Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::ZERO)
+}

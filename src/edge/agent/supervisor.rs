@@ -1,0 +1,206 @@
+//! Hosts all local jobs of an engine: requests in, messages out, a thread a job. When the requests
+//! end, every process of every job is ended with them.
+
+use super::children::Children;
+use super::control::{Control, Wish};
+use super::job::{Surroundings, run};
+use super::link::{Link, Uplink};
+use crate::executor::frames::{Frames, invalid};
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{self, BufWriter, Read, Write};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tidegate_flow::job::{AgentRequest, JobMessage};
+use tidegate_flow::wire::v1::{decode_request, encode_message};
+
+/// A message that was not acknowledged for this long is sent again.
+const RESEND: Duration = Duration::from_secs(10);
+
+/// What the supervisor needs from its command.
+pub struct Hosted {
+    /// What all attempts share.
+    pub around: Surroundings,
+}
+
+struct Running {
+    control: Arc<Control>,
+    thread: JoinHandle<()>,
+}
+
+/// Serves requests until they end, then ends all jobs.
+pub fn supervise(
+    hosted: Hosted,
+    requests: impl Read,
+    messages: impl Write + Send + 'static,
+) -> io::Result<()> {
+    let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+    super::oom::remember();
+    let around = Arc::new(hosted.around);
+    let outbox = Arc::new(Outbox::default());
+    let writer = {
+        let outbox = outbox.clone();
+        std::thread::Builder::new().name("messages".into()).spawn(move || outbox.write(messages))?
+    };
+    let mut running: BTreeMap<String, Running> = BTreeMap::new();
+    let mut requests = Frames::new(requests);
+    let mut result = Ok(());
+    loop {
+        let request = match requests.next(decode_request) {
+            Ok(Some(request)) => request,
+            Ok(None) => break,
+            Err(error) => {
+                result = Err(error);
+                break;
+            }
+        };
+        serve(request, &around, &outbox, &mut running)?;
+    }
+    for job in running.values() {
+        job.control.ask(Wish::Kill, "the engine is gone");
+    }
+    for (_, job) in running {
+        let _ = job.thread.join();
+    }
+    end_everything(&around.children, &around.mark);
+    outbox.close();
+    let _ = writer.join();
+    result
+}
+
+fn serve(
+    request: AgentRequest,
+    around: &Arc<Surroundings>,
+    outbox: &Arc<Outbox>,
+    running: &mut BTreeMap<String, Running>,
+) -> io::Result<()> {
+    match request {
+        AgentRequest::Start { spec, secrets } => {
+            running.retain(|_, job| !job.thread.is_finished());
+            // Said again by an engine that was not sure: the attempt runs once.
+            if running.contains_key(&spec.token) {
+                return Ok(());
+            }
+            let token = spec.token.clone();
+            let control = Arc::new(Control::new());
+            let link = Arc::new(Link::new(&token, outbox.clone(), control.clone()));
+            let around = around.clone();
+            let thread = std::thread::Builder::new()
+                .name("job".into())
+                .spawn(move || run(&spec, &secrets, &around, &link))?;
+            running.insert(token, Running { control, thread });
+        }
+        AgentRequest::Cancel { token, reason } => {
+            if let Some(job) = running.get(&token) {
+                job.control.ask(Wish::Cancel, &reason);
+            }
+        }
+        AgentRequest::Kill { token } => {
+            if let Some(job) = running.get(&token) {
+                job.control.ask(Wish::Kill, "ended at once");
+            }
+        }
+        AgentRequest::Acknowledge { token, seq } => outbox.acknowledge(&token, seq),
+        AgentRequest::Reply { token, id, answer } => {
+            if let Some(job) = running.get(&token) {
+                job.control.answer(id, answer);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Ends what is left of all jobs: whatever this process started or adopted.
+fn end_everything(children: &Children, mark: &str) {
+    let _ = children.clean(mark, false);
+}
+
+/// Messages on their way; kept until acknowledged.
+#[derive(Default)]
+struct Outbox {
+    state: Mutex<Box_>,
+    more: Condvar,
+}
+
+#[derive(Default)]
+struct Box_ {
+    queue: VecDeque<JobMessage>,
+    /// By attempt, in order of their numbers.
+    kept: BTreeMap<String, VecDeque<(Instant, JobMessage)>>,
+    closed: bool,
+}
+
+impl Uplink for Outbox {
+    fn send(&self, message: JobMessage) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if message.seq > 0 {
+            let copy = (Instant::now(), message.clone());
+            state.kept.entry(message.token.clone()).or_default().push_back(copy);
+        }
+        state.queue.push_back(message);
+        drop(state);
+        self.more.notify_one();
+    }
+}
+
+impl Outbox {
+    fn acknowledge(&self, token: &str, seq: u64) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kept) = state.kept.get_mut(token) {
+            while kept.front().is_some_and(|(_, m)| m.seq <= seq) {
+                kept.pop_front();
+            }
+            if kept.is_empty() {
+                state.kept.remove(token);
+            }
+        }
+    }
+
+    fn close(&self) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        self.more.notify_one();
+    }
+
+    /// Takes what waits; nothing after the end.
+    fn take(&self) -> Option<VecDeque<JobMessage>> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if !state.queue.is_empty() {
+                return Some(std::mem::take(&mut state.queue));
+            }
+            if state.closed {
+                return None;
+            }
+            let (guard, waited) =
+                self.more.wait_timeout(state, RESEND).unwrap_or_else(PoisonError::into_inner);
+            state = guard;
+            if waited.timed_out() {
+                let now = Instant::now();
+                let mut again = VecDeque::new();
+                for (sent, message) in state.kept.values_mut().flatten() {
+                    if now.duration_since(*sent) >= RESEND {
+                        *sent = now;
+                        again.push_back(message.clone());
+                    }
+                }
+                state.queue.extend(again);
+            }
+        }
+    }
+
+    fn write(&self, to: impl Write) {
+        let mut to = BufWriter::with_capacity(64 * 1024, to);
+        while let Some(batch) = self.take() {
+            for message in &batch {
+                // The engine is gone: the end of the requests ends the jobs, not this.
+                let sent = encode_message(message).map_err(invalid).and_then(|frame| to.write_all(&frame));
+                if sent.is_err() {
+                    return;
+                }
+            }
+            if to.flush().is_err() {
+                return;
+            }
+        }
+    }
+}

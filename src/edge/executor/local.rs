@@ -1,0 +1,198 @@
+//! Attempts as processes of this machine: one supervisor process for all of them, over a pipe.
+//!
+//! If the supervisor dies, this process adopts what it left (child subreaper), ends it, and says
+//! [`ExecutorMessage::Gone`].
+
+use super::frames::{Frames, invalid};
+use crate::agent::{MARK, below, has_mark, processes, reap, signal};
+use rustix::process::{Signal, getpgrp};
+use std::collections::BTreeSet;
+use std::io::{self, Write as _};
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tidegate_flow::job::{AgentRequest, JobMessage};
+use tidegate_flow::wire::v1::{decode_message, encode_request};
+
+/// What a local executor is started with.
+#[derive(Clone, Debug)]
+pub struct LocalOptions {
+    /// The program that knows `agent --supervise`: this one.
+    pub exe: PathBuf,
+    /// The store's folder.
+    pub store: PathBuf,
+}
+
+/// What a local executor says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ExecutorMessage {
+    /// A running attempt says something.
+    Job(JobMessage),
+    /// The supervisor ended without being told to; its attempts are lost, and their processes ended.
+    Gone {
+        /// For people.
+        reason: String,
+    },
+}
+
+/// A supervisor process and the pipe to it.
+pub struct LocalExecutor {
+    requests: Mutex<Option<ChildStdin>>,
+    pid: u32,
+    reader: Option<JoinHandle<()>>,
+    stopping: Arc<AtomicBool>,
+}
+
+impl LocalExecutor {
+    /// Starts the supervisor; `sink` is called on a thread of its own, in order.
+    pub fn start(options: &LocalOptions, sink: Box<dyn Fn(ExecutorMessage) + Send>) -> io::Result<Self> {
+        // Orphans of a killed supervisor come to this process, so that it can end them.
+        let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+        let mark = new_mark();
+        let mut child = Command::new(&options.exe)
+            .args(["agent", "--supervise", "--mark"])
+            .arg(&mark)
+            .arg("--store")
+            .arg(&options.store)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            // Ctrl-C on the terminal is for the engine; it tells the supervisor.
+            .process_group(0)
+            .spawn()?;
+        let pid = child.id();
+        let (requests, messages) = (child.stdin.take(), child.stdout.take());
+        let messages = messages.ok_or_else(|| io::Error::other("the supervisor has no output"))?;
+        let stopping = Arc::new(AtomicBool::new(false));
+        let reader = {
+            let stopping = stopping.clone();
+            std::thread::Builder::new().name("local executor".into()).spawn(move || {
+                let error = read(messages, &sink);
+                let reason = ended(&mut child, error);
+                if !stopping.load(Ordering::Acquire) {
+                    end_orphans(&mark);
+                    sink(ExecutorMessage::Gone { reason });
+                }
+            })?
+        };
+        Ok(Self { requests: Mutex::new(requests), pid, reader: Some(reader), stopping })
+    }
+
+    /// Sends a request. An error means that the supervisor is gone; [`ExecutorMessage::Gone`] follows.
+    pub fn send(&self, request: &AgentRequest) -> io::Result<()> {
+        self.send_all(std::slice::from_ref(request))
+    }
+
+    /// Sends many requests with one write.
+    pub fn send_all(&self, requests: &[AgentRequest]) -> io::Result<()> {
+        let mut frames = Vec::new();
+        for request in requests {
+            frames.extend(encode_request(request).map_err(invalid)?);
+        }
+        let mut pipe = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        pipe.as_mut().ok_or(io::ErrorKind::BrokenPipe)?.write_all(&frames)
+    }
+
+    /// Returns the supervisor's process id.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Ends the supervisor and everything it runs; returns when all of it is gone.
+    pub fn stop(mut self) {
+        self.close();
+    }
+
+    fn close(&mut self) {
+        self.stopping.store(true, Ordering::Release);
+        drop(self.requests.lock().unwrap_or_else(PoisonError::into_inner).take());
+        if let Some(reader) = self.reader.take()
+            && reader.thread().id() != std::thread::current().id()
+        {
+            let _ = reader.join();
+        }
+    }
+}
+
+impl Drop for LocalExecutor {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn read(messages: impl io::Read, sink: &dyn Fn(ExecutorMessage)) -> Option<io::Error> {
+    let mut messages = Frames::new(messages);
+    loop {
+        match messages.next(decode_message) {
+            Ok(Some(message)) => sink(ExecutorMessage::Job(message)),
+            Ok(None) => return None,
+            Err(error) => return Some(error),
+        }
+    }
+}
+
+/// Waits for the supervisor; says how it ended.
+fn ended(child: &mut Child, error: Option<io::Error>) -> String {
+    if error.is_some() {
+        // Its messages cannot be read; nothing it does can count any more.
+        let _ = child.kill();
+    }
+    let status = child.wait();
+    match (error, status) {
+        (Some(error), _) => format!("the supervisor's messages cannot be read: {error}"),
+        (None, Ok(status)) => format!("the supervisor ended: {status}"),
+        (None, Err(error)) => format!("the supervisor ended: {error}"),
+    }
+}
+
+/// A mark that no other supervisor has.
+fn new_mark() -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!("tidegate_{}_{}_", std::process::id(), since.as_nanos())
+}
+
+/// Ends every process that carries a mark starting so, and what came to this process as an orphan of
+/// one: a child in a process group of its own that nobody here started.
+pub fn end_orphans(mark: &str) {
+    let own = std::process::id();
+    let group = u32::try_from(getpgrp().as_raw_nonzero().get()).unwrap_or(0);
+    for round in 0..500_u64 {
+        let table = processes();
+        let mut found: BTreeSet<u32> = table
+            .values()
+            .filter(|p| p.pid != own)
+            .filter(|p| {
+                (p.parent == own && p.group != group && !is_supervisor(p.pid)) || has_mark(p.pid, mark, false)
+            })
+            .map(|p| p.pid)
+            .collect();
+        below(&table, &mut found);
+        let mut alive = false;
+        for process in found.iter().filter_map(|pid| table.get(pid)) {
+            if process.zombie {
+                if process.parent == own {
+                    reap(process.pid);
+                }
+            } else {
+                alive = true;
+                signal(process.pid, Signal::KILL);
+            }
+        }
+        if !alive {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(round.min(20)));
+    }
+}
+
+/// Another executor's supervisor, which is no orphan.
+fn is_supervisor(pid: u32) -> bool {
+    std::fs::read(format!("/proc/{pid}/cmdline"))
+        .is_ok_and(|line| line.split(|b| *b == 0).any(|word| word == b"--supervise"))
+}
+
+/// The name of the variable that carries the mark.
+pub const MARK_VARIABLE: &str = MARK;
