@@ -1,0 +1,338 @@
+//! Content by digest, as files below one folder.
+//!
+//! Not here: what a kept folder consists of (`manifest`), which objects are still needed.
+
+use super::manifest::{Entry, EntryKind, Manifest, link_stays_below, path_text, stays_below, text_path};
+use super::{Objects, StoreError};
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use tidegate_flow::job::ArtifactRef;
+
+/// Bytes of a chunk: bigger files are kept in pieces, so that they can be shared and resumed.
+const CHUNK: usize = 64 << 20;
+/// The form of manifests that is written.
+const VERSION: u8 = 1;
+
+/// Objects as files: `ab/cdef…` holds the bytes whose blake3 is `abcdef…`.
+#[derive(Debug)]
+pub struct FileObjects {
+    folder: PathBuf,
+    /// Distinguishes this process's unfinished files.
+    next: AtomicU64,
+}
+
+impl FileObjects {
+    /// Opens the folder and makes it if it is not there.
+    pub fn open(folder: impl Into<PathBuf>) -> Result<Self, StoreError> {
+        let folder = folder.into();
+        fs::create_dir_all(folder.join("new")).map_err(|e| io("making", &folder, e))?;
+        Ok(Self { folder, next: AtomicU64::new(0) })
+    }
+
+    fn place(&self, digest: &str) -> Result<PathBuf, StoreError> {
+        let hex = digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit());
+        match digest.split_at_checked(2) {
+            Some((first, rest)) if hex => Ok(self.folder.join(first).join(rest)),
+            _ => Err(StoreError::Missing(digest.to_owned())),
+        }
+    }
+
+    /// Keeps bytes whose digest is known.
+    fn put_as(&self, digest: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        let place = self.place(digest)?;
+        // One of another length was cut short by a power cut: it is written again.
+        if fs::metadata(&place).is_ok_and(|m| m.len() == bytes.len() as u64) {
+            return Ok(());
+        }
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let new = self.folder.join("new").join(format!("{}-{number}", std::process::id()));
+        let written = File::create(&new).and_then(|mut f| f.write_all(bytes));
+        let moved = written.and_then(|()| match fs::rename(&new, &place) {
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                place.parent().map_or(Ok(()), fs::create_dir_all)?;
+                fs::rename(&new, &place)
+            }
+            other => other,
+        });
+        moved.map_err(|e| {
+            let _ = fs::remove_file(&new);
+            io("writing", &place, e)
+        })
+    }
+
+    /// Keeps a file's content.
+    pub fn put_file(&self, path: &Path) -> Result<EntryKind, StoreError> {
+        let mut file = File::open(path).map_err(|e| io("reading", path, e))?;
+        let meta = file.metadata().map_err(|e| io("reading", path, e))?;
+        let executable = meta.permissions().mode() & 0o111 != 0;
+        let mut whole = blake3::Hasher::new();
+        let (mut chunks, mut size) = (Vec::new(), 0);
+        loop {
+            let expected = usize::try_from(meta.len().saturating_sub(size)).unwrap_or(CHUNK).min(CHUNK);
+            let mut bytes = Vec::with_capacity(expected + 1);
+            let read = (&mut file).take(CHUNK as u64).read_to_end(&mut bytes);
+            let read = read.map_err(|e| io("reading", path, e))?;
+            if read == 0 && size > 0 {
+                break;
+            }
+            size += read as u64;
+            whole.update(&bytes);
+            let digest = blake3::hash(&bytes).to_hex().to_string();
+            self.put_as(&digest, &bytes)?;
+            chunks.push(digest);
+            if read < CHUNK {
+                break;
+            }
+        }
+        let digest = whole.finalize().to_hex().to_string();
+        if chunks.len() == 1 {
+            chunks.clear();
+        }
+        Ok(EntryKind::File { executable, size, digest, chunks })
+    }
+
+    /// Keeps a list and tells what it amounts to.
+    pub fn put_manifest(&self, mut manifest: Manifest) -> Result<ArtifactRef, StoreError> {
+        manifest.version = VERSION;
+        manifest.entries.sort_by(|a, b| a.path.cmp(&b.path));
+        let sizes = manifest.entries.iter().filter_map(|e| match &e.kind {
+            EntryKind::File { size, .. } => Some(*size),
+            _ => None,
+        });
+        let (files, size) = sizes.fold((0, 0), |(n, sum), size| (n + 1, sum + size));
+        let bytes = serde_json::to_vec(&manifest).map_err(|e| StoreError::Path {
+            path: self.folder.display().to_string(),
+            reason: e.to_string(),
+        })?;
+        Ok(ArtifactRef { digest: self.put(&bytes)?, size, files, tree: manifest.tree })
+    }
+
+    /// Returns a kept list.
+    pub fn manifest(&self, digest: &str) -> Result<Manifest, StoreError> {
+        let damaged = || StoreError::Damaged(digest.to_owned());
+        let manifest: Manifest = serde_json::from_slice(&self.get(digest)?).map_err(|_| damaged())?;
+        if manifest.version != VERSION {
+            return Err(damaged());
+        }
+        Ok(manifest)
+    }
+
+    /// Lays one entry out at a path where nothing is yet.
+    pub fn lay_out(&self, kind: &EntryKind, to: &Path) -> Result<(), StoreError> {
+        match kind {
+            EntryKind::Folder => fs::create_dir_all(to).map_err(|e| io("making", to, e)),
+            EntryKind::Link { target } => {
+                std::os::unix::fs::symlink(text_path(target), to).map_err(|e| io("linking", to, e))
+            }
+            EntryKind::File { executable, digest, chunks, .. } => {
+                let mode = if *executable { 0o755 } else { 0o644 };
+                let mut file = OpenOptions::new()
+                    .write(true)
+                    .create_new(true)
+                    .mode(mode)
+                    .open(to)
+                    .map_err(|e| io("writing", to, e))?;
+                let parts = if chunks.is_empty() { std::slice::from_ref(digest) } else { chunks };
+                for part in parts {
+                    file.write_all(&self.get(part)?).map_err(|e| io("writing", to, e))?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn walk(&self, root: &Path, below: &Path, entries: &mut Vec<Entry>) -> Result<(), StoreError> {
+        let folder = root.join(below);
+        let mut names: Vec<_> = fs::read_dir(&folder)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(|e| io("reading", &folder, e))?;
+        names.sort_by_key(fs::DirEntry::file_name);
+        if names.is_empty() && !below.as_os_str().is_empty() {
+            entries.push(Entry { path: path_text(below), kind: EntryKind::Folder });
+        }
+        for name in names {
+            let (path, below) = (name.path(), below.join(name.file_name()));
+            let kind = name.file_type().map_err(|e| io("reading", &path, e))?;
+            if kind.is_dir() {
+                self.walk(root, &below, entries)?;
+                continue;
+            }
+            let kind = if kind.is_symlink() { link(&path, &below)? } else { self.put_regular(&path)? };
+            entries.push(Entry { path: path_text(&below), kind });
+        }
+        Ok(())
+    }
+
+    fn put_regular(&self, path: &Path) -> Result<EntryKind, StoreError> {
+        let meta = fs::metadata(path).map_err(|e| io("reading", path, e))?;
+        if !meta.is_file() {
+            return Err(refused(path, "neither a file nor a folder: it cannot be kept"));
+        }
+        self.put_file(path)
+    }
+}
+
+/// Reads a link; one that leads out of the folder is refused.
+fn link(path: &Path, below: &Path) -> Result<EntryKind, StoreError> {
+    let target = fs::read_link(path).map_err(|e| io("reading", path, e))?;
+    if !link_stays_below(below, &target) {
+        let reason = format!("a link to {}, which is outside of the folder", target.display());
+        return Err(refused(path, &reason));
+    }
+    Ok(EntryKind::Link { target: path_text(&target) })
+}
+
+impl Objects for FileObjects {
+    fn put(&self, bytes: &[u8]) -> Result<String, StoreError> {
+        let digest = blake3::hash(bytes).to_hex().to_string();
+        self.put_as(&digest, bytes)?;
+        Ok(digest)
+    }
+
+    fn get(&self, digest: &str) -> Result<Vec<u8>, StoreError> {
+        let place = self.place(digest)?;
+        let bytes = fs::read(&place).map_err(|e| match e.kind() {
+            ErrorKind::NotFound => StoreError::Missing(digest.to_owned()),
+            _ => io("reading", &place, e),
+        })?;
+        if blake3::hash(&bytes).to_hex().as_str() != digest {
+            return Err(StoreError::Damaged(digest.to_owned()));
+        }
+        Ok(bytes)
+    }
+
+    fn put_path(&self, path: &Path) -> Result<ArtifactRef, StoreError> {
+        let meta = fs::metadata(path).map_err(|e| io("reading", path, e))?;
+        let mut manifest = Manifest { tree: meta.is_dir(), ..Manifest::default() };
+        if meta.is_dir() {
+            self.walk(path, Path::new(""), &mut manifest.entries)?;
+        } else {
+            manifest.entries.push(Entry { path: String::new(), kind: self.put_regular(path)? });
+        }
+        self.put_manifest(manifest)
+    }
+
+    fn fetch(&self, artifact: &ArtifactRef, to: &Path) -> Result<(), StoreError> {
+        let manifest = self.manifest(&artifact.digest)?;
+        if let Some(parent) = to.parent() {
+            fs::create_dir_all(parent).map_err(|e| io("making", parent, e))?;
+        }
+        if !manifest.tree {
+            let damaged = || StoreError::Damaged(artifact.digest.clone());
+            return self.lay_out(&manifest.entries.first().ok_or_else(damaged)?.kind, to);
+        }
+        fs::create_dir(to).map_err(|e| io("making", to, e))?;
+        let mut made = PathBuf::new();
+        for entry in &manifest.entries {
+            let below = text_path(&entry.path);
+            if !stays_below(&below) {
+                return Err(StoreError::Damaged(artifact.digest.clone()));
+            }
+            let parent = below.parent().unwrap_or(Path::new(""));
+            if parent != made {
+                // Links are laid out too: a folder is never made through one.
+                make_folders(to, parent)?;
+                parent.clone_into(&mut made);
+            }
+            self.lay_out(&entry.kind, &to.join(&below))?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes the folders of a path below a folder; a link on the way is refused.
+pub(crate) fn make_folders(root: &Path, below: &Path) -> Result<(), StoreError> {
+    let mut at = root.to_owned();
+    for part in below.components() {
+        at.push(part);
+        match fs::create_dir(&at) {
+            Ok(()) => {}
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+                if !fs::symlink_metadata(&at).is_ok_and(|m| m.is_dir()) {
+                    return Err(refused(&at, "not a folder, where a folder is needed"));
+                }
+            }
+            Err(e) => return Err(io("making", &at, e)),
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn refused(path: &Path, reason: &str) -> StoreError {
+    StoreError::Path { path: path.display().to_string(), reason: reason.to_owned() }
+}
+
+/// Makes a system's error one of the store.
+pub(crate) fn io(doing: &'static str, path: &Path, source: std::io::Error) -> StoreError {
+    let path = path.display().to_string();
+    match source.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => StoreError::Full(path),
+        _ => StoreError::Io { doing, path, source },
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn objects() -> (tempfile::TempDir, FileObjects) {
+        let folder = tempfile::tempdir().unwrap();
+        let objects = FileObjects::open(folder.path().join("objects")).unwrap();
+        (folder, objects)
+    }
+
+    #[test]
+    fn a_folder_comes_back_as_it_was() {
+        let (folder, objects) = objects();
+        let from = folder.path().join("from");
+        fs::create_dir_all(from.join("a/empty")).unwrap();
+        fs::write(from.join("a/run.sh"), "#!/bin/sh\n").unwrap();
+        fs::set_permissions(from.join("a/run.sh"), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(from.join("new\nline é"), "").unwrap();
+        std::os::unix::fs::symlink("a/run.sh", from.join("link")).unwrap();
+        let artifact = objects.put_path(&from).unwrap();
+        assert_eq!((artifact.files, artifact.size, artifact.tree), (2, 10, true));
+        let to = folder.path().join("deep/to");
+        objects.fetch(&artifact, &to).unwrap();
+        assert_eq!(objects.put_path(&to).unwrap(), artifact);
+        assert!(to.join("a/empty").is_dir());
+        assert!(objects.fetch(&artifact, &to).is_err(), "something is there already");
+    }
+
+    #[test]
+    fn a_file_of_several_chunks_comes_back() {
+        let (folder, objects) = objects();
+        let big = folder.path().join("big");
+        File::create(&big).unwrap().set_len(CHUNK as u64 + 7).unwrap();
+        let artifact = objects.put_path(&big).unwrap();
+        objects.fetch(&artifact, &folder.path().join("again")).unwrap();
+        assert_eq!(fs::metadata(folder.path().join("again")).unwrap().len(), CHUNK as u64 + 7);
+    }
+
+    #[test]
+    fn links_out_and_special_files_are_refused() {
+        let (folder, objects) = objects();
+        let from = folder.path().join("from");
+        fs::create_dir(&from).unwrap();
+        std::os::unix::fs::symlink("../secret", from.join("link")).unwrap();
+        let message = objects.put_path(&from).unwrap_err().to_string();
+        assert!(message.contains("outside of the folder"), "{message}");
+    }
+
+    #[test]
+    fn damage_and_absence_are_told_apart() {
+        let (_folder, objects) = objects();
+        let digest = objects.put(b"content").unwrap();
+        assert_eq!(objects.get(&digest).unwrap(), b"content");
+        fs::write(objects.place(&digest).unwrap(), b"other").unwrap();
+        assert!(matches!(objects.get(&digest), Err(StoreError::Damaged(_))));
+        objects.put(b"content").unwrap();
+        assert_eq!(objects.get(&digest).unwrap(), b"content");
+        assert!(matches!(objects.get(&"0".repeat(64)), Err(StoreError::Missing(_))));
+        assert!(matches!(objects.get("../../etc/passwd"), Err(StoreError::Missing(_))));
+    }
+}
