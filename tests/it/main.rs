@@ -1,6 +1,7 @@
 //! The one integration binary: one file a feature.
 
 mod agent;
+mod agent_actions;
 mod architecture;
 mod commands;
 mod conformance_expressions;

@@ -210,15 +210,7 @@ impl Job<'_> {
             "" => self.place.project.clone(),
             path => self.place.project.join(expand_home(path, &self.base)),
         };
-        if !name.is_empty() {
-            let known = all.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-            let artifact = all.get(name).ok_or_else(|| {
-                Failed::user(format!(
-                    "download-artifact: there is no artifact `{name}` in this run; there are: {known}"
-                ))
-            })?;
-            self.lay_out(artifact, name, &folder)?;
-        } else {
+        if name.is_empty() {
             let pattern = match input(inputs, "pattern") {
                 "" => "*",
                 pattern => pattern,
@@ -228,6 +220,14 @@ impl Job<'_> {
                 let to = if merge { folder.clone() } else { folder.join(name) };
                 self.lay_out(artifact, name, &to)?;
             }
+        } else {
+            let known = all.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let artifact = all.get(name).ok_or_else(|| {
+                Failed::user(format!(
+                    "download-artifact: there is no artifact `{name}` in this run; there are: {known}"
+                ))
+            })?;
+            self.lay_out(artifact, name, &folder)?;
         }
         Ok(vec![pair("download-path", folder.to_string_lossy())])
     }

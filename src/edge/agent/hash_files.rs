@@ -154,15 +154,12 @@ fn class(pattern: &[char], at: usize, c: Option<char>) -> Option<(bool, usize)> 
     let mut hit = false;
     let mut i = 0;
     while let Some(from) = inside.get(i).copied() {
-        match (inside.get(i + 1), inside.get(i + 2).copied()) {
-            (Some('-'), Some(to)) => {
-                hit |= (from..=to).contains(&c);
-                i += 3;
-            }
-            _ => {
-                hit |= from == c;
-                i += 1;
-            }
+        if let (Some('-'), Some(to)) = (inside.get(i + 1), inside.get(i + 2).copied()) {
+            hit |= (from..=to).contains(&c);
+            i += 3;
+        } else {
+            hit |= from == c;
+            i += 1;
         }
     }
     Some((hit != negated, close + 1))

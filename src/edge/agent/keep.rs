@@ -31,7 +31,7 @@ impl Job<'_> {
         for template in templates {
             match self.text(template, &scope, &[]) {
                 Ok(path) if !template.contains("steps.") => {
-                    stamps(&self.place.project.join(path), &mut self.stamps)
+                    stamps(&self.place.project.join(path), &mut self.stamps);
                 }
                 _ => stamps(&self.place.project.clone(), &mut self.stamps),
             }

@@ -59,13 +59,24 @@ pub struct Scope {
     pub top: u32,
 }
 
+/// What the status functions say at a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Functions {
+    /// They are not legal.
+    None,
+    /// How the job stands.
+    Real,
+    /// How it would stand without a cancel or the end of its time.
+    AsIfNotStopped,
+}
+
 /// One place where expressions are evaluated.
 pub struct View<'a> {
     pub(super) job: &'a Job<'a>,
     pub(super) scope: &'a Scope,
     /// Variables of the step.
     pub(super) env: &'a [(String, String)],
-    pub(super) status: bool,
+    pub(super) status: Functions,
 }
 
 impl Host for View<'_> {
@@ -105,10 +116,11 @@ impl Host for View<'_> {
     }
 
     fn status(&self) -> Option<Status> {
-        if !self.status {
-            return None;
-        }
-        let cancelled = self.job.stopping();
+        let cancelled = match self.status {
+            Functions::None => return None,
+            Functions::Real => self.job.stopping(),
+            Functions::AsIfNotStopped => false,
+        };
         let failed = self.scope.failed;
         Some(Status { success: !failed && !cancelled, failure: failed && !cancelled, cancelled })
     }
@@ -197,13 +209,13 @@ impl Job<'_> {
         }
         let text: Arc<str> = Arc::from(raw);
         let wrong = |e: EvalError| Failed::user(format!("cannot evaluate `{}`: {}", raw.trim(), e.message));
-        let view = View { job: self, scope, env, status: false };
+        let view = View { job: self, scope, env, status: Functions::None };
         Template::parse(&text, Span::default(), &AnyNames).and_then(|t| t.evaluate(&view)).map_err(wrong)
     }
 
     /// Evaluates an `if`.
     pub(super) fn holds(&self, raw: &str, scope: &Scope, env: &[(String, String)]) -> Result<bool, Failed> {
-        let view = View { job: self, scope, env, status: true };
+        let view = View { job: self, scope, env, status: Functions::Real };
         if raw.trim().is_empty() {
             return Ok(view.status().is_some_and(|s| s.success));
         }
@@ -212,9 +224,20 @@ impl Job<'_> {
             .map_err(|e| Failed::user(format!("cannot evaluate `if: {}`: {}", raw.trim(), e.message)))
     }
 
+    /// Tells whether a step would run, had nobody stopped the job.
+    pub(super) fn would_hold(&self, raw: &str, scope: &Scope, env: &[(String, String)]) -> bool {
+        if raw.trim().is_empty() {
+            return !scope.failed;
+        }
+        let view = View { job: self, scope, env, status: Functions::AsIfNotStopped };
+        Template::condition(&Arc::from(raw), Span::default(), &AnyNames)
+            .and_then(|t| t.holds(&view))
+            .unwrap_or(false)
+    }
+
     /// Evaluates one expression that must be true, such as an entry of a gate's `expect`.
     pub(super) fn truth(&self, raw: &str, scope: &Scope, env: &[(String, String)]) -> Result<bool, Failed> {
-        let view = View { job: self, scope, env, status: false };
+        let view = View { job: self, scope, env, status: Functions::None };
         Template::condition(&Arc::from(raw), Span::default(), &AnyNames)
             .and_then(|t| t.evaluate(&view))
             .map(|v| v.truthy())
@@ -232,7 +255,7 @@ impl Job<'_> {
         if let Some(whole) = &layer.expression {
             match self.value(whole, scope, env)? {
                 Value::Object(map) => {
-                    made.extend(map.iter().map(|(k, v)| (k.to_string(), v.to_text().to_string())))
+                    made.extend(map.iter().map(|(k, v)| (k.to_string(), v.to_text().to_string())));
                 }
                 Value::Null => {}
                 other => {

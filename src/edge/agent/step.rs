@@ -44,6 +44,7 @@ impl Job<'_> {
                 self.cancelled = true;
                 return;
             }
+            self.look_at_clock();
             if scope.depth == 0 {
                 scope.top = index;
             }
@@ -68,7 +69,7 @@ impl Job<'_> {
         match runs {
             Ok(false) => {
                 // What a cancel or the end of time kept from running makes the job so.
-                if self.stopping() && self.would_run(scope, step, env_now) {
+                if self.stopping() && self.would_hold(&step.condition, scope, env_now) {
                     self.cancelled = true;
                 }
                 if top {
@@ -78,10 +79,10 @@ impl Job<'_> {
                 return;
             }
             Ok(true) if top => {
-                self.link.say(MessageBody::StepStarted { step: scope.top, name: name.clone(), log })
+                self.link.say(MessageBody::StepStarted { step: scope.top, name: name.clone(), log });
             }
             Err(_) if top => {
-                self.link.say(MessageBody::StepStarted { step: scope.top, name: name.clone(), log })
+                self.link.say(MessageBody::StepStarted { step: scope.top, name: name.clone(), log });
             }
             _ => {}
         }
@@ -92,9 +93,16 @@ impl Job<'_> {
         self.end_step(scope, step, name, tried);
     }
 
-    /// Whether a skipped step would have run, had nobody stopped the job.
-    fn would_run(&self, scope: &Scope, step: &StepSpec, _env: &[(String, String)]) -> bool {
-        !scope.failed || step.condition.contains("always(")
+    /// Notices that the job's time ended between two processes.
+    fn look_at_clock(&mut self) {
+        if !self.timed_out && self.deadline.is_some_and(|d| Instant::now() >= d) {
+            self.timed_out = true;
+            let seconds = self.spec.timeout_seconds.unwrap_or_default();
+            self.fail_job(Failed::new(
+                FailureClass::Timeout,
+                format!("timed out after {seconds} s (timeout-minutes of the job)"),
+            ));
+        }
     }
 
     fn end_step(&mut self, scope: &mut Scope, step: &StepSpec, name: String, tried: Tried) {
@@ -109,7 +117,7 @@ impl Job<'_> {
         if outcome == Conclusion::Failure && !step.continue_on_error.is_empty() {
             match self.value(&step.continue_on_error, scope, &[]) {
                 Ok(Value::String(text)) if text.eq_ignore_ascii_case("true") => {
-                    conclusion = Conclusion::Success
+                    conclusion = Conclusion::Success;
                 }
                 Ok(Value::Bool(true)) => conclusion = Conclusion::Success,
                 Ok(_) => {}

@@ -343,7 +343,7 @@ fn judge(path: &Path, name: &str, schema: Option<&RowSchema>, rules: &Rules) -> 
     match ending.as_str() {
         "jsonl" | "ndjson" => json_lines(file, &mut judge).map_err(|e| wrong(&e))?,
         "csv" | "tsv" => {
-            csv_rows(file, if ending == "tsv" { b'\t' } else { b',' }, &mut judge).map_err(|e| wrong(&e))?
+            csv_rows(file, if ending == "tsv" { b'\t' } else { b',' }, &mut judge).map_err(|e| wrong(&e))?;
         }
         "parquet" => {
             return Err(Failed::user(format!(

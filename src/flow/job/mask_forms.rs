@@ -92,7 +92,7 @@ fn percent(value: &str, keep: &str, space: &str, lower: bool) -> String {
         match byte {
             b' ' => out.push_str(space),
             _ if byte.is_ascii_alphanumeric() || keep.as_bytes().contains(&byte) => {
-                out.push(char::from(byte))
+                out.push(char::from(byte));
             }
             _ if lower => out.push_str(&format!("%{byte:02x}")),
             _ => out.push_str(&format!("%{byte:02X}")),

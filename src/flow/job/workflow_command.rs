@@ -154,15 +154,14 @@ fn unescape(text: &str, escapes: &Escapes) -> String {
     while let Some(at) = rest.find('%') {
         out.push_str(&rest[..at]);
         rest = &rest[at..];
-        match escapes.iter().find(|(from, _)| rest.get(..3).is_some_and(|r| r.eq_ignore_ascii_case(from))) {
-            Some((_, to)) => {
-                out.push_str(to);
-                rest = &rest[3..];
-            }
-            None => {
-                out.push('%');
-                rest = &rest[1..];
-            }
+        if let Some((_, to)) =
+            escapes.iter().find(|(from, _)| rest.get(..3).is_some_and(|r| r.eq_ignore_ascii_case(from)))
+        {
+            out.push_str(to);
+            rest = &rest[3..];
+        } else {
+            out.push('%');
+            rest = &rest[1..];
         }
     }
     out.push_str(rest);

@@ -1,0 +1,174 @@
+//! Actions, gates, validations and what an attempt leaves, through the supervisor.
+
+use crate::agent::{Host, Ran, job, script, step};
+use std::path::Path;
+use tidegate_flow::gate::Outcome;
+use tidegate_flow::job::{
+    ActionSpec, Conclusion, EnvLayer, FailureClass, GateSpec, JobSpec, MessageBody, MetricsSpec, ProduceSpec,
+    RetrySpec, SourceSpec, StepSpec, ValidateSpec,
+};
+use tidegate_lang::workflow::BoundKind;
+
+fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for (path, text) in files {
+        let to = dir.path().join(path);
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::write(to, text).unwrap();
+    }
+    dir
+}
+
+fn in_place(dir: &Path, steps: Vec<StepSpec>) -> JobSpec {
+    let source = SourceSpec { in_place: Some(dir.to_string_lossy().into_owned()), ..SourceSpec::default() };
+    JobSpec { source, ..job(steps) }
+}
+
+fn uses(id: &str, path: &str, with: &[(&str, &str)]) -> StepSpec {
+    let with = with.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    StepSpec { id: id.into(), action: ActionSpec::Uses { uses: path.into(), with }, ..StepSpec::default() }
+}
+
+const OUTER: &str = r#"
+name: outer
+inputs:
+  who: { required: true }
+  greeting: { default: "hello from ${{ github.repository }}" }
+outputs:
+  said: { value: "${{ steps.say.outputs.text }}" }
+runs:
+  using: composite
+  steps:
+    - id: say
+      shell: bash
+      env: { INNER: "${{ inputs.who }}" }
+      run: |
+        echo "text=${{ inputs.greeting }}, $INNER" >> "$GITHUB_OUTPUT"
+        echo "LATER=set" >> "$GITHUB_ENV"
+        test -f "$GITHUB_ACTION_PATH/action.yml"
+        test -f "${{ github.action_path }}/action.yml"
+        echo "outer sees [$STEP] [${{ env.STEP }}]"
+    - shell: bash
+      run: echo "inner again [$INNER] [$LATER]"
+    - uses: ./actions/inner
+"#;
+
+const INNER: &str = r#"
+name: inner
+runs:
+  using: composite
+  steps:
+    - run: echo "inner steps [${{ steps.say.outputs.text }}] [${{ inputs.who }}]"
+      shell: sh
+"#;
+
+#[test]
+fn composite_actions_nest_and_do_not_leak() {
+    let host = Host::start();
+    let dir = tree(&[("actions/outer/action.yml", OUTER), ("actions/inner/action.yaml", INNER)]);
+    let mut call = uses("call", "./actions/outer", &[("WHO", "${{ github.ref }}")]);
+    call.env = EnvLayer { variables: vec![("STEP".into(), "s".into())], expression: None };
+    let spec = in_place(
+        dir.path(),
+        vec![call, step("", "", "echo \"${{ steps.call.outputs.said }} [$STEP] [$LATER]\"")],
+    );
+    let ran = host.run(&spec, &[]).ok();
+    assert_eq!(
+        ran.log(),
+        "outer sees [s] [s]\ninner again [] [set]\ninner steps [] []\nhello from o/r, refs/heads/main [] [set]\n"
+    );
+    assert_eq!(ran.steps().len(), 2);
+}
+
+#[test]
+fn a_failing_composite_fails_its_step() {
+    let host = Host::start();
+    let action = "name: x\nruns:\n  using: composite\n  steps:\n    - run: exit 4\n      shell: bash\n    - run: echo no\n      shell: bash\n    - run: echo yes\n      shell: bash\n      if: failure()\n";
+    let node = "name: x\nruns: { using: node20, main: a.js }\n";
+    let dir = tree(&[("a/action.yml", action), ("n/action.yml", node)]);
+    let ran = host.run(&in_place(dir.path(), vec![uses("", "./a", &[])]), &[]);
+    assert_eq!((ran.receipt().conclusion, ran.receipt().exit), (Conclusion::Failure, Some(4)));
+    assert!(ran.log().contains("yes\n") && !ran.log().contains("no\n"), "{}", ran.log());
+    let ran = host.run(&in_place(dir.path(), vec![uses("", "./n", &[])]), &[]);
+    assert!(ran.receipt().reason.as_deref().unwrap_or_default().contains("JavaScript action"));
+}
+
+fn gate(bounds: &[(&str, BoundKind, &str)], baseline: Option<&str>) -> StepSpec {
+    let metrics = bounds.iter().map(|(m, k, l)| ((*m).to_owned(), vec![(*k, (*l).to_owned())])).collect();
+    let action =
+        ActionSpec::Gate(GateSpec { metrics, expect: vec![], baseline: baseline.map(str::to_owned) });
+    StepSpec { action, ..StepSpec::default() }
+}
+
+fn outcome(ran: &Ran) -> Option<Outcome> {
+    ran.messages
+        .iter()
+        .find_map(|m| if let MessageBody::Judged { verdict, .. } = m { Some(verdict.outcome) } else { None })
+}
+
+#[test]
+fn gates_read_what_this_attempt_measured() {
+    let host = Host::start();
+    let dir = tree(&[("metrics.json", "{\"acc\": 0.99}"), ("base.json", "{\"acc\": 0.96}")]);
+    let with = |steps| JobSpec {
+        metrics: MetricsSpec {
+            files: vec!["metrics.json".into()],
+            goals: [("acc".to_owned(), "max".to_owned())].into(),
+        },
+        ..in_place(dir.path(), steps)
+    };
+    // The file of the tree is not this attempt's.
+    let ran = host.run(&with(vec![gate(&[("acc", BoundKind::Min, "0.9")], None)]), &[]);
+    assert_eq!((outcome(&ran), ran.receipt().class), (Some(Outcome::Fail), Some(FailureClass::Gate)));
+    let write = || script("echo '{\"acc\": 0.95, \"n\": {\"x\": 1}}' > metrics.json");
+    let ran = host.run(&with(vec![write(), gate(&[("acc", BoundKind::Min, "0.9")], None)]), &[]).ok();
+    assert_eq!((outcome(&ran), &ran.receipt().metrics["n.x"]), (Some(Outcome::Pass), &serde_json::json!(1)));
+    let worse =
+        gate(&[("acc", BoundKind::Min, "0.9"), ("acc", BoundKind::MaxWorse, "0.005")], Some("base.json"));
+    let ran = host.run(&with(vec![write(), worse]), &[]);
+    assert_eq!(ran.receipt().class, Some(FailureClass::Gate), "{:?}", ran.receipt());
+}
+
+#[test]
+fn validations_stop_a_job_and_name_the_row() {
+    let host = Host::start();
+    let dir = tree(&[
+        ("d.csv", "n\n1\nx\n"),
+        ("s.json", "{\"type\":\"object\",\"properties\":{\"n\":{\"type\":\"integer\"}}}"),
+    ]);
+    let action = ActionSpec::Validate(ValidateSpec {
+        data: "d.csv".into(),
+        schema: Some("s.json".into()),
+        rows: Some(serde_json::json!({"min": 1})),
+        ..ValidateSpec::default()
+    });
+    let ran = host.run(&in_place(dir.path(), vec![StepSpec { action, ..StepSpec::default() }]), &[]);
+    assert_eq!(ran.receipt().class, Some(FailureClass::Gate));
+    let reason = ran.receipt().reason.clone().unwrap_or_default();
+    assert!(reason.contains("row 2 (line 3)"), "{reason}");
+}
+
+#[test]
+fn a_step_is_tried_again_by_class() {
+    let host = Host::start();
+    let mut flaky = script("n=$(cat n 2>/dev/null || echo 0); echo $((n+1)) > n; test $n -ge 2");
+    flaky.retry = Some(RetrySpec { attempts: 3, ..RetrySpec::default() });
+    host.run(&job(vec![flaky.clone()]), &[]).ok();
+    flaky.retry = Some(RetrySpec { attempts: 3, on: vec!["oom".into()], ..RetrySpec::default() });
+    assert_eq!(host.run(&job(vec![flaky]), &[]).receipt().conclusion, Conclusion::Failure);
+}
+
+#[test]
+fn only_new_products_count() {
+    let host = Host::start();
+    let dir = tree(&[("old.txt", "old")]);
+    let with = |path: &str, ignore_missing| JobSpec {
+        produces: vec![ProduceSpec { name: "p".into(), path: path.into(), ignore_missing }],
+        ..in_place(dir.path(), vec![script("true")])
+    };
+    let ran = host.run(&with("old.txt", false), &[]);
+    assert!(ran.receipt().reason.as_deref().unwrap_or_default().contains("this attempt did not write it"));
+    let ran = host.run(&with("none.txt", false), &[]);
+    assert!(ran.receipt().reason.as_deref().unwrap_or_default().contains("does not exist"));
+    host.run(&with("none.txt", true), &[]).ok();
+}
