@@ -1,1 +1,44 @@
 //! The Python environments of jobs: built once, outside the work folder.
+
+mod environment;
+mod interpreter;
+
+pub use environment::{Environment, Environments};
+pub use interpreter::Interpreter;
+
+/// Why there is no environment: one sentence, with the last lines of whoever failed.
+#[derive(Debug, thiserror::Error)]
+pub enum PythonError {
+    /// No interpreter fits.
+    #[error("no Python {wanted}is on PATH{found}")]
+    NoInterpreter {
+        /// `3.11 `, or empty for any.
+        wanted: String,
+        /// What was found instead.
+        found: String,
+    },
+    /// The requirements file cannot be read.
+    #[error("python requirements {path}: {source}")]
+    Requirements {
+        /// As written.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Something that was run failed.
+    #[error("{doing} failed:\n{output}")]
+    Failed {
+        /// What was being done.
+        doing: String,
+        /// Its last lines.
+        output: String,
+    },
+    /// The file system said no.
+    #[error("the Python environment {path}: {source}")]
+    Io {
+        /// Where.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
