@@ -5,5 +5,6 @@ mod agent_actions;
 mod architecture;
 mod commands;
 mod conformance_expressions;
+mod conformance_parser;
 mod eval;
 mod harness;

@@ -3,6 +3,7 @@
 //! Reports see the same [`RunEvent`](tidegate_flow::run::RunEvent)s live and in replay. Not here:
 //! where the text goes.
 
+pub mod check;
 pub mod json;
 pub mod junit;
 pub mod markdown;

@@ -74,6 +74,14 @@ fn absent_step(step: &Step, index: usize, found: &mut Vec<Absent>) {
         Action::Register(_) => {
             found.push(Absent::blocking(format!("{at}.register"), "the model registry is not there yet"));
         }
+        Action::Coordinate(key) => {
+            let what = format!("{at}.{}", key.value);
+            found.push(Absent::blocking(what, "steps that run beside others are not there yet"));
+        }
+        Action::Uses(uses) if uses.with_expression.is_some() => {
+            let words = "inputs given by one expression are not there yet; write them one by one";
+            found.push(Absent::blocking(format!("{at}.with"), words));
+        }
         Action::Deploy(_) => {
             found.push(Absent::blocking(format!("{at}.deploy"), "deployment is not there yet"));
         }

@@ -77,7 +77,7 @@ fn unmet(status: Status, contexts: &Contexts) -> String {
 }
 
 /// Evaluates `strategy` and names the instances.
-fn strategy(workflow: &Workflow, job: &Job, contexts: &Contexts) -> Result<JobEvaluation, String> {
+pub(super) fn strategy(workflow: &Workflow, job: &Job, contexts: &Contexts) -> Result<JobEvaluation, String> {
     let Some(strategy) = &job.strategy else {
         return Ok(single(job, contexts, true, None));
     };

@@ -4,6 +4,7 @@
 //! Not here: reading files, asking the cache, the state of a run.
 
 mod absent;
+mod build;
 mod cache;
 mod call;
 mod consume;
@@ -13,15 +14,21 @@ mod display;
 mod evaluate;
 mod instance;
 mod job;
+mod known;
 mod matrix;
 mod measure;
+mod model;
 mod needs;
+mod outline;
 mod reads;
 mod reason;
+mod select;
 mod spec;
 mod steps;
+mod strip;
 
 pub use absent::{Absent, absent, absent_triggers};
+pub use build::{PlanInput, plan};
 pub use cache::{CacheFacts, TreeDigests};
 pub use call::{call_contexts, call_outputs, call_secrets};
 pub use consume::artifact_value;
@@ -29,6 +36,8 @@ pub use contexts::{Contexts, FileHasher};
 pub use declare::declare_jobs;
 pub use instance::{concurrency, evaluate_instance};
 pub use job::{evaluate_job, instance_contexts, job_status};
+pub use model::{CacheAnswer, Fate, Later, Plan, PlannedGate, PlannedInstance, PlannedJob, PlannedStep};
 pub use needs::{InstanceFacts, NeedFacts, jobs_context, needs_context, word};
+pub use select::{matrix_filters, matrix_fits, select_jobs};
 pub use spec::{Attempt, job_spec};
 pub use steps::step_specs;

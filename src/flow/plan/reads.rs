@@ -151,4 +151,13 @@ impl Reads {
         };
         all.iter().filter(|name| reached(name)).cloned().collect()
     }
+
+    /// Tells whether a job of `needs` is reached that is not among the known ones.
+    pub(super) fn has_open_needs(&self, known: &BTreeSet<String>) -> bool {
+        self.paths.iter().any(|path| match path.as_slice() {
+            [first] => first == "needs",
+            [first, second, ..] => first == "needs" && !known.contains(second),
+            [] => false,
+        })
+    }
 }

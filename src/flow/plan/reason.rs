@@ -14,6 +14,11 @@ pub(super) fn why_false(condition: &Template, contexts: &Contexts) -> String {
     }
 }
 
+/// Says why one part of a condition is false; `at` is where the expression starts in `raw`.
+pub(super) fn why_part(raw: &str, at: u32, part: &Expr, contexts: &Contexts) -> String {
+    Why { raw, at, contexts }.explain(part)
+}
+
 /// The text of a condition and the values behind it.
 struct Why<'a> {
     raw: &'a str,

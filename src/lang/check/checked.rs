@@ -3,7 +3,7 @@
 use super::rules::RULES;
 use super::{CheckContext, Facts};
 use crate::source::{Diagnostic, Severity};
-use crate::workflow::Workflow;
+use crate::workflow::{Linked, Workflow};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -30,6 +30,15 @@ impl<T> std::ops::Deref for Checked<T> {
     fn deref(&self) -> &T {
         &self.0
     }
+}
+
+/// Runs all rules over a workflow and all it calls.
+pub fn check(linked: &Linked, context: &CheckContext<'_>) -> Vec<Diagnostic> {
+    let called = linked.called.values().map(AsRef::as_ref);
+    std::iter::once(linked.root.as_ref())
+        .chain(called)
+        .flat_map(|workflow| check_one(workflow, &linked.called, context))
+        .collect()
 }
 
 /// Runs all rules over one workflow; `called` are the local workflows that it can call, by path

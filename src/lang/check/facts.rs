@@ -12,8 +12,6 @@ use std::sync::Arc;
 pub struct Facts<'a> {
     /// The file.
     pub(super) workflow: &'a Workflow,
-    /// The workflows it calls, by path without `./`.
-    pub(super) called: &'a BTreeMap<String, Arc<Workflow>>,
     /// What was asked of outside.
     pub(super) context: &'a CheckContext<'a>,
     /// All templates with an expression.
@@ -46,7 +44,7 @@ impl<'a> Facts<'a> {
                 }
             }
         }
-        Self { workflow, called, context, sites, findings }
+        Self { workflow, context, sites, findings }
     }
 
     /// Finds a job in any case.

@@ -19,7 +19,7 @@ mod scope;
 mod sites;
 mod suggest;
 
-pub use checked::{Checked, check_one};
+pub use checked::{Checked, check, check_one};
 pub use context::{CheckContext, LocalAction, no_actions};
 pub use rule::{Level, Rule};
 pub use rules::RULES;

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 /// GitHub's limit on a workflow file, in bytes.
 pub const MAX_BYTES: usize = 1024 * 1024;
-/// GitHub's limit on nesting.
-const MAX_DEPTH: usize = 100;
+/// GitHub's limit on nesting of a workflow ("Maximum object depth exceeded").
+const MAX_DEPTH: usize = 50;
 /// Nodes of one file, aliases expanded: keeps a "billion laughs" small.
 const MAX_NODES: usize = 250_000;
 
@@ -140,6 +140,12 @@ impl<'a> Loader<'a> {
                 Event::Scalar(value, style, anchor, tag) => {
                     if let Some(tag) = &tag {
                         self.tag(&format!("{tag}"), start, end);
+                    }
+                    if let Some(tag) = &tag
+                        && !fits_tag(&format!("{tag}"), &value)
+                    {
+                        let span = self.span(start, end);
+                        self.error("yaml-tag", span, format!("`{value}` is no value of the type `{tag}`"));
                     }
                     let explicit_text = tag.is_some_and(|t| format!("{t}").ends_with("str"));
                     let node = self.scalar(value, style, explicit_text, start, end);
@@ -347,6 +353,22 @@ impl<'a> Loader<'a> {
                 }
             }
         }
+    }
+}
+
+/// Tells whether a scalar is a value of the core type its tag names.
+fn fits_tag(tag: &str, value: &str) -> bool {
+    match tag.rsplit([':', '!']).next() {
+        Some("bool") => matches!(value, "true" | "True" | "TRUE" | "false" | "False" | "FALSE"),
+        Some("int") => {
+            let digits = value.strip_prefix(['-', '+']).unwrap_or(value);
+            !digits.is_empty()
+                && digits.bytes().all(|b| b.is_ascii_alphanumeric())
+                && !crate::value::parse_number(digits).is_nan()
+        }
+        Some("float") => value.contains(['n', 'N']) || !crate::value::parse_number(value).is_nan(),
+        Some("null") => matches!(value, "" | "~" | "null" | "Null" | "NULL"),
+        _ => true,
     }
 }
 

@@ -4,10 +4,13 @@
 //! at the first. Not here: what needs several sections at once (`check`).
 
 mod availability;
+pub mod cron;
 mod data;
 mod dialect;
 mod events;
+pub mod glob;
 mod job;
+mod link;
 mod ml;
 mod parse;
 mod root;
@@ -21,6 +24,7 @@ pub use data::*;
 pub use dialect::Dialect;
 pub use events::{EVENTS, EventKind, event};
 pub use job::*;
+pub use link::{Linked, MAX_CALL_DEPTH, link, local_path};
 pub use ml::*;
 pub use parse::{parse, parse_action};
 pub use root::*;

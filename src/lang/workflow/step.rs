@@ -70,6 +70,8 @@ pub struct Uses {
     pub uses: Spanned<String>,
     /// `with`.
     pub with: Vec<(Spanned<String>, Template)>,
+    /// The whole of `with` as one expression.
+    pub with_expression: Option<Template>,
 }
 
 /// An `action.yml`: only composite ones can be run.

@@ -1,6 +1,8 @@
 //! One file a rule. A rule is bound here in two lines: its module, and its place in the list.
 
 mod action_inputs;
+mod bad_cron;
+mod bad_glob;
 mod constant_condition;
 mod deprecated_command;
 mod env_name;
@@ -40,6 +42,8 @@ use super::Rule;
 /// All rules, in the order in which they run.
 pub const RULES: &[Rule] = &[
     action_inputs::RULE,
+    bad_cron::RULE,
+    bad_glob::RULE,
     constant_condition::RULE,
     deprecated_command::RULE,
     env_name::RULE,

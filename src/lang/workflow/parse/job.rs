@@ -5,7 +5,7 @@ use super::trigger::is_null;
 use crate::expr::Template;
 use crate::source::{Diagnostic, Entry, Node, NodeKind, Span, Spanned};
 use crate::workflow::{
-    Call, Container, Defaults, Env, Environment, Job, JobKind, JobMl, RunsOn, Strategy, Tree, TreeKind,
+    Call, Container, Defaults, Env, Environment, Job, JobKind, JobMl, RunsOn, Strategy, Tree,
 };
 
 /// Keys of both kinds of job.
@@ -218,7 +218,11 @@ impl Reader<'_> {
         let value = &entry.value;
         match &*entry.key {
             "uses" => {
-                if let Some(uses) = self.word(value, "the workflow to call") {
+                // GitHub's parser takes any text here; an expression names no file, so Tidegate does not.
+                let dynamic = matches!(&value.kind, NodeKind::Scalar(s) if has_expression(&s.text));
+                if dynamic && !self.tidegate() {
+                    call.uses.span = value.span;
+                } else if let Some(uses) = self.word(value, "the workflow to call") {
                     self.called_workflow(&uses);
                     call.uses = uses;
                 }
@@ -413,6 +417,12 @@ impl Reader<'_> {
 
     fn credentials(&mut self, node: &Node) -> Option<(Template, Template)> {
         let key = "jobs.container.credentials";
+        if let NodeKind::Scalar(s) = &node.kind
+            && has_expression(&s.text)
+        {
+            let whole = self.template(node, key, "credentials")?;
+            return Some((whole.clone(), whole));
+        }
         let (mut username, mut password) = (None, None);
         for entry in self.map(node, "`username` and `password`")? {
             match &*entry.key {
@@ -491,10 +501,5 @@ impl Reader<'_> {
         if !entries.iter().any(|e| &*e.key == "image-name") {
             self.missing(node, "`snapshot`", "image-name");
         }
-    }
-
-    /// A literal tree for keys whose shape is checked elsewhere.
-    pub(super) fn is_literal_true(tree: &Tree) -> bool {
-        matches!(&tree.kind, TreeKind::Literal(crate::value::Value::Bool(true)))
     }
 }

@@ -1,6 +1,6 @@
 //! `steps`, of jobs and of composite actions.
 
-use super::reader::{Reader, start_of};
+use super::reader::{Reader, WRONG_TYPE, has_expression, start_of};
 use super::trigger::is_null;
 use crate::source::{Diagnostic, Entry, Node, NodeKind, Spanned};
 use crate::workflow::{Action, Deploy, Env, Register, Run, Step, Uses};
@@ -126,7 +126,13 @@ impl Reader<'_> {
                 "id" => step.id = self.step_id(value),
                 "name" => step.name = self.template(value, &row("name"), "the step's name"),
                 "if" => step.condition = self.condition(value, condition_row),
-                "env" if !is_null(value) => step.env = self.env(value, &row("env")),
+                "env" => {
+                    step.env = self.env(value, &row("env"));
+                    if let Some(expression) = &step.env.expression {
+                        let message = "a step's `env` is a map of variables; an expression cannot give it";
+                        self.error(WRONG_TYPE, expression.span, message);
+                    }
+                }
                 "continue-on-error" => {
                     step.continue_on_error =
                         self.boolean(value, &row("continue-on-error"), "`continue-on-error`");
@@ -236,11 +242,16 @@ impl Reader<'_> {
                 .help("write `./path`, `owner/repo@ref`, `owner/repo/path@ref` or `docker://image`");
             self.findings.push(finding);
         }
+        let mut with_expression = None;
         let with = match with {
-            Some(node) if !is_null(node) => self.pairs(node, &row("with"), "inputs"),
-            _ => Vec::new(),
+            Some(node) if matches!(&node.kind, NodeKind::Scalar(s) if has_expression(&s.text)) => {
+                with_expression = self.template(node, &row("with"), "a map of inputs");
+                Vec::new()
+            }
+            Some(node) => self.pairs(node, &row("with"), "inputs"),
+            None => Vec::new(),
         };
-        Some(Action::Uses(Uses { uses: name, with }))
+        Some(Action::Uses(Uses { uses: name, with, with_expression }))
     }
 
     /// Reports keys of a map that are not among the known ones.

@@ -50,7 +50,7 @@ impl Reader<'_> {
             self.unknown_event(&name.value, name.span);
             return;
         }
-        if name.value == "schedule" {
+        if name.value == "schedule" && self.tidegate() {
             self.error(WRONG_TYPE, name.span, "`schedule` needs its `cron` lines");
         }
         if name.value == "workflow_call" {
@@ -155,7 +155,13 @@ impl Reader<'_> {
         let Some(entries) = self.map(node, "`inputs`") else { return Vec::new() };
         let mut inputs = Vec::new();
         for entry in entries {
-            // GitHub ignores other keys here.
+            // Filters do nothing below an event that people start; GitHub refuses them, and ignores
+            // all other words.
+            if ["branches", "branches-ignore", "tags", "tags-ignore", "paths", "paths-ignore", "types"]
+                .contains(&&*entry.key)
+            {
+                self.unknown(entry, "`workflow_dispatch`", &["inputs"]);
+            }
             if &*entry.key == "inputs" && !is_null(&entry.value) {
                 let Some(all) = self.map(&entry.value, "inputs") else { continue };
                 inputs.extend(all.iter().filter_map(|e| self.input(e, true)));
@@ -174,7 +180,7 @@ impl Reader<'_> {
             options: Vec::new(),
             description: None,
         };
-        if is_null(&entry.value) && dispatch {
+        if is_null(&entry.value) && dispatch && self.tidegate() {
             return Some(input);
         }
         let (mut kind, mut default) = (None, None);
@@ -232,15 +238,22 @@ impl Reader<'_> {
         let fits = match (&tree.kind, kind) {
             (TreeKind::Literal(Value::Bool(_)), InputKind::Boolean) | (TreeKind::Template(_), _) => true,
             (TreeKind::Literal(Value::Number(_)), InputKind::Number) => true,
-            (TreeKind::Literal(Value::String(s)), InputKind::Boolean) if dispatch => {
+            (TreeKind::Literal(Value::String(s)), InputKind::Boolean) if dispatch && self.tidegate() => {
                 &**s == "true" || &**s == "false"
             }
-            (TreeKind::Literal(v), InputKind::Number) if dispatch => !v.to_number().is_nan(),
+            (TreeKind::Literal(v), InputKind::Number) if dispatch && self.tidegate() => {
+                !v.to_number().is_nan()
+            }
             (_, InputKind::Boolean | InputKind::Number) => false,
+            (TreeKind::Literal(Value::Bool(_) | Value::Number(_)), InputKind::String) => self.tidegate(),
             _ => true,
         };
         if !fits {
-            let wanted = if kind == InputKind::Number { "a number" } else { "true or false" };
+            let wanted = match kind {
+                InputKind::Number => "a number",
+                InputKind::Boolean => "true or false",
+                _ => "text in quotes",
+            };
             self.wrong(node, &format!("{wanted} as default"));
         }
         Some(tree)

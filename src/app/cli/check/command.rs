@@ -1,0 +1,65 @@
+//! Arguments, and the way from files to an exit code.
+
+use super::examine::examine;
+use super::inputs::collect;
+use crate::app::cli::{Exit, Failure, Globals};
+use crate::app::report::check::{Totals, github, json, sarif, text};
+use std::path::PathBuf;
+use tidegate_lang::source::Style;
+use tidegate_lang::workflow;
+
+/// Arguments of `tidegate check`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Workflow files, or folders with workflow files [default: .ml/workflows of the project]
+    #[arg(value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// How findings are written
+    #[arg(long, value_enum, default_value = "text", value_name = "FORMAT")]
+    format: Format,
+    /// How files are read [default: github below .github, else tidegate]
+    #[arg(long, value_enum, value_name = "DIALECT")]
+    dialect: Option<Dialect>,
+    /// Let warnings fail the check too
+    #[arg(long)]
+    strict: bool,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Format {
+    /// Pictures for people
+    Text,
+    /// One JSON object
+    Json,
+    /// SARIF 2.1.0
+    Sarif,
+    /// GitHub's annotations
+    Github,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Dialect {
+    /// Exactly GitHub's language
+    Github,
+    /// With Tidegate's keys
+    Tidegate,
+}
+
+/// Runs the command.
+pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
+    let inputs = collect(&args.paths, globals)?;
+    let dialect = args.dialect.map(|d| match d {
+        Dialect::Github => workflow::Dialect::Github,
+        Dialect::Tidegate => workflow::Dialect::Tidegate,
+    });
+    let files = examine(&inputs, dialect);
+    globals.print(match args.format {
+        Format::Text => text(&files, Style { color: globals.color(), width: globals.width().unwrap_or(100) }),
+        Format::Json => json(&files),
+        Format::Sarif => sarif(&files),
+        Format::Github => github(&files),
+    })?;
+    let totals = Totals::of(&files);
+    let wrong = totals.errors > 0 || (args.strict && totals.warnings > 0);
+    Ok(if wrong { Exit::Wrong } else { Exit::Good })
+}
