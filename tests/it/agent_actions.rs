@@ -4,8 +4,8 @@ use crate::agent::{Host, Ran, job, script, step};
 use std::path::Path;
 use tidegate_flow::gate::Outcome;
 use tidegate_flow::job::{
-    ActionSpec, Conclusion, EnvLayer, FailureClass, GateSpec, JobSpec, MessageBody, MetricsSpec, ProduceSpec,
-    RetrySpec, SourceSpec, StepSpec, ValidateSpec,
+    ActionSpec, CheckpointSpec, Conclusion, ConsumeSpec, EnvLayer, FailureClass, GateSpec, JobSpec,
+    MessageBody, MetricsSpec, ProduceSpec, RetrySpec, SourceSpec, StepSpec, ValidateSpec,
 };
 use tidegate_lang::workflow::BoundKind;
 
@@ -171,4 +171,51 @@ fn only_new_products_count() {
     let ran = host.run(&with("none.txt", false), &[]);
     assert!(ran.receipt().reason.as_deref().unwrap_or_default().contains("does not exist"));
     host.run(&with("none.txt", true), &[]).ok();
+}
+
+#[test]
+fn products_uploads_and_caches_come_back() {
+    let host = Host::start();
+    let mut make = job(vec![
+        script("mkdir -p out/deep; echo a > out/a; echo b > out/deep/b; mkdir cached; echo c > cached/c"),
+        uses("", "actions/upload-artifact@v4", &[("name", "files"), ("path", "out")]),
+        uses("cache", "actions/cache@v4", &[("key", "k-1"), ("path", "cached")]),
+    ]);
+    make.produces = vec![ProduceSpec { name: "out".into(), path: "out/".into(), ignore_missing: false }];
+    let ran = host.run(&make, &[]).ok();
+    let product = ran.receipt().artifacts["out"].clone();
+    assert_eq!((product.files, product.tree), (2, true));
+    assert!(ran.receipt().uploads.contains_key("files"));
+    let mut read = job(vec![
+        uses("cache", "actions/cache@v4", &[("key", "k-2"), ("path", "cached"), ("restore-keys", "k-")]),
+        step(
+            "",
+            "",
+            "cat in/a in/deep/b cached/c; echo ${{ steps.cache.outputs.cache-matched-key }} [${{ steps.cache.outputs.cache-hit }}]",
+        ),
+    ]);
+    read.consumes = vec![ConsumeSpec { path: "in/".into(), items: vec![product], ..ConsumeSpec::default() }];
+    let ran = host.run(&read, &[]).ok();
+    assert!(ran.log().contains("a\nb\nc\nk-1 [false]\n"), "{}", ran.log());
+}
+
+#[test]
+fn a_checkpoint_outlives_its_attempt() {
+    let host = Host::start();
+    let with = |attempt, text: &str| JobSpec {
+        attempt,
+        checkpoint: Some(CheckpointSpec {
+            path: "ckpt".into(),
+            key: "train-0".into(),
+            ..CheckpointSpec::default()
+        }),
+        ..job(vec![script(text)])
+    };
+    let ran = host.run(&with(1, "echo epoch-3 > ckpt/state; kill -9 $$"), &[]);
+    assert_eq!((ran.receipt().conclusion, ran.receipt().exit), (Conclusion::Failure, Some(137)));
+    let ran = host.run(&with(2, "cat ckpt/state"), &[]).ok();
+    assert_eq!(ran.log(), "epoch-3\n");
+    assert!(ran.messages.iter().any(
+        |m| matches!(m, MessageBody::Started { notes } if notes.iter().any(|n| n.contains("continues")))
+    ));
 }

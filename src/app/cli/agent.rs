@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::sync::Arc;
 use tidegate_edge::agent::{Children, FreshFolders, Hosted, Surroundings, supervise};
-use tidegate_edge::store::{Objects, StoreError};
-use tidegate_flow::job::ArtifactRef;
+use tidegate_edge::store::{FileObjects, Objects};
 
 /// Arguments of `tidegate agent`.
 #[derive(Debug, clap::Args)]
@@ -26,7 +25,9 @@ pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
     }
     let store = globals.store.clone().ok_or_else(|| Failure::wrong("`tidegate agent` needs --store"))?;
     let store = std::path::absolute(&store).map_err(|e| Failure::tool("the store's folder").caused_by(&e))?;
-    let objects: Arc<dyn Objects> = Arc::new(NoObjects);
+    let objects =
+        FileObjects::open(store.join("objects")).map_err(|e| Failure::tool("the store").caused_by(&e))?;
+    let objects: Arc<dyn Objects> = Arc::new(objects);
     let around = Surroundings {
         places: Arc::new(FreshFolders::new(store.join("work"), objects.clone())),
         objects,
@@ -50,24 +51,6 @@ fn environment(all: impl Iterator<Item = (OsString, OsString)>) -> BTreeMap<OsSt
         !FOREIGN.iter().any(|f| name.starts_with(f)) && name != "ML_METRICS"
     })
     .collect()
-}
-
-/// Until the store keeps objects.
-struct NoObjects;
-
-impl Objects for NoObjects {
-    fn put(&self, _: &[u8]) -> Result<String, StoreError> {
-        Err(StoreError::Missing("the store keeps no objects yet".to_owned()))
-    }
-    fn get(&self, digest: &str) -> Result<Vec<u8>, StoreError> {
-        Err(StoreError::Missing(digest.to_owned()))
-    }
-    fn put_path(&self, _: &std::path::Path) -> Result<ArtifactRef, StoreError> {
-        Err(StoreError::Missing("the store keeps no objects yet".to_owned()))
-    }
-    fn fetch(&self, artifact: &ArtifactRef, _: &std::path::Path) -> Result<(), StoreError> {
-        Err(StoreError::Missing(artifact.digest.clone()))
-    }
 }
 
 #[cfg(test)]

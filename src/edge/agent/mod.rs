@@ -8,6 +8,7 @@ mod checkpoint;
 mod children;
 mod composite;
 mod control;
+mod frames;
 mod gate;
 mod hash_files;
 mod job;
@@ -27,6 +28,7 @@ mod validate;
 
 pub use children::{Children, MARK, below, has_mark, own_children, processes, reap, signal};
 pub use control::{Control, Wish};
+pub use frames::{Frames, invalid};
 pub use hash_files::hash_files;
 pub use job::{PythonPlace, Pythons, Surroundings, run};
 pub use link::{Link, Uplink, now};

@@ -3,9 +3,9 @@
 
 use super::children::Children;
 use super::control::{Control, Wish};
+use super::frames::{Frames, invalid};
 use super::job::{Surroundings, run};
 use super::link::{Link, Uplink};
-use crate::executor::frames::{Frames, invalid};
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, BufWriter, Read, Write};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};

@@ -3,8 +3,7 @@
 //! If the supervisor dies, this process adopts what it left (child subreaper), ends it, and says
 //! [`ExecutorMessage::Gone`].
 
-use super::frames::{Frames, invalid};
-use crate::agent::{MARK, below, has_mark, processes, reap, signal};
+use crate::agent::{Frames, MARK, below, has_mark, invalid, processes, reap, signal};
 use rustix::process::{Signal, getpgrp};
 use std::collections::BTreeSet;
 use std::io::{self, Write as _};

@@ -1,4 +1,3 @@
 //! Where attempts run: on this machine, in containers, on a cluster.
 
-pub mod frames;
 pub mod local;
