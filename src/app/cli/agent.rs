@@ -4,7 +4,8 @@ use super::{Exit, Failure, Globals};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::sync::Arc;
-use tidegate_edge::agent::{Children, FreshFolders, Hosted, Surroundings, supervise};
+use tidegate_edge::agent::{Children, FreshFolders, Hosted, PythonPlace, Surroundings, supervise};
+use tidegate_edge::python::Environments;
 use tidegate_edge::store::{FileObjects, Objects};
 
 /// Arguments of `tidegate agent`.
@@ -28,10 +29,14 @@ pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
     let objects =
         FileObjects::open(store.join("objects")).map_err(|e| Failure::tool("the store").caused_by(&e))?;
     let objects: Arc<dyn Objects> = Arc::new(objects);
+    let pythons = Environments::new(store.join("python"));
     let around = Surroundings {
         places: Arc::new(FreshFolders::new(store.join("work"), objects.clone())),
         objects,
-        python: Box::new(|_, _| Err("`python` environments are not built yet".to_owned())),
+        python: Box::new(move |spec, project| match pythons.prepare(spec, project) {
+            Ok(made) => Ok(PythonPlace { bin: made.bin, env: made.env }),
+            Err(error) => Err(error.to_string()),
+        }),
         children: Arc::new(Children::default()),
         env: environment(std::env::vars_os()),
         mark: args.mark,
