@@ -6,3 +6,4 @@ pub mod executor;
 pub mod git;
 pub mod python;
 pub mod store;
+pub mod workspace;
