@@ -4,9 +4,10 @@ use super::{Exit, Failure, Globals};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::sync::Arc;
-use tidegate_edge::agent::{Children, FreshFolders, Hosted, PythonPlace, Surroundings, supervise};
+use tidegate_edge::agent::{Children, Hosted, PythonPlace, Surroundings, supervise};
 use tidegate_edge::python::Environments;
-use tidegate_edge::store::{FileObjects, Objects};
+use tidegate_edge::store::FileObjects;
+use tidegate_edge::workspace::Workspaces;
 
 /// Arguments of `tidegate agent`.
 #[derive(Debug, clap::Args)]
@@ -28,10 +29,10 @@ pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
     let store = std::path::absolute(&store).map_err(|e| Failure::tool("the store's folder").caused_by(&e))?;
     let objects =
         FileObjects::open(store.join("objects")).map_err(|e| Failure::tool("the store").caused_by(&e))?;
-    let objects: Arc<dyn Objects> = Arc::new(objects);
+    let objects = Arc::new(objects);
     let pythons = Environments::new(store.join("python"));
     let around = Surroundings {
-        places: Arc::new(FreshFolders::new(store.join("work"), objects.clone())),
+        places: Arc::new(Workspaces::new(store.join("work"), objects.clone())),
         objects,
         python: Box::new(move |spec, project| match pythons.prepare(spec, project) {
             Ok(made) => Ok(PythonPlace { bin: made.bin, env: made.env }),

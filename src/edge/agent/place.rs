@@ -1,6 +1,7 @@
 //! Folders of an attempt: the tree it works in, and a folder for its temporary files.
 
 use crate::store::Objects;
+use crate::workspace::Workspaces;
 use std::path::{Path, PathBuf};
 use tidegate_flow::job::{ArtifactRef, JobSpec, SourceSpec};
 
@@ -61,6 +62,18 @@ impl Places for FreshFolders {
         if !place.in_place {
             remove(&place.root);
         }
+    }
+}
+
+impl Places for Workspaces {
+    fn prepare(&self, source: &SourceSpec, _token: &str) -> Result<Place, String> {
+        let workspace =
+            Workspaces::prepare(self, source).map_err(|e| format!("cannot make the work folder: {e}"))?;
+        Ok(Place { root: workspace.root, project: workspace.project, in_place: workspace.in_place })
+    }
+
+    fn release(&self, place: Place) {
+        Workspaces::release(self, &place.root);
     }
 }
 
