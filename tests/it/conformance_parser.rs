@@ -2,16 +2,20 @@
 
 use crate::conformance_expressions::conformance;
 use serde_json::Value;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use tidegate_lang::source::{FileId, MergeKeys, Severity, Sources, load_with};
-use tidegate_lang::workflow::{Dialect, JobKind, Workflow, parse};
+use tidegate_lang::source::{Diagnostic, MergeKeys, Severity, Sources, load_with};
+use tidegate_lang::workflow::{Dialect, Grants, JobKind, LinkRules, Workflow, link_with, parse};
 
 /// Reads and parses one text; the workflow, and line and message of each error in order.
 fn read(path: &str, text: &str) -> (Option<Workflow>, Vec<(usize, String)>) {
-    let mut sources = Sources::default();
+    read_into(&mut Sources::default(), path, text)
+}
+
+fn read_into(sources: &mut Sources, path: &str, text: &str) -> (Option<Workflow>, Vec<(usize, String)>) {
     let file = sources.add(path, text);
     let (node, mut findings) = load_with(file, text, MergeKeys::Keep);
     let workflow = node.map(|node| {
@@ -19,21 +23,58 @@ fn read(path: &str, text: &str) -> (Option<Workflow>, Vec<(usize, String)>) {
         findings.extend(more);
         workflow
     });
-    let errors = findings
+    (workflow, errors_of(sources, &findings))
+}
+
+fn errors_of(sources: &Sources, findings: &[Diagnostic]) -> Vec<(usize, String)> {
+    findings
         .iter()
         .filter(|f| f.severity == Severity::Error)
         .map(|f| (sources.line_column(f.span.file, f.span.start).0, f.message.clone()))
-        .collect();
-    (workflow, errors)
+        .collect()
+}
+
+/// A case's options that are settings of a repository.
+fn rules_of(options: &str) -> LinkRules {
+    let mut rules = LinkRules::default();
+    for line in options.lines() {
+        match line.split_once(": ") {
+            Some(("permissions-policy", "LimitedRead")) => rules.default_grants = Some(Grants::restricted()),
+            Some(("permissions-policy", "Write")) => rules.default_grants = Some(Grants::permissive()),
+            Some(("max-nested-reusable-workflows-depth", n)) => {
+                rules.depth = n.trim().parse::<usize>().unwrap() + 1;
+            }
+            _ => {}
+        }
+    }
+    rules
 }
 
 /// Links a root workflow with the files of its case, as `check` does.
-fn linked(root: &str, text: &str, others: &BTreeMap<String, String>) -> Vec<(usize, String)> {
-    let (workflow, errors) = read(root, text);
+fn linked(
+    root: &str,
+    text: &str,
+    others: &BTreeMap<String, String>,
+    rules: LinkRules,
+) -> Vec<(usize, String)> {
+    let mut sources = Sources::default();
+    let (workflow, errors) = read_into(&mut sources, root, text);
     let Some(workflow) = workflow.filter(|_| errors.is_empty()) else { return errors };
-    let _ = (others, workflow, Arc::new(1), FileId(0));
+    let sources = RefCell::new(sources);
+    let mut first = Vec::new();
+    let called = RefCell::new(&mut first);
+    let load = |path: &str| {
+        let text = others.get(path)?;
+        let (workflow, errors) = read_into(&mut sources.borrow_mut(), path, text);
+        called.borrow_mut().extend(errors);
+        workflow.map(Arc::new)
+    };
+    let (_, findings) = link_with(Arc::new(workflow), &load, rules);
+    let mut errors = errors_of(&sources.borrow(), &findings);
+    errors.extend(first);
     errors
 }
+
 fn line_of(message: &str) -> Option<usize> {
     message.split("(Line: ").nth(1)?.split(',').next()?.parse().ok()
 }
@@ -60,7 +101,7 @@ fn parser_cases() {
             .chunks_exact(2)
             .map(|pair| (pair[0].trim().trim_start_matches("./").to_owned(), pair[1].to_owned()))
             .collect();
-        let errors = linked(&name, workflow, &others);
+        let errors = linked(&name, workflow, &others, rules_of(parts.first().unwrap_or(&"")));
         let messages: Vec<&str> = expected["errors"]
             .as_array()
             .into_iter()

@@ -3,6 +3,7 @@
 //!
 //! Not here: reading files (the loader's work), `needs` (`parse`), expressions (`check`).
 
+use super::grants::{Grants, escalation};
 use super::{Call, CallInterface, Dialect, InputKind, Job, JobKind, Tree, TreeKind, Workflow};
 use crate::expr::closest;
 use crate::source::{Diagnostic, Span};
@@ -23,19 +24,46 @@ pub struct Linked {
     pub called: BTreeMap<String, Arc<Workflow>>,
 }
 
+/// What a repository's settings say about calls.
+#[derive(Clone, Copy, Debug)]
+pub struct LinkRules {
+    /// How deep calls may nest, the outermost workflow included.
+    pub depth: usize,
+    /// What a workflow that declares no `permissions` is granted; `None` where the repository's
+    /// setting is not known, and then nothing is held against it.
+    pub default_grants: Option<Grants>,
+}
+
+impl Default for LinkRules {
+    fn default() -> Self {
+        Self { depth: MAX_CALL_DEPTH, default_grants: None }
+    }
+}
+
 /// Links a workflow. The loader gets paths without `./`.
 pub fn link(
     root: Arc<Workflow>,
     loader: &dyn Fn(&str) -> Option<Arc<Workflow>>,
 ) -> (Linked, Vec<Diagnostic>) {
+    link_with(root, loader, LinkRules::default())
+}
+
+/// Links a workflow under the rules of a repository. The loader is asked for remote workflows too,
+/// by the text of `uses`; one that it does not have is left alone.
+pub fn link_with(
+    root: Arc<Workflow>,
+    loader: &dyn Fn(&str) -> Option<Arc<Workflow>>,
+    rules: LinkRules,
+) -> (Linked, Vec<Diagnostic>) {
     let mut linker = Linker {
         loader,
+        rules,
         called: BTreeMap::new(),
         missing: HashSet::new(),
         followed: HashSet::new(),
         found: Vec::new(),
     };
-    linker.calls(&root, &mut Vec::new(), None);
+    linker.calls(&root, &mut Vec::new(), None, rules.default_grants);
     let Linker { called, found, .. } = linker;
     (Linked { root, called }, found)
 }
@@ -47,34 +75,45 @@ pub fn local_path(uses: &str) -> Option<&str> {
 
 struct Linker<'a> {
     loader: &'a dyn Fn(&str) -> Option<Arc<Workflow>>,
+    rules: LinkRules,
     called: BTreeMap<String, Arc<Workflow>>,
     missing: HashSet<String>,
-    /// Workflows whose calls were followed, with how deep they stood: each pair once, or calls
+    /// Workflows whose calls were followed, with how deep they stood and what they were granted: each once, or calls
     /// that fan out would take exponential time.
-    followed: HashSet<(String, usize)>,
+    followed: HashSet<(String, usize, Option<Grants>)>,
     found: Vec<Diagnostic>,
 }
 
 impl Linker<'_> {
     /// Follows the calls of one workflow. `above` are the paths on the way to it, `at` the call in
     /// the root file, which is where nesting is reported.
-    fn calls(&mut self, workflow: &Workflow, above: &mut Vec<String>, at: Option<Span>) {
+    fn calls(
+        &mut self,
+        workflow: &Workflow,
+        above: &mut Vec<String>,
+        at: Option<Span>,
+        granted: Option<Grants>,
+    ) {
+        let of_file = workflow.permissions.as_ref().map(Grants::of).or(granted);
         for job in &workflow.jobs {
             let JobKind::Call(call) = &job.kind else { continue };
-            let Some(path) = local_path(&call.uses.value) else { continue };
+            let local = local_path(&call.uses.value);
+            let path = local.unwrap_or(&call.uses.value);
             let place = at.unwrap_or(call.uses.span);
             if above.iter().any(|p| p == path) {
                 let text = format!("`{path}` calls itself, directly or through another workflow");
                 self.found.push(Diagnostic::error("call-cycle", place, text));
                 continue;
             }
-            if above.len() + 2 > MAX_CALL_DEPTH {
-                let text = format!("calls nest deeper than {MAX_CALL_DEPTH} workflows");
+            if above.len() + 2 > self.rules.depth {
+                let text = format!("calls nest deeper than {} workflows", self.rules.depth);
                 self.found.push(Diagnostic::error("call-depth", place, text));
                 continue;
             }
             let Some(target) = self.load(path) else {
-                self.not_there(workflow.dialect, path, call);
+                if local.is_some() {
+                    self.not_there(workflow.dialect, path, call);
+                }
                 continue;
             };
             match &target.on.call {
@@ -87,9 +126,13 @@ impl Linker<'_> {
                     );
                 }
             }
-            if self.followed.insert((path.to_owned(), above.len())) {
+            let granted = job.permissions.as_ref().map(Grants::of).or(of_file);
+            if let Some(granted) = granted {
+                escalation(job, path, &target, granted, &mut self.found);
+            }
+            if self.followed.insert((path.to_owned(), above.len(), granted)) {
                 above.push(path.to_owned());
-                self.calls(&target, above, Some(place));
+                self.calls(&target, above, Some(place), granted);
                 above.pop();
             }
         }
