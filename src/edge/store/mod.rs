@@ -1,12 +1,23 @@
 //! What is kept: the log of every run, content by its digest, cache entries and leases.
 //!
-//! `.tidegate/` holds `runs.db` (SQLite, WAL) and `objects/` (blake3).
+//! `.tidegate/` holds `runs.db` (SQLite, WAL), `objects/` (blake3) and `locks/` (one for each living process).
 
+mod faulty;
+mod lease;
+mod log;
 mod manifest;
 mod objects;
+mod open;
+mod owner;
+mod schema;
+#[cfg(test)]
+mod tests;
 mod traits;
 
+pub use faulty::{FaultyLog, FaultyObjects, Moment};
+pub use lease::Lease;
 pub use manifest::{Entry, EntryKind, Manifest, link_stays_below, path_text, stays_below, text_path};
 pub use objects::FileObjects;
 pub(crate) use objects::{io, make_folders, refused};
+pub use open::Store;
 pub use traits::{CacheEntry, Objects, OwnedRun, RunLog, RunRow, StoreError, Sync};

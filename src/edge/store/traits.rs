@@ -49,7 +49,8 @@ pub struct RunRow {
 
 /// The log of all runs.
 pub trait RunLog: Send {
-    /// Makes a run with its first event in it and takes it.
+    /// Makes a run with its first event in it and takes it. The number is the store's: the event is
+    /// kept with it in, whatever `RunCreated::number` said.
     fn create(&mut self, first: &RunEvent) -> Result<OwnedRun, StoreError>;
     /// Takes a run that exists; refused while its owner is alive.
     fn own(&mut self, run: &str) -> Result<OwnedRun, StoreError>;
@@ -115,6 +116,9 @@ pub enum StoreError {
     /// There is no such run.
     #[error("there is no run {0}")]
     NoSuchRun(String),
+    /// More than one run has a name that starts so.
+    #[error("more than one run is called {0}…; say more of its name")]
+    Ambiguous(String),
     /// A newer Tidegate wrote it.
     #[error("the store {path} has version {found}; this tidegate knows versions up to {known}")]
     Newer {

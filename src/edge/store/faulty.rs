@@ -1,0 +1,136 @@
+//! A log and objects that fail when told to, for tests of everything that stands on them.
+
+use super::{CacheEntry, Objects, OwnedRun, RunLog, RunRow, StoreError, Sync};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tidegate_flow::job::ArtifactRef;
+use tidegate_flow::run::{CacheKey, RunEvent};
+
+/// Where the fault strikes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// Nothing was written; the store works on afterwards.
+    Once,
+    /// The process "dies" before the write: this and every later write fails.
+    Before,
+    /// The process "dies" after the write: it is there, nobody heard of it, every later one fails.
+    After,
+}
+
+/// Counts writes and strikes at the one it was told.
+#[derive(Debug)]
+struct Fuse {
+    at: u64,
+    moment: Moment,
+    done: AtomicU64,
+}
+
+impl Fuse {
+    /// Runs a write, or what becomes of it.
+    fn pass<T>(&self, write: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let nth = self.done.fetch_add(1, Ordering::SeqCst);
+        let dead = self.moment != Moment::Once && nth > self.at;
+        if nth == self.at && self.moment == Moment::After {
+            write()?;
+        } else if nth != self.at && !dead {
+            return write();
+        }
+        Err(StoreError::Io {
+            doing: "writing to",
+            path: "a store that was told to fail".to_owned(),
+            source: std::io::Error::other("injected fault"),
+        })
+    }
+}
+
+/// A log whose `at`-th write (from 0; `create` and `append` count) fails.
+#[derive(Debug)]
+pub struct FaultyLog<L> {
+    inner: L,
+    fuse: Fuse,
+}
+
+impl<L: RunLog> FaultyLog<L> {
+    /// Wraps a log.
+    pub fn new(inner: L, at: u64, moment: Moment) -> Self {
+        Self { inner, fuse: Fuse { at, moment, done: AtomicU64::new(0) } }
+    }
+
+    /// Returns how many writes were tried.
+    pub fn writes(&self) -> u64 {
+        self.fuse.done.load(Ordering::SeqCst)
+    }
+
+    /// Returns the log behind it.
+    pub fn into_inner(self) -> L {
+        self.inner
+    }
+}
+
+impl<L: RunLog> RunLog for FaultyLog<L> {
+    fn create(&mut self, first: &RunEvent) -> Result<OwnedRun, StoreError> {
+        self.fuse.pass(|| self.inner.create(first))
+    }
+    fn own(&mut self, run: &str) -> Result<OwnedRun, StoreError> {
+        self.inner.own(run)
+    }
+    fn append(&mut self, run: &OwnedRun, events: &[RunEvent], sync: Sync) -> Result<(), StoreError> {
+        self.fuse.pass(|| self.inner.append(run, events, sync))
+    }
+    fn events(&self, run: &str, from: u64) -> Result<Vec<RunEvent>, StoreError> {
+        self.inner.events(run, from)
+    }
+    fn list(&self, limit: usize) -> Result<Vec<RunRow>, StoreError> {
+        self.inner.list(limit)
+    }
+    fn find(&self, name: &str) -> Result<Option<RunRow>, StoreError> {
+        self.inner.find(name)
+    }
+    fn release(&mut self, run: &OwnedRun) -> Result<(), StoreError> {
+        self.inner.release(run)
+    }
+    fn request(&mut self, run: &str, wish: &str, reason: &str) -> Result<(), StoreError> {
+        self.inner.request(run, wish, reason)
+    }
+    fn wishes(&mut self, run: &OwnedRun) -> Result<Vec<(String, String)>, StoreError> {
+        self.inner.wishes(run)
+    }
+    fn cached(&self, key: &str) -> Result<Option<CacheEntry>, StoreError> {
+        self.inner.cached(key)
+    }
+    fn cached_many(&self, keys: &[String]) -> Result<Vec<Option<CacheEntry>>, StoreError> {
+        self.inner.cached_many(keys)
+    }
+    fn keep(&mut self, key: &CacheKey, entry: &CacheEntry) -> Result<(), StoreError> {
+        self.inner.keep(key, entry)
+    }
+}
+
+/// Objects whose `at`-th write (from 0; `put` and `put_path` count) fails.
+pub struct FaultyObjects {
+    inner: Arc<dyn Objects>,
+    fuse: Fuse,
+}
+
+impl FaultyObjects {
+    /// Wraps objects.
+    pub fn new(inner: Arc<dyn Objects>, at: u64, moment: Moment) -> Self {
+        Self { inner, fuse: Fuse { at, moment, done: AtomicU64::new(0) } }
+    }
+}
+
+impl Objects for FaultyObjects {
+    fn put(&self, bytes: &[u8]) -> Result<String, StoreError> {
+        self.fuse.pass(|| self.inner.put(bytes))
+    }
+    fn get(&self, digest: &str) -> Result<Vec<u8>, StoreError> {
+        self.inner.get(digest)
+    }
+    fn put_path(&self, path: &Path) -> Result<ArtifactRef, StoreError> {
+        self.fuse.pass(|| self.inner.put_path(path))
+    }
+    fn fetch(&self, artifact: &ArtifactRef, to: &Path) -> Result<(), StoreError> {
+        self.inner.fetch(artifact, to)
+    }
+}

@@ -1,0 +1,102 @@
+//! Opening a store: the folder, its `.gitignore`, the database. The log itself is in `log.rs`.
+
+use super::owner::Locks;
+use super::{FileObjects, Objects, StoreError, io, schema};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a write waits for another process's write.
+const BUSY: Duration = Duration::from_secs(30);
+
+/// A store, opened by one thread; open another for another thread.
+#[derive(Debug)]
+pub struct Store {
+    pub(super) db: Connection,
+    pub(super) dir: PathBuf,
+    pub(super) locks: Locks,
+    objects: Arc<FileObjects>,
+}
+
+impl Store {
+    /// Opens the store in a folder, and makes it where there is none.
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        let path = dir.join("runs.db");
+        if !path.exists() {
+            make_folder(dir)?;
+        }
+        // No mutex inside SQLite: one thread at a time, as `&mut` says.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut db = Connection::open_with_flags(&path, flags).map_err(|error| named(error, dir))?;
+        prepare(&mut db, &path).map_err(|error| match error {
+            StoreError::Log(inner) => named(inner, dir),
+            other => other,
+        })?;
+        Ok(Self {
+            db,
+            dir: dir.to_owned(),
+            locks: Locks::new(dir.join("locks")),
+            objects: Arc::new(FileObjects::open(dir.join("objects"))?),
+        })
+    }
+
+    /// Returns the folder it lives in.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Returns the content kept beside the log.
+    pub fn objects(&self) -> Arc<dyn Objects> {
+        Arc::<FileObjects>::clone(&self.objects)
+    }
+
+    /// Returns the same with what only files can do: snapshots and work folders need it.
+    pub fn files(&self) -> Arc<FileObjects> {
+        Arc::clone(&self.objects)
+    }
+
+    /// Gives a database error the name people understand.
+    pub(super) fn wrong(&self, error: rusqlite::Error) -> StoreError {
+        named(error, &self.dir)
+    }
+}
+
+fn prepare(db: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    db.busy_timeout(BUSY)?;
+    db.set_prepared_statement_cache_capacity(32);
+    schema::migrate(db, path)?;
+    // Process death loses nothing under NORMAL; power loss is the business of `Sync::Disk`.
+    db.pragma_update(None, "synchronous", "normal")?;
+    // The checkpoint at the last close would force the disk three times at the end of every run.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    Ok(())
+}
+
+fn make_folder(dir: &Path) -> Result<(), StoreError> {
+    std::fs::create_dir_all(dir).map_err(|error| io("making", dir, error))?;
+    let ignore = dir.join(".gitignore");
+    if !ignore.exists() {
+        std::fs::write(&ignore, "*\n").map_err(|error| io("writing", &ignore, error))?;
+    }
+    Ok(())
+}
+
+/// Names an error of the database: full and read-only are for people, the rest is SQLite's.
+pub(super) fn named(error: rusqlite::Error, dir: &Path) -> StoreError {
+    let said_no = |kind: ErrorKind| StoreError::Io {
+        doing: "writing to",
+        path: dir.display().to_string(),
+        source: kind.into(),
+    };
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => StoreError::Full(dir.display().to_string()),
+        Some(ErrorCode::ReadOnly) => said_no(ErrorKind::ReadOnlyFilesystem),
+        Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => said_no(ErrorKind::PermissionDenied),
+        _ => StoreError::Log(error),
+    }
+}

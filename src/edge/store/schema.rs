@@ -1,0 +1,91 @@
+//! The tables of `runs.db`, and the way from an older version to this one.
+
+use super::StoreError;
+use rusqlite::{Connection, TransactionBehavior};
+use std::path::Path;
+
+/// The version this program writes (`PRAGMA user_version`).
+pub(super) const VERSION: i64 = 2;
+
+/// Version 1: runs, events, wishes and the cache. `events` is append-only by trigger.
+const FIRST: &str = "
+CREATE TABLE runs (
+    number     INTEGER PRIMARY KEY AUTOINCREMENT,
+    run        TEXT NOT NULL UNIQUE,
+    workflow   TEXT NOT NULL,
+    event      TEXT NOT NULL,
+    branch     TEXT NOT NULL,
+    commit_id  TEXT NOT NULL,
+    created    INTEGER NOT NULL,
+    summary    TEXT,
+    events     INTEGER NOT NULL,
+    epoch      INTEGER NOT NULL,
+    owner      INTEGER,
+    owner_lock TEXT
+) STRICT;
+CREATE TABLE events (
+    run  INTEGER NOT NULL,
+    seq  INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    PRIMARY KEY (run, seq)
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER events_are_never_changed BEFORE UPDATE ON events
+    BEGIN SELECT RAISE(ABORT, 'events are append-only'); END;
+CREATE TRIGGER events_are_never_deleted BEFORE DELETE ON events
+    BEGIN SELECT RAISE(ABORT, 'events are append-only'); END;
+CREATE TABLE wishes (
+    id     INTEGER PRIMARY KEY,
+    run    INTEGER NOT NULL,
+    wish   TEXT NOT NULL,
+    reason TEXT NOT NULL
+) STRICT;
+CREATE TABLE cache (
+    key     TEXT PRIMARY KEY,
+    run     TEXT NOT NULL,
+    number  INTEGER NOT NULL,
+    parts   TEXT NOT NULL,
+    receipt TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+";
+
+/// Version 2: leases over processes.
+const SECOND: &str = "
+CREATE TABLE leases (
+    name       TEXT NOT NULL,
+    holder     TEXT NOT NULL,
+    amount     INTEGER NOT NULL,
+    owner      INTEGER NOT NULL,
+    owner_lock TEXT NOT NULL,
+    PRIMARY KEY (name, holder)
+) STRICT, WITHOUT ROWID;
+";
+
+/// Brings the tables to this version; refuses a newer one and touches nothing then.
+pub(super) fn migrate(db: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    let found = version(db)?;
+    if found == VERSION {
+        return Ok(());
+    }
+    if found > VERSION {
+        return Err(StoreError::Newer { path: path.display().to_string(), found, known: VERSION });
+    }
+    db.pragma_update(None, "journal_mode", "wal")?;
+    let step = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Another process may have done it while this one waited for the lock.
+    let found = version(&step)?;
+    if found < 1 {
+        step.execute_batch(FIRST)?;
+    }
+    if found < 2 {
+        step.execute_batch(SECOND)?;
+    }
+    step.pragma_update(None, "user_version", VERSION)?;
+    Ok(step.commit()?)
+}
+
+fn version(db: &Connection) -> Result<i64, StoreError> {
+    Ok(db.query_row("PRAGMA user_version", [], |row| row.get(0))?)
+}
+
+#[cfg(test)]
+pub(super) const GOLDEN_FIRST: &str = FIRST;

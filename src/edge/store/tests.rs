@@ -1,0 +1,239 @@
+//! The log against its promises: order, ownership, wishes, cache, leases, versions, faults.
+
+use super::*;
+use std::path::Path;
+use tidegate_flow::job::{Conclusion, SourceSpec};
+use tidegate_flow::run::{CacheKey, EventKind, JobId, Millis, RunCreated, RunEvent, RunSummary};
+
+fn created(run: &str) -> RunEvent {
+    let source = SourceSpec { commit: "4f2a91c".to_owned(), ..SourceSpec::default() };
+    let created = RunCreated {
+        run: run.to_owned(),
+        workflow: ".ml/workflows/digits.yml".to_owned(),
+        event: "push".to_owned(),
+        contexts: [("github".to_owned(), serde_json::json!({"ref_name": "main"}))].into(),
+        source,
+        ..RunCreated::default()
+    };
+    RunEvent { at: Millis(5), kind: EventKind::RunCreated(Box::new(created)) }
+}
+
+fn nth(job: u32) -> RunEvent {
+    let kind = EventKind::JobEnded { job: JobId(job), result: Conclusion::Success };
+    RunEvent { at: Millis(i64::from(job)), kind }
+}
+
+fn ended() -> RunEvent {
+    let summary: RunSummary = serde_json::from_value(serde_json::json!({
+        "conclusion": "success", "gate": false, "tool_failure": false, "counts": [1, 0, 0, 0], "cached": 0,
+        "artifact_bytes": 0, "metrics": {}, "artifacts": {}, "duration_ms": 9
+    }))
+    .unwrap();
+    RunEvent { at: Millis(9), kind: EventKind::RunEnded(Box::new(summary)) }
+}
+
+fn store() -> (tempfile::TempDir, Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join(".tidegate")).unwrap();
+    (folder, store)
+}
+
+fn again(store: &Store) -> Store {
+    Store::open(store.dir()).unwrap()
+}
+
+#[test]
+fn events_come_back_in_order_and_the_number_is_the_stores() {
+    let (_folder, mut store) = store();
+    let run = store.create(&created("01A")).unwrap();
+    assert_eq!((run.number, run.epoch), (1, 1));
+    store.append(&run, &[nth(1), nth(2)], Sync::Process).unwrap();
+    store.append(&run, &[nth(3)], Sync::Disk).unwrap();
+    let events = again(&store).events("01A", 0).unwrap();
+    assert_eq!(&events[1..], [nth(1), nth(2), nth(3)]);
+    assert!(matches!(&events[0].kind, EventKind::RunCreated(first) if first.number == 1));
+    assert_eq!(store.events("01A", 3).unwrap(), [nth(3)]);
+    assert_eq!(store.events("01A", 4).unwrap(), []);
+    assert!(matches!(store.events("01B", 0), Err(StoreError::NoSuchRun(_))));
+}
+
+#[test]
+fn a_second_engine_is_told_who_owns_the_run() {
+    let (_folder, mut first) = store();
+    let run = first.create(&created("01A")).unwrap();
+    let mut second = again(&first);
+    assert!(
+        matches!(second.own("01A"), Err(StoreError::Owned { number: 1, pid }) if pid == std::process::id())
+    );
+    assert_eq!(second.find("1").unwrap().unwrap().owner, Some(std::process::id()));
+    first.release(&run).unwrap();
+    let taken = second.own("01A").unwrap();
+    assert_eq!(taken.epoch, 2);
+    assert!(matches!(first.append(&run, &[nth(1)], Sync::Process), Err(StoreError::TakenOver(1))));
+    assert_eq!(second.events("01A", 0).unwrap().len(), 1, "nothing of the refused append is there");
+    second.append(&taken, &[nth(1)], Sync::Process).unwrap();
+}
+
+#[test]
+fn a_run_falls_free_with_its_owner() {
+    let (_folder, mut first) = store();
+    first.create(&created("01A")).unwrap();
+    let mut second = again(&first);
+    drop(first);
+    assert_eq!(second.find("01A").unwrap().unwrap().owner, None);
+    assert_eq!(second.own("01A").unwrap().epoch, 2);
+}
+
+#[test]
+fn runs_are_found_by_number_and_by_the_start_of_their_name() {
+    let (_folder, mut store) = store();
+    for run in ["01AB", "01AC", "01B0"] {
+        store.create(&created(run)).unwrap();
+    }
+    let name = |text: &str| store.find(text).unwrap().map(|row| row.run);
+    assert_eq!(name("2").as_deref(), Some("01AC"));
+    assert_eq!(name("#3").as_deref(), Some("01B0"));
+    assert_eq!(name("01b").as_deref(), Some("01B0"));
+    for none in ["", "4", "99999999999999999999", "*", "01AB'", "é"] {
+        assert_eq!(name(none), None, "{none}");
+    }
+    assert!(matches!(store.find("01A"), Err(StoreError::Ambiguous(_))));
+    let rows = store.list(2).unwrap();
+    assert_eq!(rows.iter().map(|row| row.number).collect::<Vec<_>>(), [3, 2]);
+    assert_eq!((rows[0].branch.as_str(), rows[0].commit.as_str(), rows[0].created), ("main", "4f2a91c", 5));
+}
+
+#[test]
+fn a_list_has_the_summary_of_a_run_that_ended() {
+    let (_folder, mut store) = store();
+    let run = store.create(&created("01A")).unwrap();
+    assert_eq!(store.list(9).unwrap()[0].summary, None);
+    store.append(&run, &[nth(0), ended()], Sync::Disk).unwrap();
+    assert_eq!(store.list(9).unwrap()[0].summary.as_ref().unwrap().duration_ms, 9);
+}
+
+#[test]
+fn wishes_are_taken_once_and_in_order() {
+    let (_folder, mut store) = store();
+    let run = store.create(&created("01A")).unwrap();
+    let mut other = again(&store);
+    other.request("01A", "cancel", "runs cancel").unwrap();
+    other.request("01A", "kill", "again").unwrap();
+    assert!(matches!(other.request("01B", "kill", ""), Err(StoreError::NoSuchRun(_))));
+    let pair = |wish: &str, reason: &str| (wish.to_owned(), reason.to_owned());
+    assert_eq!(store.wishes(&run).unwrap(), [pair("cancel", "runs cancel"), pair("kill", "again")]);
+    assert_eq!(store.wishes(&run).unwrap(), []);
+}
+
+#[test]
+fn receipts_are_found_by_key_in_the_order_asked() {
+    let (_folder, mut store) = store();
+    let key = |text: &str| CacheKey { key: text.to_owned(), ..CacheKey::default() };
+    let receipt: tidegate_flow::job::Receipt = serde_json::from_value(serde_json::json!({
+        "conclusion": "success", "class": null, "exit": null, "reason": null, "failed_step": null, "outputs": {},
+        "metrics": {}, "goals": {}, "params": {}, "artifacts": {}, "uploads": {}, "summary": "",
+        "environment_url": null, "log": 0, "duration_ms": 1
+    }))
+    .unwrap();
+    let entry = |number| CacheEntry { run: "01A".to_owned(), number, receipt: receipt.clone() };
+    store.keep(&key("a"), &entry(1)).unwrap();
+    store.keep(&key("b"), &entry(2)).unwrap();
+    store.keep(&key("b"), &entry(3)).unwrap();
+    let asked = ["b", "x'\"", "a", "b"].map(str::to_owned);
+    let found = store.cached_many(&asked).unwrap();
+    let numbers: Vec<_> = found.iter().map(|one| one.as_ref().map(|entry| entry.number)).collect();
+    assert_eq!(numbers, [Some(3), None, Some(1), Some(3)]);
+    assert_eq!(store.cached("x").unwrap(), None);
+    assert_eq!(store.cached_many(&[]).unwrap(), []);
+}
+
+#[test]
+fn leases_are_shared_and_fall_with_their_process() {
+    let (_folder, mut first) = store();
+    let mut second = again(&first);
+    assert!(first.lease("gpu", "a", 2, 3).unwrap());
+    assert!(!second.lease("gpu", "b", 2, 3).unwrap());
+    assert!(second.lease("gpu", "b", 1, 3).unwrap());
+    assert!(!second.lease("gpu", "b", 2, 3).unwrap(), "more than is left");
+    assert_eq!(second.leases("gpu").unwrap().len(), 2);
+    drop(first);
+    assert_eq!(second.leases("gpu").unwrap().len(), 1);
+    assert!(second.lease("gpu", "c", 2, 3).unwrap());
+    second.release_lease("gpu", "c").unwrap();
+    second.release_lease("gpu", "c").unwrap();
+    assert_eq!(second.leases("gpu").unwrap()[0].holder, "b");
+}
+
+#[test]
+fn an_older_store_is_brought_forward_and_a_newer_one_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.db");
+    let db = rusqlite::Connection::open(&path).unwrap();
+    db.execute_batch(schema::GOLDEN_FIRST).unwrap();
+    db.execute_batch(
+        "INSERT INTO runs VALUES (7, '01A', 'w.yml', 'push', 'main', 'c', 5, NULL, 1, 1, NULL, NULL);
+         INSERT INTO events VALUES (7, 0, CAST('{\"v\":1,\"at\":5,\"kind\":{\"job-ended\":{\"job\":1,\"result\":\"success\"}}}' AS BLOB));
+         PRAGMA user_version = 1;",
+    )
+    .unwrap();
+    drop(db);
+    let mut store = Store::open(folder.path()).unwrap();
+    assert_eq!(store.events("01A", 0).unwrap().len(), 1);
+    assert!(store.lease("gpu", "a", 1, 1).unwrap());
+    assert_eq!(store.create(&created("01B")).unwrap().number, 8);
+    store.db.pragma_update(None, "user_version", 99).unwrap();
+    drop(store);
+    assert!(matches!(Store::open(folder.path()), Err(StoreError::Newer { found: 99, known: 2, .. })));
+}
+
+#[test]
+fn events_can_be_neither_changed_nor_deleted() {
+    let (_folder, mut store) = store();
+    store.create(&created("01A")).unwrap();
+    for change in ["UPDATE events SET body = x'00'", "DELETE FROM events"] {
+        assert!(store.db.execute(change, []).unwrap_err().to_string().contains("append-only"));
+    }
+    assert_eq!(store.events("01A", 0).unwrap().len(), 1);
+}
+
+#[test]
+fn the_folder_hides_itself_from_git_and_says_where_it_cannot_be() {
+    let (_folder, store) = store();
+    assert_eq!(std::fs::read_to_string(store.dir().join(".gitignore")).unwrap(), "*\n");
+    let file = store.dir().join("plain");
+    std::fs::write(&file, "").unwrap();
+    for place in [file.join("below").as_path(), Path::new("/proc/tidegate-store")] {
+        let error = Store::open(place).unwrap_err();
+        assert!(matches!(error, StoreError::Io { .. }), "{error}");
+        assert!(error.to_string().contains(place.to_str().unwrap()), "{error}");
+    }
+}
+
+/// At every write: what was acknowledged is there, in order and once.
+#[test]
+fn a_fault_at_any_write_loses_and_doubles_nothing() {
+    for moment in [Moment::Once, Moment::Before, Moment::After] {
+        for at in 0..5 {
+            let (_folder, store) = store();
+            let keep = again(&store);
+            let mut log = FaultyLog::new(store, at, moment);
+            let mut heard = Vec::new();
+            if let Ok(run) = log.create(&created("01A")) {
+                for job in 0..4 {
+                    if log.append(&run, &[nth(job)], Sync::Process).is_ok() {
+                        heard.push(nth(job));
+                    } else if moment != Moment::Once {
+                        break;
+                    }
+                }
+                let mut stored = keep.events("01A", 1).unwrap();
+                if moment == Moment::After {
+                    assert_eq!(stored.pop(), Some(nth(u32::try_from(at).unwrap() - 1)), "the unheard one");
+                }
+                assert_eq!(stored, heard, "{moment:?} at {at}");
+            } else {
+                assert_eq!(keep.events("01A", 0).is_ok(), moment == Moment::After);
+            }
+        }
+    }
+}
