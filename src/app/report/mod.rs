@@ -7,6 +7,7 @@ pub mod check;
 pub mod json;
 pub mod junit;
 pub mod markdown;
+pub mod plan;
 pub mod terminal;
 
 mod number;

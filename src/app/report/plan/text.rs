@@ -1,0 +1,164 @@
+//! A plan for people.
+
+use super::{table, words};
+use crate::app::report::Style;
+use std::fmt::Write as _;
+use tidegate_flow::plan::{Absent, Fate, Plan, PlannedJob, PlannedStep};
+use tidegate_flow::trigger::Decision;
+
+/// Longest command that is shown whole.
+const COMMAND: usize = 100;
+
+/// Writes plans one after the other.
+pub fn text(plans: &[Plan], style: Style) -> String {
+    let mut out = String::new();
+    for plan in plans {
+        one(plan, style, &mut out);
+    }
+    out
+}
+
+fn one(plan: &Plan, style: Style, out: &mut String) {
+    let file = style.name(plan.workflow.rsplit('/').next().unwrap_or(&plan.workflow));
+    match &plan.decision {
+        Decision::NoStart(no) => {
+            let _ = writeln!(out, "{file} does not start: {}", no.words);
+        }
+        Decision::Refused { problems } => {
+            let _ = writeln!(out, "{file} {}: {}", style.bad("is refused"), problems.join("; "));
+        }
+        Decision::Start(start) => {
+            let _ = writeln!(out, "{file} starts: {}", start.reasons.join(", "));
+            if let Some(group) = &plan.concurrency {
+                let how = if group.cancel_in_progress { ", and ends what runs in it" } else { "" };
+                let _ = writeln!(out, "  in the concurrency group {}{how}", group.group);
+            }
+            absent(&plan.absent, "  ", style, out);
+            let width = plan.jobs.iter().map(|job| words::title(job).chars().count()).max().unwrap_or(0);
+            for planned in &plan.jobs {
+                job(planned, width, style, out);
+            }
+        }
+    }
+}
+
+fn job(planned: &PlannedJob, width: usize, style: Style, out: &mut String) {
+    let title = words::title(planned);
+    let pad = " ".repeat(width.saturating_sub(title.chars().count()));
+    let word = format!("{:<10}", words::fate(planned));
+    let word = match planned.fate {
+        Fate::Runs => word,
+        Fate::Cached { .. } => style.good(&word),
+        Fate::Skipped { .. } => style.dim(&word),
+        Fate::Depends { .. } => style.again(&word),
+        Fate::Fails { .. } => style.bad(&word),
+    };
+    let indent = " ".repeat(width + 4);
+    let mut said: Vec<String> =
+        [words::reason(planned), words::gates(planned)].into_iter().flatten().collect();
+    if said.is_empty() {
+        said.extend(planned.calls.as_ref().map(|path| format!("calls {path}")));
+    }
+    let first = if said.is_empty() { String::new() } else { format!("  {}", said.remove(0)) };
+    let _ = writeln!(out, "{}", format!("  {}{pad}  {word}{first}", style.name(&title)).trim_end());
+    for more in said {
+        let _ = writeln!(out, "{indent}            {more}");
+    }
+    if matches!(planned.fate, Fate::Skipped { .. }) {
+        return;
+    }
+    if planned.instances.len() > 1 {
+        for line in table::rows(planned) {
+            let _ = writeln!(out, "{indent}  {line}");
+        }
+    } else if let Some(only) = planned.instances.first() {
+        let [cpu, memory, gpu] = words::resources(&only.settings.resources);
+        let asked: Vec<String> = [("cpu", cpu), ("memory", memory), ("gpu", gpu)]
+            .into_iter()
+            .filter(|(_, amount)| !amount.is_empty())
+            .map(|(name, amount)| format!("{name} {amount}"))
+            .collect();
+        if !asked.is_empty() {
+            let _ = writeln!(out, "{indent}  {}", asked.join(", "));
+        }
+    }
+    for line in settings(planned) {
+        let _ = writeln!(out, "{indent}  {line}");
+    }
+    for step in &planned.steps {
+        if let Some(line) = step_line(step) {
+            let _ = writeln!(out, "{indent}  {}", style.dim(&line));
+        }
+    }
+    for later in &planned.later {
+        let _ = writeln!(out, "{indent}  {} is known later: {}", later.key, bare(&later.expression));
+    }
+    absent(&planned.absent, &format!("{indent}  "), style, out);
+}
+
+/// Settings that are the same for all instances and not what everybody has.
+fn settings(planned: &PlannedJob) -> Vec<String> {
+    let Some(first) = planned.instances.first() else {
+        return Vec::new();
+    };
+    let settings = &first.settings;
+    let mut lines = Vec::new();
+    if let Some(most) = planned.max_parallel.filter(|_| planned.instances.len() > 1) {
+        lines.push(format!(
+            "at most {most} at once{}",
+            if planned.fail_fast { "" } else { ", all of them whatever fails" }
+        ));
+    }
+    if settings.retry.attempts > 1 {
+        lines.push(format!(
+            "up to {} attempts after {}",
+            settings.retry.attempts,
+            settings.retry.on.join(", ")
+        ));
+    }
+    if let Some(environment) = &settings.environment {
+        lines.push(format!("environment {environment}"));
+    }
+    lines.extend(settings.notes.iter().map(|note| format!("note: {note}")));
+    lines
+}
+
+/// One line for a step; gates are told with the job.
+fn step_line(step: &PlannedStep) -> Option<String> {
+    let condition =
+        step.condition.as_ref().map_or_else(String::new, |given| format!("  (if {})", bare(given)));
+    let shown = match step.kind {
+        "gate" => return None,
+        "run" => {
+            let mut lines = step.text.trim().lines();
+            let first = lines.next().unwrap_or_default();
+            let more = lines.count();
+            let more = if more == 0 { String::new() } else { format!("  … {more} more lines") };
+            format!("$ {}{more}", cut(first))
+        }
+        "uses" => step.text.clone(),
+        kind => format!("{kind} {}", step.text).trim_end().to_owned(),
+    };
+    Some(format!("{shown}{condition}"))
+}
+
+fn cut(text: &str) -> String {
+    if text.chars().count() <= COMMAND {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(COMMAND - 1).collect();
+    format!("{kept}…")
+}
+
+/// An expression without its `${{ }}`, where it is only one.
+fn bare(expression: &str) -> &str {
+    let trimmed = expression.trim();
+    let inner = trimmed.strip_prefix("${{").and_then(|rest| rest.strip_suffix("}}"));
+    inner.filter(|inner| !inner.contains("${{")).unwrap_or(trimmed).trim()
+}
+
+fn absent(parts: &[Absent], indent: &str, style: Style, out: &mut String) {
+    for part in parts.iter().filter(|part| !part.blocking) {
+        let _ = writeln!(out, "{indent}{} `{}`: {}", style.again("not there yet:"), part.key, part.words);
+    }
+}

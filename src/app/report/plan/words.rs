@@ -1,0 +1,129 @@
+//! How parts of a plan read: fates, gates, resources.
+
+use crate::app::report::{bytes, count};
+use tidegate_flow::plan::{CacheAnswer, Fate, PlannedGate, PlannedJob};
+use tidegate_flow::run::ResourceRequest;
+use tidegate_lang::workflow::BoundKind;
+
+/// One or two words for what becomes of a job.
+pub(super) fn fate(job: &PlannedJob) -> &'static str {
+    match job.fate {
+        Fate::Runs => "runs",
+        Fate::Cached { .. } => "from cache",
+        Fate::Skipped { .. } => "does not",
+        Fate::Depends { .. } => "may run",
+        Fate::Fails { .. } => "would fail",
+    }
+}
+
+/// Why, where there is more to say than that it runs.
+pub(super) fn reason(job: &PlannedJob) -> Option<String> {
+    match &job.fate {
+        Fate::Runs => cache(job),
+        Fate::Cached { runs } => {
+            Some(format!("done in {} with the same commands, sources and inputs", listed(runs)))
+        }
+        Fate::Skipped { reason } | Fate::Fails { reason } => Some(reason.clone()),
+        Fate::Depends { on } => Some(format!("decided by {on}")),
+    }
+}
+
+fn listed(runs: &[u64]) -> String {
+    let numbers: Vec<String> = runs.iter().map(u64::to_string).collect();
+    let word = if runs.len() == 1 { "run" } else { "runs" };
+    format!("{word} {}", numbers.join(", "))
+}
+
+/// What the cache says of a job that runs.
+fn cache(job: &PlannedJob) -> Option<String> {
+    let answers: Vec<&CacheAnswer> = job.instances.iter().filter_map(|one| one.cache.as_ref()).collect();
+    let hits = answers.iter().filter(|answer| matches!(answer, CacheAnswer::Hit { .. })).count();
+    if hits > 0 {
+        return Some(format!("{hits} of {} from cache", job.instances.len()));
+    }
+    match answers.first()? {
+        CacheAnswer::Miss { differs, since: Some(run) } if !differs.is_empty() => {
+            Some(format!("{} changed since run {run}", differs.join(", ")))
+        }
+        CacheAnswer::Miss { .. } => Some("not done before".to_owned()),
+        CacheAnswer::Later => Some("the cache is asked when its inputs are there".to_owned()),
+        CacheAnswer::Hit { .. } => None,
+    }
+}
+
+/// All thresholds of a gate: `accuracy ≥ 0.95, at most 0.005 worse than branch:main; loss ≤ 2`.
+pub(super) fn gate(gate: &PlannedGate) -> String {
+    let base = gate.baseline.as_deref().unwrap_or("its baseline");
+    let mut parts: Vec<String> = Vec::new();
+    let mut last: Option<&str> = None;
+    for (metric, kind, limit) in &gate.bounds {
+        let bound = match kind {
+            BoundKind::Min => format!("≥ {limit}"),
+            BoundKind::Max => format!("≤ {limit}"),
+            BoundKind::Equals => format!("= {limit}"),
+            BoundKind::MaxWorse => format!("at most {limit} worse than {base}"),
+            BoundKind::MinGain => format!("at least {limit} better than {base}"),
+        };
+        match parts.last_mut() {
+            Some(part) if last == Some(metric) => {
+                part.push_str(", ");
+                part.push_str(&bound);
+            }
+            _ => parts.push(format!("{metric} {bound}")),
+        }
+        last = Some(metric);
+    }
+    parts.extend(gate.expect.iter().map(|expectation| {
+        let inner = expectation.trim().strip_prefix("${{").and_then(|rest| rest.strip_suffix("}}"));
+        inner.unwrap_or(expectation).trim().to_owned()
+    }));
+    parts.join("; ")
+}
+
+/// All gates of a job in one line.
+pub(super) fn gates(job: &PlannedJob) -> Option<String> {
+    let all: Vec<String> = job.steps.iter().filter_map(|step| step.gate.as_ref()).map(gate).collect();
+    (!all.is_empty()).then(|| format!("gate: {}", all.join("; ")))
+}
+
+/// `train × 6`.
+pub(super) fn title(job: &PlannedJob) -> String {
+    let own = job.display.as_str();
+    if job.instances.len() > 1 {
+        return format!("{own} × {}", count(job.instances.len() as u64));
+    }
+    if job.later.iter().any(|later| later.key == "strategy.matrix") {
+        format!("{own} × ?")
+    } else {
+        own.to_owned()
+    }
+}
+
+/// Cores, memory and GPUs, each empty where nothing is asked.
+pub(super) fn resources(asked: &ResourceRequest) -> [String; 3] {
+    let cpu = match asked.cpu_millis {
+        0 => String::new(),
+        millis if millis % 1000 == 0 => (millis / 1000).to_string(),
+        millis => format!("{millis}m"),
+    };
+    let memory = if asked.memory_bytes == 0 { String::new() } else { quantity(asked.memory_bytes) };
+    let gpu = if asked.gpus == 0 {
+        String::new()
+    } else {
+        match asked.gpu.get("product").and_then(|product| product.as_str()) {
+            Some(product) => format!("{} {product}", asked.gpus),
+            None => asked.gpus.to_string(),
+        }
+    };
+    [cpu, memory, gpu]
+}
+
+/// Bytes as they are written in a workflow where that is exact: `16Gi`.
+fn quantity(amount: u64) -> String {
+    for (unit, size) in [("Gi", 1_u64 << 30), ("Mi", 1 << 20), ("Ki", 1 << 10)] {
+        if amount % size == 0 {
+            return format!("{}{unit}", amount / size);
+        }
+    }
+    bytes(amount)
+}
