@@ -3,8 +3,11 @@
 mod agent;
 mod agent_actions;
 mod architecture;
+mod check;
 mod commands;
+mod conformance_actionlint;
 mod conformance_expressions;
 mod conformance_parser;
 mod eval;
 mod harness;
+mod rules_docs;

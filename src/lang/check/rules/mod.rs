@@ -10,6 +10,7 @@ mod gate_baseline;
 mod gate_metric;
 mod gpu_mismatch;
 mod incompatible_comparison;
+mod input_default;
 mod matrix_duplicate;
 mod matrix_exclude;
 mod matrix_outputs;
@@ -20,7 +21,6 @@ mod object_as_text;
 mod outside_environment;
 mod plain_password;
 mod remote_action;
-mod retry_on_gate;
 mod runner_label;
 mod secret_printed;
 mod several_instances;
@@ -51,6 +51,7 @@ pub const RULES: &[Rule] = &[
     gate_metric::RULE,
     gpu_mismatch::RULE,
     incompatible_comparison::RULE,
+    input_default::RULE,
     matrix_duplicate::RULE,
     matrix_exclude::RULE,
     matrix_outputs::RULE,
@@ -61,7 +62,6 @@ pub const RULES: &[Rule] = &[
     outside_environment::RULE,
     plain_password::RULE,
     remote_action::RULE,
-    retry_on_gate::RULE,
     runner_label::RULE,
     secret_printed::RULE,
     several_instances::RULE,

@@ -33,6 +33,7 @@ fn check(facts: &Facts<'_>) -> Vec<Diagnostic> {
     }
     for job in &facts.workflow.jobs {
         if let JobKind::Call(call) = &job.kind
+            && call.uses.value.contains('@')
             && !call.uses.value.starts_with("./")
         {
             let text = format!(

@@ -1,0 +1,220 @@
+//! `tidegate check`: what it looks at, how it says it, and how it ends.
+
+use crate::harness::Project;
+use serde_json::Value;
+use std::os::unix::ffi::OsStrExt as _;
+
+const GOOD: &str = "on: push\njobs:\n  train:\n    steps: [{ run: python fit.py }]\n";
+const BAD: &str = "on: push\njobs:\n  train:\n    stepps: [{ run: python fit.py }]\n";
+const TWO: &str = "on: push\njobs:\n  train:\n    steps:\n      - run: echo ${{ steps.a.outputs.b }}\n        shell: pyton\n";
+
+#[test]
+fn says_everything_of_all_files_at_once() {
+    let project = Project::new()
+        .file(".ml/workflows/a.yml", GOOD)
+        .file(".ml/workflows/b.yml", TWO)
+        .file(".ml/workflows/c.yaml", BAD);
+    let done = project.tidegate(["check"]).code(2);
+    let done = done.stdout("[undefined-step]").stdout("[shell-name]").stdout("[unknown-key]");
+    done.stdout(" in 2 of 3 files\n").nowhere("a.yml");
+}
+
+#[test]
+fn a_good_file_is_good() {
+    let done = Project::workflow(GOOD).tidegate(["check"]).code(0);
+    assert_eq!(done.stdout, "nothing wrong in 1 file\n");
+}
+
+#[test]
+fn warnings_fail_only_when_asked() {
+    let project =
+        Project::workflow("on: push\njobs:\n  a:\n    steps: [{ run: 'echo ::set-output name=a::b' }]\n");
+    project.tidegate(["check"]).code(0).stdout("1 warning in 1 file");
+    project.tidegate(["check", "--strict"]).code(2);
+}
+
+#[test]
+fn the_dialect_decides_what_is_refused() {
+    let text =
+        "on: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps: [{ uses: actions/setup-python@v5 }]\n";
+    let project = Project::new().file(".github/workflows/a.yml", text).file("a.yml", text);
+    project.tidegate(["check", ".github/workflows"]).code(0);
+    project.tidegate(["check", "a.yml"]).code(2).stdout("[remote-action]").stdout("python: { version");
+    project.tidegate(["check", "--dialect", "github", "a.yml"]).code(0);
+}
+
+#[test]
+fn says_what_is_not_there() {
+    let project = Project::new();
+    project.tidegate(["check"]).code(2).stderr("`.ml/workflows` does not exist").stderr("tidegate init");
+    project.tidegate(["check", "x.yml"]).code(2).stderr("`x.yml` does not exist");
+    project.sh("mkdir empty && ln -s nowhere link.yml");
+    project.tidegate(["check", "empty"]).code(2).stderr("no workflow files (*.yml, *.yaml) in `empty`");
+    project.tidegate(["check", "link.yml"]).code(2).stderr("`link.yml` is a link to nothing");
+    let project = Project::new().file(".github/workflows/a.yml", GOOD);
+    project.tidegate(["check"]).code(2).stderr("tidegate check .github/workflows");
+}
+
+#[test]
+fn an_empty_file_is_a_finding() {
+    Project::workflow("").tidegate(["check"]).code(2).stdout("error[").stdout("1 error in 1 file");
+    Project::workflow("# only a comment\n").tidegate(["check"]).code(2);
+}
+
+#[test]
+fn names_may_be_strange() {
+    let project =
+        Project::new().file(".ml/workflows/with space.yml", BAD).file(".ml/workflows/new\nline.yml", BAD);
+    let strange = std::ffi::OsStr::from_bytes(b".ml/workflows/\xff\xfe.yml");
+    std::fs::write(project.path().join(strange), BAD).unwrap();
+    let done = project.tidegate(["check"]).code(2);
+    done.stdout("with space.yml:4:5").stdout("new\\nline.yml:4:5").stdout("3 of 3 files");
+    let done = project.tidegate(["check", "--format", "sarif"]).code(2);
+    done.stdout("with%20space.yml");
+    project.tidegate([std::ffi::OsStr::new("check"), strange]).code(2);
+}
+
+#[test]
+fn bytes_that_are_no_text_are_a_finding() {
+    let project = Project::workflow("");
+    std::fs::write(project.path().join(".ml/workflows/test.yml"), b"on: push\nname: \xff\n").unwrap();
+    project.tidegate(["check"]).code(2).stdout("not UTF-8").stdout("1 error in 1 file");
+}
+
+#[test]
+fn links_out_of_the_project_are_not_followed() {
+    let outside = Project::new().file("secret.yml", "password: hunter2\n");
+    let project = Project::workflow(GOOD);
+    project.sh(&format!("ln -s {}/secret.yml .ml/workflows/out.yml", outside.path().display()));
+    project.sh("ln -s test.yml .ml/workflows/inside.yml");
+    let done = project.tidegate(["check"]).code(2).nowhere("hunter2").nowhere("password");
+    done.stdout("a link out of the project").stdout("1 error in 1 of 3 files");
+}
+
+#[test]
+fn a_folder_of_a_thousand_files() {
+    let mut project = Project::new();
+    for number in 0..1000 {
+        project =
+            project.file(&format!(".ml/workflows/{number:04}.yml"), if number == 500 { BAD } else { GOOD });
+    }
+    let done = project.tidegate(["check"]).code(2);
+    done.stdout("0500.yml").stdout("in 1 of 1000 files");
+}
+
+#[test]
+fn a_file_is_checked_once() {
+    let project = Project::workflow(BAD);
+    let done = project.tidegate(["check", ".ml/workflows", ".ml/workflows/test.yml", "."]).code(2);
+    assert!(done.stdout.ends_with(" in 1 file\n"), "{}", done.stdout);
+}
+
+#[test]
+fn findings_of_a_called_workflow_are_said_once() {
+    let caller = "on: push\njobs:\n  a:\n    uses: ./.ml/workflows/called.yml\n";
+    let called = "on: workflow_call\njobs:\n  a:\n    steps: [{ run: 'x', shell: pyton }]\n";
+    let project = Project::new()
+        .file(".ml/workflows/a.yml", caller)
+        .file(".ml/workflows/b.yml", caller)
+        .file(".ml/workflows/called.yml", called);
+    for paths in [
+        vec!["check"],
+        vec!["check", ".ml/workflows/a.yml", ".ml/workflows/b.yml", ".ml/workflows/called.yml"],
+    ] {
+        let done = project.tidegate(paths).code(2);
+        assert_eq!(done.stdout.matches("[shell-name]").count(), 1, "{}", done.stdout);
+    }
+}
+
+#[test]
+fn json_has_places_and_totals() {
+    let done = Project::workflow(TWO).tidegate(["check", "--format", "json"]).code(2);
+    let value: Value = serde_json::from_str(&done.stdout).unwrap();
+    assert_eq!(value["files"], 1);
+    assert_eq!(value["errors"], 2);
+    let step = value["findings"].as_array().unwrap().iter().find(|f| f["rule"] == "undefined-step").unwrap();
+    assert_eq!((&step["line"], &step["column"]), (&5.into(), &23.into()), "{step}");
+    let shell = value["findings"].as_array().unwrap().iter().find(|f| f["rule"] == "shell-name").unwrap();
+    assert_eq!(shell["fix"]["text"], "python");
+    assert_eq!(shell["severity"], "error");
+}
+
+#[test]
+fn sarif_has_the_shape_that_code_hosts_read() {
+    let done = Project::workflow(TWO).tidegate(["check", "--format", "sarif"]).code(2);
+    let log: Value = serde_json::from_str(&done.stdout).unwrap();
+    // The parts of SARIF 2.1.0 that are required, and those that code scanning wants.
+    let schema = serde_json::json!({
+        "type": "object",
+        "required": ["version", "runs", "$schema"],
+        "properties": {
+            "version": { "const": "2.1.0" },
+            "runs": { "type": "array", "minItems": 1, "items": {
+                "required": ["tool", "results"],
+                "properties": {
+                    "tool": { "required": ["driver"], "properties": { "driver": {
+                        "required": ["name", "rules"],
+                        "properties": { "rules": { "items": {
+                            "required": ["id", "shortDescription"],
+                            "properties": { "shortDescription": { "required": ["text"] } },
+                        } } },
+                    } } },
+                    "results": { "minItems": 2, "items": {
+                        "required": ["ruleId", "ruleIndex", "level", "message", "locations"],
+                        "properties": {
+                            "level": { "enum": ["error", "warning"] },
+                            "message": { "required": ["text"] },
+                            "locations": { "minItems": 1, "items": { "required": ["physicalLocation"], "properties": {
+                                "physicalLocation": {
+                                    "required": ["artifactLocation", "region"],
+                                    "properties": {
+                                        "artifactLocation": { "required": ["uri"] },
+                                        "region": {
+                                            "required": ["startLine", "startColumn", "endLine", "endColumn"],
+                                            "properties": { "startLine": { "type": "integer", "minimum": 1 } },
+                                        },
+                                    },
+                                },
+                            } } },
+                        },
+                    } },
+                },
+            } },
+        },
+    });
+    let errors: Vec<String> =
+        jsonschema::validator_for(&schema).unwrap().iter_errors(&log).map(|e| e.to_string()).collect();
+    assert!(errors.is_empty(), "{errors:?}");
+    let run = &log["runs"][0];
+    for result in run["results"].as_array().unwrap() {
+        let index = usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap();
+        assert_eq!(run["tool"]["driver"]["rules"][index]["id"], result["ruleId"]);
+    }
+}
+
+#[test]
+fn annotations_are_one_line_each() {
+    let done = Project::workflow(TWO).tidegate(["check", "--format", "github"]).code(2);
+    let lines: Vec<&str> = done.stdout.lines().collect();
+    assert_eq!(lines.len(), 2);
+    assert!(
+        lines[0].starts_with("::error file=.ml/workflows/test.yml,line=5,endLine=5,col=23,"),
+        "{}",
+        lines[0]
+    );
+    assert!(lines[0].contains("title=undefined-step::"), "{}", lines[0]);
+}
+
+#[test]
+fn a_call_that_fans_out_ends() {
+    let mut project = Project::new();
+    for level in 0..9 {
+        let mut text = "on: [push, workflow_call]\njobs:\n".to_owned();
+        for number in 0..30 {
+            text.push_str(&format!("  j{number}:\n    uses: ./.ml/workflows/{}.yml\n", level + 1));
+        }
+        project = project.file(&format!(".ml/workflows/{level}.yml"), &text);
+    }
+    project = project.file(".ml/workflows/9.yml", &GOOD.replace("push", "workflow_call"));
+    project.tidegate(["check", ".ml/workflows/0.yml"]).code(0);
+}
