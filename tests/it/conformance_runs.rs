@@ -1,0 +1,214 @@
+//! Whole runs of other projects' cases: success or failure as they expect it.
+
+use crate::conformance_expressions::conformance;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// Cases that end otherwise here, each explained on `docs/deviations.md`; at most three.
+const DEVIATIONS: &[&str] = &[];
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), &target).unwrap();
+        }
+    }
+}
+
+fn git(folder: &Path, arguments: &[&str]) {
+    let ok = Command::new("git").args(arguments).current_dir(folder).status().unwrap().success();
+    assert!(ok, "git {arguments:?}");
+}
+
+/// Copies a folder of cases into a repository of its own: its default branch is `main`.
+fn repository(from: &Path) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    copy(from, folder.path());
+    for entry in ["init -q -b main", "add -A", "-c user.name=t -c user.email=t@t commit -q --allow-empty -m cases"] {
+        git(folder.path(), &entry.split(' ').collect::<Vec<_>>());
+    }
+    folder
+}
+
+/// Runs one workflow and returns its exit code and all it printed.
+fn run(folder: &Path, arguments: &[String]) -> (i32, String) {
+    let store = tempfile::tempdir().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_tidegate"))
+        .arg("run")
+        .args(arguments)
+        .args(["--dialect", "github", "--store"])
+        .arg(store.path().join("store"))
+        .current_dir(folder)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap())
+        .env("HOME", store.path())
+        .env("CI", "true")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    (output.status.code().unwrap_or(-1), text)
+}
+
+struct Counts {
+    right: usize,
+    total: usize,
+    wrong: Vec<String>,
+}
+
+impl Counts {
+    fn add(&mut self, case: &str, expected: &str, code: i32, text: &str) {
+        self.total += 1;
+        let right = match expected {
+            "success" => code == 0,
+            "failure" => code != 0 && code != 4,
+            _ => code == 2,
+        };
+        if right {
+            self.right += 1;
+        } else if !DEVIATIONS.contains(&case) {
+            let tail: Vec<&str> = text.lines().rev().take(12).collect();
+            let tail: Vec<&str> = tail.into_iter().rev().collect();
+            self.wrong.push(format!("{case}: expected {expected}, exit {code}\n    {}", tail.join("\n    ")));
+        }
+    }
+}
+
+#[test]
+fn act_cases() {
+    let root = conformance("nektos+act");
+    let runner = repository(&root.join("pkg/runner/testdata"));
+    let model = repository(&root.join("pkg/model/testdata"));
+    let mut counts = Counts { right: 0, total: 0, wrong: Vec::new() };
+    let table = fs::read_to_string(root.join("EXPECTED.tsv")).unwrap();
+    for line in table.lines().skip(1) {
+        let columns: Vec<&str> = line.split('\t').collect();
+        let [case, event, expected, _, local, ..] = columns[..] else { continue };
+        let file = columns.last().unwrap().split(';').next().unwrap();
+        if !matches!(local, "yes" | "yes-with-setup") {
+            continue;
+        }
+        let (folder, file) = match file.strip_prefix("pkg/runner/testdata/") {
+            Some(file) => (runner.path(), file),
+            None => (model.path(), file.strip_prefix("pkg/model/testdata/").unwrap()),
+        };
+        let mut arguments: Vec<String> = vec![file.into(), "--event".into(), event.into()];
+        arguments.extend(setup(case, folder, file));
+        let (code, text) = run(folder, &arguments);
+        // Three cases are about plans: GitHub refuses such a file.
+        let expected = if matches!(expected, "success" | "failure") { expected } else { "rejected" };
+        counts.add(case, expected, code, &text);
+        if case == "job-status-check" {
+            assert!(text.contains("next") && text.contains("skipped"), "`next` must be skipped:\n{text}");
+        }
+    }
+    println!("act: {} of {} local cases end as expected", counts.right, counts.total);
+    assert!(counts.total > 40, "only {} cases were found", counts.total);
+    assert!(counts.wrong.is_empty(), "{}", counts.wrong.join("\n"));
+}
+
+/// What a case needs besides its file, as the `note` column of the table says.
+fn setup(case: &str, folder: &Path, file: &str) -> Vec<String> {
+    let beside = |name: &str| folder.join(file).with_file_name(name).display().to_string();
+    match case {
+        "matrix-with-user-inclusions" => {
+            ["--matrix", "node:8", "--matrix", "node:8.x", "--matrix", "os:ubuntu-18.04"].map(Into::into).to_vec()
+        }
+        "runs-on" => vec!["--actor".into(), "nektos/act".into()],
+        "secrets" => {
+            let (secrets, variables) = (beside(".secrets"), beside(".env"));
+            fs::write(&secrets, "MY_SECRET=something\nMULTILINE_SECRET=\"foo\\nbar\\nbaz\"\n").unwrap();
+            fs::write(&variables, "HELLO=WORLD\nMULTILINE_ENV=\"foo\\nbar\\nbaz\"\n").unwrap();
+            vec!["--secret-file".into(), secrets, "--env-file".into(), variables]
+        }
+        "workflow_call_inputs" | "pull-request" => vec!["--event-path".into(), beside("event.json")],
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn runner_server_cases() {
+    let root = conformance("ChristopherHX+runner.server");
+    let mut counts = Counts { right: 0, total: 0, wrong: Vec::new() };
+    let table = fs::read_to_string(root.join("EXPECTED.tsv")).unwrap();
+    let all = repository(&root);
+    for line in table.lines().skip(1) {
+        let columns: Vec<&str> = line.split('\t').collect();
+        let [expected, "yes", _, upstream] = columns[..] else { continue };
+        let words: Vec<String> = words(upstream);
+        let mut folder = all.path().to_path_buf();
+        let mut own = None;
+        let (mut files, mut event, mut arguments) = (Vec::new(), "push".to_owned(), Vec::new());
+        let mut rest = words.into_iter();
+        while let Some(word) = rest.next() {
+            let mut next = || rest.next().unwrap_or_default();
+            match word.as_str() {
+                "-W" => files.push(next()),
+                "-C" => {
+                    let case = repository(&root.join(next()));
+                    folder = case.path().to_path_buf();
+                    own = Some(case);
+                }
+                "-e" => arguments.extend(["--event-path".to_owned(), next()]),
+                "-s" => arguments.extend(["--secret".to_owned(), next()]),
+                "-i" => arguments.extend(["--input".to_owned(), next()]),
+                "-j" => arguments.extend(["--job".to_owned(), next()]),
+                "-m" => arguments.extend(["--matrix".to_owned(), next()]),
+                "--var" => arguments.extend(["--var".to_owned(), next()]),
+                "--env" => arguments.extend(["--env".to_owned(), next()]),
+                // Labels are local, and listing is not running.
+                "-P" | "--parallel" => drop(next()),
+                "--list" => {}
+                name => name.clone_into(&mut event),
+            }
+        }
+        if files.is_empty() {
+            let found = fs::read_dir(folder.join(".github/workflows")).unwrap();
+            let mut found: Vec<String> = found
+                .map(|e| format!(".github/workflows/{}", e.unwrap().file_name().to_str().unwrap()))
+                .filter(|f| starts_on(&folder.join(f), &event))
+                .collect();
+            found.sort();
+            files.extend(found.into_iter().next());
+        }
+        let Some(file) = files.first() else { continue };
+        let mut all_arguments = vec![file.clone(), "--event".into(), event];
+        all_arguments.extend(arguments);
+        let (code, text) = run(&folder, &all_arguments);
+        counts.add(upstream, expected, code, &text);
+        drop(own);
+    }
+    println!("runner.server: {} of {} local cases end as expected", counts.right, counts.total);
+    assert!(counts.total > 15, "only {} cases were found", counts.total);
+    assert!(counts.wrong.is_empty(), "{}", counts.wrong.join("\n"));
+}
+
+/// Tells whether a workflow names the event at the start of a word: enough for these cases.
+fn starts_on(file: &Path, event: &str) -> bool {
+    fs::read_to_string(file).unwrap().split(|c: char| !(c.is_alphanumeric() || c == '_')).any(|w| w == event)
+}
+
+/// Splits a command line at blanks, double quotes kept together.
+fn words(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quoted) = (Vec::new(), String::new(), false);
+    for c in line.chars() {
+        match c {
+            '"' => quoted = !quoted,
+            ' ' if !quoted => {
+                if !word.is_empty() {
+                    words.push(std::mem::take(&mut word));
+                }
+            }
+            c => word.push(c),
+        }
+    }
+    if !word.is_empty() {
+        words.push(word);
+    }
+    words
+}
