@@ -234,7 +234,6 @@ pub fn own_children() -> Option<Vec<u32>> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used)]
     use super::*;
 
     #[test]

@@ -167,7 +167,6 @@ fn class(pattern: &[char], at: usize, c: Option<char>) -> Option<(bool, usize)> 
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used)]
     use super::*;
 
     #[test]

@@ -422,7 +422,6 @@ fn csv_rows(file: File, delimiter: u8, judge: &mut Judge<'_>) -> Result<(), Stri
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used)]
     use super::*;
 
     fn check(name: &str, data: &str, schema_text: Option<&str>, rules: &Rules) -> Result<Verdict, Failed> {

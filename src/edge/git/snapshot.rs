@@ -172,7 +172,6 @@ fn keep(
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use crate::store::Objects as _;

@@ -144,7 +144,6 @@ fn run(mut command: Command, project: &Path, doing: &str) -> Result<(), PythonEr
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

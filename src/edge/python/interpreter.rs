@@ -36,10 +36,8 @@ impl Interpreter {
             }
         }
         others.dedup();
-        let found = match others.is_empty() {
-            true => String::new(),
-            false => format!("; there is {}", others.join(" and ")),
-        };
+        let found =
+            if others.is_empty() { String::new() } else { format!("; there is {}", others.join(" and ")) };
         let wanted = if wanted.is_empty() { "3 ".to_owned() } else { format!("{wanted} ") };
         Err(PythonError::NoInterpreter { wanted, found })
     }

@@ -275,7 +275,6 @@ pub(crate) fn io(doing: &'static str, path: &Path, source: std::io::Error) -> St
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -200,7 +200,6 @@ fn relative(case: &Case<'_>, metric: &str, value: f64, limit: Limit, mut finding
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test that fails may panic")]
 mod tests {
     use super::*;
     use proptest::prelude::*;

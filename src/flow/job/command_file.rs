@@ -221,7 +221,6 @@ fn split_line(text: &str) -> (&str, &str) {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used)]
     use super::*;
 
     #[test]

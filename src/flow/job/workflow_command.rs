@@ -170,7 +170,6 @@ fn unescape(text: &str, escapes: &Escapes) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used)]
     use super::*;
 
     #[test]

@@ -237,7 +237,7 @@ fn runs_on(job: &Job, contexts: &Contexts) -> Result<Vec<String>, String> {
             Value::Array(items) => labels.extend(items.iter().map(|item| item.to_text().to_string())),
             Value::Object(fields) => match fields.get("labels") {
                 Some(Value::Array(items)) => {
-                    labels.extend(items.iter().map(|item| item.to_text().to_string()))
+                    labels.extend(items.iter().map(|item| item.to_text().to_string()));
                 }
                 Some(one) => labels.push(one.to_text().to_string()),
                 None => {}

@@ -37,7 +37,7 @@ impl Reads {
             }
             ExprKind::Not(of) => self.expression(of),
             ExprKind::Context(_) | ExprKind::Property(..) | ExprKind::Index(..) | ExprKind::Star(_) => {
-                self.path(expr)
+                self.path(expr);
             }
         }
     }

@@ -29,7 +29,7 @@ impl Run {
             }
             EventKind::RunEnded(_) => self.ended = true,
             EventKind::InstanceEvaluated { instance, settings } => {
-                self.instance_evaluated(*instance, settings)
+                self.instance_evaluated(*instance, settings);
             }
             EventKind::InstanceEnded { instance, outcome, conclusion, outputs } => {
                 if let Some(state) = self.instances.get_mut(instance.0 as usize) {

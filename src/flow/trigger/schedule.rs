@@ -55,7 +55,6 @@ fn wrong(schedule: &Schedule, error: &croner::errors::CronError) -> ScheduleErro
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test that fails may panic")]
 mod tests {
     use super::*;
     use tidegate_lang::source::{Span, Spanned};

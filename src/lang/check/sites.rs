@@ -49,7 +49,7 @@ struct Walk<'a> {
 pub(super) fn collect(workflow: &Workflow) -> Vec<Site<'_>> {
     let mut walk = Walk { sites: Vec::new(), job: None, step: None, steps: 0 };
     walk.option("run-name", Sink::Value, workflow.run_name.as_ref());
-    for input in workflow.on.dispatch_inputs.iter() {
+    for input in &workflow.on.dispatch_inputs {
         walk.tree_option("on.workflow_dispatch.inputs.<inputs_id>.default", input.default.as_ref());
     }
     if let Some(call) = &workflow.on.call {

@@ -100,7 +100,6 @@ fn chain(expr: &Expr, path: &mut Vec<Step>, found: &mut Vec<Read>) -> Option<Arc
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use crate::expr::parse;

@@ -104,7 +104,7 @@ impl Template {
             match part {
                 Part::Literal(text) => out.push_str(text),
                 Part::Expr(expr, at) => {
-                    out.push_str(&evaluate(expr, host).map_err(|e| placed(e, *at))?.to_text())
+                    out.push_str(&evaluate(expr, host).map_err(|e| placed(e, *at))?.to_text());
                 }
             }
         }

@@ -302,14 +302,15 @@ impl<'a> Loader<'a> {
         match stack.last_mut() {
             Some(Open::Sequence { items, .. }) => items.push(node),
             Some(Open::Mapping { entries, keys, key, .. }) => match key.take() {
-                None => match node.kind {
-                    NodeKind::Scalar(scalar) => *key = Some((scalar.text, node.span)),
-                    _ => {
+                None => {
+                    if let NodeKind::Scalar(scalar) = node.kind {
+                        *key = Some((scalar.text, node.span));
+                    } else {
                         let message = "a key is a word or a text, not a list or a map";
                         self.findings.push(Diagnostic::error("yaml-key", node.span, message));
                         *key = Some((Arc::from(""), node.span));
                     }
-                },
+                }
                 Some((key, key_span)) => self.entry(entries, keys, Entry { key, key_span, value: node }),
             },
             None => {}
@@ -332,7 +333,7 @@ impl<'a> Loader<'a> {
         }
         keys.seen.insert(entry.key.to_lowercase(), entry.key_span);
         // A key that was merged in gives way to one that is written.
-        entries.retain(|e| !(e.key == entry.key));
+        entries.retain(|e| e.key != entry.key);
         entries.push(entry);
     }
 

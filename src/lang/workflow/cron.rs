@@ -154,7 +154,6 @@ impl Field {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::Cron;
     use jiff::civil::date;

@@ -210,7 +210,6 @@ fn set(chars: &mut Chars<'_>, open: usize, shift: usize) -> Result<Vec<(char, ch
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::Pattern;
 

@@ -116,15 +116,14 @@ impl Linker<'_> {
                 }
                 continue;
             };
-            match &target.on.call {
-                Some(interface) => interface_of(job, call, interface, &mut self.found),
-                None => {
-                    let text = format!("`{path}` cannot be called: it has no `on.workflow_call`");
-                    self.found.push(
-                        Diagnostic::error("call-target", call.uses.span, text)
-                            .help("add `workflow_call:` under its `on`"),
-                    );
-                }
+            if let Some(interface) = &target.on.call {
+                interface_of(job, call, interface, &mut self.found);
+            } else {
+                let text = format!("`{path}` cannot be called: it has no `on.workflow_call`");
+                self.found.push(
+                    Diagnostic::error("call-target", call.uses.span, text)
+                        .help("add `workflow_call:` under its `on`"),
+                );
             }
             let granted = job.permissions.as_ref().map(Grants::of).or(of_file);
             if let Some(granted) = granted {

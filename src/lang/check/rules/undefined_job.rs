@@ -20,24 +20,20 @@ fn check(facts: &Facts<'_>) -> Vec<Diagnostic> {
             continue;
         }
         let all = facts.workflow.jobs.iter().map(|j| j.id.value.as_str());
-        let diagnostic = match (facts.job(name), finding.site.job) {
-            (Some(other), Some(job)) => {
-                let id = &other.id.value;
-                let text = format!("`{}` does not need `{id}`, so it has no results of it", job.id.value);
-                let help = if std::ptr::eq(other, job) {
-                    "a job has no results of its own before it ends".to_owned()
-                } else {
-                    format!("add `{id}` to `needs` of `{}`", job.id.value)
-                };
-                Diagnostic::error(RULE.id, finding.span, text).help(help)
-            }
-            _ => {
-                let diagnostic =
-                    Diagnostic::error(RULE.id, finding.span, format!("there is no job `{name}`"));
-                match nearest(name, all.clone()) {
-                    Some(near) => diagnostic.label(format!("did you mean `{near}`?")),
-                    None => diagnostic.help(format!("jobs of this file: {}", list(all))),
-                }
+        let diagnostic = if let (Some(other), Some(job)) = (facts.job(name), finding.site.job) {
+            let id = &other.id.value;
+            let text = format!("`{}` does not need `{id}`, so it has no results of it", job.id.value);
+            let help = if std::ptr::eq(other, job) {
+                "a job has no results of its own before it ends".to_owned()
+            } else {
+                format!("add `{id}` to `needs` of `{}`", job.id.value)
+            };
+            Diagnostic::error(RULE.id, finding.span, text).help(help)
+        } else {
+            let diagnostic = Diagnostic::error(RULE.id, finding.span, format!("there is no job `{name}`"));
+            match nearest(name, all.clone()) {
+                Some(near) => diagnostic.label(format!("did you mean `{near}`?")),
+                None => diagnostic.help(format!("jobs of this file: {}", list(all))),
             }
         };
         found.push(diagnostic);

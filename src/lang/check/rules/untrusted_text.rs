@@ -107,10 +107,12 @@ fn taints<'e>(
     if let Some(access) = Access::of(expr) {
         if access.is("github") && matches_any(&access.segments, whole) {
             found.push((expr, spelled(&access)));
-        } else if access.is("env") && access.segments.len() == 1 && !whole {
-            if let Some(name) = access.name(0).filter(|name| env_is_tainted(name, facts, site)) {
-                found.push((expr, format!("env.{name}")));
-            }
+        } else if access.is("env")
+            && access.segments.len() == 1
+            && !whole
+            && let Some(name) = access.name(0).filter(|name| env_is_tainted(name, facts, site))
+        {
+            found.push((expr, format!("env.{name}")));
         }
         return;
     }

@@ -103,13 +103,14 @@ impl Infer<'_, '_> {
 
     fn property(&mut self, expr: &Expr, base: Type, name: &Arc<str>, filtered: bool) -> Type {
         match base {
-            Type::Object(shape) => match shape.get(name) {
-                Some(kind) => kind.clone(),
-                None => {
+            Type::Object(shape) => {
+                if let Some(kind) = shape.get(name) {
+                    kind.clone()
+                } else {
                     self.report(expr, Problem::Missing { shape, name: name.clone() });
                     Type::Any
                 }
-            },
+            }
             // A filter's result takes `.name` for each element.
             Type::Array(of) if filtered => match of.as_ref() {
                 Type::Object(shape) => match shape.get(name) {

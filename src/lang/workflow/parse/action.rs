@@ -66,7 +66,7 @@ impl Reader<'_> {
                         // GitHub takes any scalar here and ignores what is no boolean.
                         "required" => {
                             input.required =
-                                self.plain(&key.value, "`required`").is_some_and(|r| r.value == "true")
+                                self.plain(&key.value, "`required`").is_some_and(|r| r.value == "true");
                         }
                         "deprecationMessage" => {
                             input.deprecation = self.plain(&key.value, "the message").map(|m| m.value);

@@ -144,8 +144,7 @@ impl Reader<'_> {
             }
             if is_call_key {
                 self.call_key(entry, &mut called);
-            } else if !self.job_key(entry, &mut job) && !(self.tidegate() && self.ml_key(entry, &mut job.ml))
-            {
+            } else if !(self.job_key(entry, &mut job) || self.tidegate() && self.ml_key(entry, &mut job.ml)) {
                 let ml: &[&str] = if self.tidegate() { ML } else { &[] };
                 let known: Vec<&str> = [SHARED, STEPS, CALL, ml].concat();
                 self.unknown(entry, "a job", &known);
@@ -272,6 +271,7 @@ impl Reader<'_> {
         }
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "reads like its siblings")]
     fn runs_on(&mut self, node: &Node) -> Option<RunsOn> {
         let key = "jobs.runs-on";
         let (mut labels, mut group) = (Vec::new(), None);
@@ -383,7 +383,7 @@ impl Reader<'_> {
                     container.entrypoint = self.template(value, key, "the entry point");
                 }
                 "command" if key == "jobs.services" => {
-                    container.command = self.template(value, key, "the command")
+                    container.command = self.template(value, key, "the command");
                 }
                 _ => {
                     let known: &[&str] = &["image", "credentials", "env", "ports", "volumes", "options"];

@@ -20,7 +20,7 @@ impl Reader<'_> {
             "python" => ml.python = self.python(value),
             "resources" => ml.resources = self.resources(value, "jobs.resources"),
             "pod-template" => {
-                ml.pod_template = self.filled(value, "jobs.pod-template", "the template's path")
+                ml.pod_template = self.filled(value, "jobs.pod-template", "the template's path");
             }
             "nodes" => {
                 let number = self.number(value, "jobs.nodes", "`nodes`");
@@ -58,7 +58,7 @@ impl Reader<'_> {
                     };
                 }
                 "requirements" => {
-                    python.requirements = self.filled(&entry.value, key, "the requirements file")
+                    python.requirements = self.filled(&entry.value, key, "the requirements file");
                 }
                 "packages" => python.packages = self.templates(&entry.value, key, "a package"),
                 _ => self.unknown(entry, "`python`", &["version", "requirements", "packages"]),
@@ -75,7 +75,7 @@ impl Reader<'_> {
                 "cpu" => resources.cpu = self.quantity(value, key, "cores such as `4` or `500m`"),
                 "memory" => resources.memory = self.quantity(value, key, "bytes such as `16Gi`"),
                 "ephemeral-storage" => {
-                    resources.ephemeral_storage = self.quantity(value, key, "bytes such as `50Gi`")
+                    resources.ephemeral_storage = self.quantity(value, key, "bytes such as `50Gi`");
                 }
                 "shm" => resources.shm = self.quantity(value, key, "bytes such as `8Gi`"),
                 "gpu" => {
@@ -92,7 +92,7 @@ impl Reader<'_> {
                     resources.gpu = Some(self.tree(value, key));
                 }
                 _ => {
-                    self.unknown(entry, "`resources`", &["cpu", "memory", "ephemeral-storage", "shm", "gpu"])
+                    self.unknown(entry, "`resources`", &["cpu", "memory", "ephemeral-storage", "shm", "gpu"]);
                 }
             }
         }
@@ -262,6 +262,7 @@ impl Reader<'_> {
         consumes
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "reads like its siblings")]
     fn metrics(&mut self, node: &Node) -> Option<Metrics> {
         let key = "jobs.metrics";
         let NodeKind::Mapping(entries) = &node.kind else {

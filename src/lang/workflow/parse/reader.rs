@@ -48,7 +48,7 @@ pub(super) fn has_expression(text: &str) -> bool {
     text.contains("${{")
 }
 
-impl<'a> Reader<'a> {
+impl Reader<'_> {
     pub fn error(&mut self, rule: &'static str, span: Span, message: impl Into<String>) {
         self.findings.push(Diagnostic::error(rule, span, message));
     }
@@ -78,23 +78,21 @@ impl<'a> Reader<'a> {
 
     /// Returns the entries of a map; a finding otherwise.
     pub fn map<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n [Entry]> {
-        match &node.kind {
-            NodeKind::Mapping(entries) => Some(entries),
-            _ => {
-                self.wrong(node, &format!("a map of {what}"));
-                None
-            }
+        if let NodeKind::Mapping(entries) = &node.kind {
+            Some(entries)
+        } else {
+            self.wrong(node, &format!("a map of {what}"));
+            None
         }
     }
 
     /// Returns the items of a list; a finding otherwise.
     pub fn list<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n [Node]> {
-        match &node.kind {
-            NodeKind::Sequence(items) => Some(items),
-            _ => {
-                self.wrong(node, &format!("a list of {what}"));
-                None
-            }
+        if let NodeKind::Sequence(items) = &node.kind {
+            Some(items)
+        } else {
+            self.wrong(node, &format!("a list of {what}"));
+            None
         }
     }
 
@@ -154,18 +152,16 @@ impl<'a> Reader<'a> {
 
     /// A true or false without expressions.
     pub fn flag(&mut self, node: &Node, what: &str) -> Option<bool> {
-        match &node.kind {
-            NodeKind::Scalar(s) => match plain_value(s) {
-                Value::Bool(b) => Some(b),
-                _ => {
-                    self.wrong(node, &format!("true or false for {what}"));
-                    None
-                }
-            },
-            _ => {
+        if let NodeKind::Scalar(s) = &node.kind {
+            if let Value::Bool(b) = plain_value(s) {
+                Some(b)
+            } else {
                 self.wrong(node, &format!("true or false for {what}"));
                 None
             }
+        } else {
+            self.wrong(node, &format!("true or false for {what}"));
+            None
         }
     }
 
@@ -274,12 +270,11 @@ impl<'a> Reader<'a> {
             }
             return Some(Dynamic::Expr(template));
         }
-        match fixed(&plain_value(scalar)) {
-            Some(value) => Some(Dynamic::Fixed(value)),
-            None => {
-                self.wrong(node, what);
-                None
-            }
+        if let Some(value) = fixed(&plain_value(scalar)) {
+            Some(Dynamic::Fixed(value))
+        } else {
+            self.wrong(node, what);
+            None
         }
     }
 

@@ -73,7 +73,7 @@ impl Reader<'_> {
             match &*entry.key {
                 "name" => workflow.name = self.plain(value, "the workflow's name"),
                 "description" if self.dialect == Dialect::Github => {
-                    drop(self.plain(value, "the description"))
+                    drop(self.plain(value, "the description"));
                 }
                 "run-name" => workflow.run_name = self.template(value, "run-name", "the run's name"),
                 "on" => {
@@ -124,7 +124,7 @@ impl Reader<'_> {
                     }
                 }
                 "container" if self.tidegate() => {
-                    defaults.container = self.container(value, "jobs.container")
+                    defaults.container = self.container(value, "jobs.container");
                 }
                 "python" if self.tidegate() => defaults.python = self.python(value),
                 "pod-template" if self.tidegate() => {

@@ -142,10 +142,10 @@ impl Reader<'_> {
                     step.timeout_minutes = number.map(|n| Spanned::new(n, value.span));
                 }
                 "container" if self.tidegate() => {
-                    step.container = self.container(value, "jobs.steps.container")
+                    step.container = self.container(value, "jobs.steps.container");
                 }
                 "resources" if self.tidegate() => {
-                    step.resources = self.resources(value, "jobs.steps.resources")
+                    step.resources = self.resources(value, "jobs.steps.resources");
                 }
                 "retry" if self.tidegate() => step.retry = self.retry(value, "jobs.steps.retry"),
                 "background" => drop(self.flag(value, "`background`")),

@@ -187,7 +187,7 @@ impl Reader<'_> {
         for key in self.map(&entry.value, "an input's keys")? {
             match &*key.key {
                 "description" => {
-                    input.description = self.plain(&key.value, "the description").map(|d| d.value)
+                    input.description = self.plain(&key.value, "the description").map(|d| d.value);
                 }
                 "deprecationMessage" => drop(self.plain(&key.value, "the message")),
                 "type" => kind = Some(self.input_kind(&key.value, dispatch)),
@@ -307,7 +307,7 @@ impl Reader<'_> {
                             for key in self.map(&secret.value, "`required`").unwrap_or_default() {
                                 match &*key.key {
                                     "required" => {
-                                        required = self.flag(&key.value, "`required`").unwrap_or(false)
+                                        required = self.flag(&key.value, "`required`").unwrap_or(false);
                                     }
                                     "description" => drop(self.plain(&key.value, "the description")),
                                     _ => self.unknown(key, "a secret", &["description", "required"]),
