@@ -1,1 +1,29 @@
-//! The loop: admit, append, apply, decide, carry out.
+//! The loop that decides and acts: the only room that does.
+//!
+//! One thread, one channel: messages of agents, signals, wishes of other processes, and due times.
+//! All that waits is admitted together, appended together, applied; then `decide` names what to do
+//! and it is carried out. Not here: what follows from what (`flow::run`), how it is shown
+//! (`report`).
+
+mod act;
+mod calls;
+mod capacity;
+mod clock;
+mod contexts;
+mod error;
+mod evaluate;
+mod hear;
+mod load;
+mod observer;
+mod request;
+mod resume;
+mod signals;
+mod start;
+mod turn;
+
+pub use capacity::Machine;
+pub use error::EngineError;
+pub use load::{Loaded, load, load_action};
+pub use observer::Observer;
+pub use request::{Rerun, RunRequest};
+pub use turn::{Engine, Finished};

@@ -1,0 +1,205 @@
+//! Starts or resumes a run and waits for its end.
+
+use super::args::{Args, Place, pair_files, pairs, read, secrets};
+use super::watch::Watch;
+use crate::app::cli::{Exit, Failure, Globals};
+use crate::app::config::{Choice, Project, choose, dialect_of};
+use crate::app::engine::{Engine, EngineError, Finished, Machine, RunRequest};
+use serde_json::Value as Json;
+use std::path::{Path, PathBuf};
+use tidegate_edge::store::{Store, StoreError};
+use tidegate_flow::job::Conclusion;
+use tidegate_flow::run::RunSummary;
+use tidegate_lang::source::{Style as Drawing, render};
+
+/// Runs the command.
+pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
+    if args.on != Place::Local {
+        return Err(Failure::wrong("only `--on local` is there yet")
+            .hint("container jobs run as processes of this machine for now"));
+    }
+    let machine = Machine::here(args.parallel, args.gpus.unwrap_or(0));
+    let mut watch = Watch::new(globals, args.format);
+    let finished = match &args.resume {
+        Some(name) => resume(&args, globals, name, machine, &mut watch),
+        None => start(&args, globals, machine, &mut watch),
+    };
+    let finished = match finished {
+        Ok(finished) => finished,
+        Err(error) => {
+            watch.stop();
+            return Err(failure(error, globals));
+        }
+    };
+    watch.end()?;
+    write_reports(&args, &watch)?;
+    Ok(exit(&finished.summary))
+}
+
+fn start(args: &Args, globals: &Globals, machine: Machine, watch: &mut Watch) -> Result<Finished, Trouble> {
+    let request = request(args, globals)?;
+    watch.store(&request.project.store);
+    Ok(Engine::start(&request, machine, args.strict_resources, watch)?.finish()?)
+}
+
+fn resume(
+    args: &Args,
+    globals: &Globals,
+    name: &str,
+    machine: Machine,
+    watch: &mut Watch,
+) -> Result<Finished, Trouble> {
+    let project = Project::find(Path::new("."), globals.store.as_deref()).map_err(|e| wrong(&e))?;
+    if !project.store.is_dir() {
+        return Err(Failure::wrong(format!(
+            "there is no store at {}, so no run {name}",
+            project.store.display()
+        ))
+        .into());
+    }
+    let store = Store::open(&project.store).map_err(EngineError::from)?;
+    watch.store(&project.store);
+    let secrets = secrets(args)?;
+    let engine = Engine::resume(&project.root, store, name, secrets, machine, args.strict_resources, watch)?;
+    Ok(engine.finish()?)
+}
+
+fn request(args: &Args, globals: &Globals) -> Result<RunRequest, Failure> {
+    let (project, file) = file(args, globals)?;
+    let payload = match &args.event_path {
+        Some(path) => serde_json::from_str(&read(path)?)
+            .map_err(|e| Failure::wrong(format!("{} is not JSON", path.display())).caused_by(&e))?,
+        None => Json::Object(serde_json::Map::new()),
+    };
+    let data = pairs("data", &args.data, &['='])?;
+    let mut env = pair_files(&args.env_files)?;
+    env.extend(pairs("env", &args.env, &['='])?);
+    Ok(RunRequest {
+        dialect: args.dialect.map_or_else(|| dialect_of(&file), Into::into),
+        project,
+        file,
+        event: args.event.clone().unwrap_or_else(|| "workflow_dispatch".to_owned()),
+        payload,
+        by_hand: args.event.is_none(),
+        inputs: pairs("input", &args.inputs, &['='])?.into_iter().collect(),
+        jobs: args.jobs.clone(),
+        matrix: pairs("matrix", &args.matrix, &['=', ':'])?,
+        secrets: secrets(args)?,
+        vars: pairs("var", &args.vars, &['='])?.into_iter().collect(),
+        env,
+        data: data.into_iter().map(|(name, path)| (name, PathBuf::from(path))).collect(),
+        in_place: args.in_place,
+        actor: args.actor.clone(),
+        debug: args.debug,
+        rerun: None,
+    })
+}
+
+/// Finds the file that is meant, and its project.
+fn file(args: &Args, globals: &Globals) -> Result<(Project, PathBuf), Failure> {
+    let store = globals.store.as_deref();
+    if let Some(file) = &args.file {
+        if !file.is_file() {
+            let failure = Failure::wrong(format!("there is no file {}", file.display()));
+            return Err(failure.hint("`tidegate check` lists what is wrong in all workflow files"));
+        }
+        return Ok((Project::of_file(file, store).map_err(|e| wrong(&e))?, file.clone()));
+    }
+    let project = Project::find(Path::new("."), store).map_err(|e| wrong(&e))?;
+    match choose(&project).map_err(|e| wrong(&e))? {
+        Choice::One(file) => Ok((project, file)),
+        Choice::None => Err(Failure::wrong(format!("there is no workflow in {}", project.root.display()))
+            .hint("`tidegate init` writes a first one")),
+        Choice::Several(files) => {
+            let mut failure = Failure::wrong(format!("there are {} workflows; which one?", files.len()));
+            for file in files {
+                failure = failure.hint(format!("tidegate run {}", project.relative(&file)));
+            }
+            Err(failure)
+        }
+    }
+}
+
+fn write_reports(args: &Args, watch: &Watch) -> Result<(), Failure> {
+    let write = |path: &Path, text: String| {
+        std::fs::write(path, text)
+            .map_err(|e| Failure::tool(format!("cannot write {}", path.display())).caused_by(&e))
+    };
+    if let Some(path) = &args.junit {
+        write(path, crate::app::report::junit::document(watch.view()))?;
+    }
+    if let Some(path) = &args.summary {
+        write(path, crate::app::report::markdown::summary(watch.view()))?;
+    }
+    Ok(())
+}
+
+/// The exit code of a run.
+fn exit(summary: &RunSummary) -> Exit {
+    match summary.conclusion {
+        Conclusion::Success | Conclusion::Skipped => Exit::Good,
+        Conclusion::Cancelled => Exit::Cancelled,
+        Conclusion::Failure if summary.gate => Exit::Gate,
+        Conclusion::Failure if summary.tool_failure => Exit::Tool,
+        Conclusion::Failure => Exit::JobFailed,
+    }
+}
+
+/// A failure of the command or of the engine.
+enum Trouble {
+    Command(Failure),
+    Engine(EngineError),
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        Self::Command(failure)
+    }
+}
+
+impl From<EngineError> for Trouble {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(error)
+    }
+}
+
+fn wrong(error: &dyn std::error::Error) -> Failure {
+    let failure = Failure::wrong(error.to_string());
+    match error.source() {
+        Some(source) => failure.caused_by(source),
+        None => failure,
+    }
+}
+
+fn failure(trouble: Trouble, globals: &Globals) -> Failure {
+    let error = match trouble {
+        Trouble::Command(failure) => return failure,
+        Trouble::Engine(error) => error,
+    };
+    match error {
+        EngineError::Findings { path, findings, sources } => {
+            let width = globals.width().unwrap_or(100);
+            globals.warn(render(&sources, &findings, Drawing { color: globals.color_errors(), width }));
+            let errors =
+                findings.iter().filter(|f| f.severity == tidegate_lang::source::Severity::Error).count();
+            let errors = if errors == 1 { "an error".to_owned() } else { format!("{errors} errors") };
+            Failure::wrong(format!("{path} has {errors}; nothing was run"))
+        }
+        EngineError::Asked(message) => Failure::wrong(message),
+        EngineError::Read { .. } => wrong(&error),
+        EngineError::Store(StoreError::NoSuchRun(name)) => {
+            Failure::wrong(format!("there is no run {name}")).hint("`tidegate runs list` shows all")
+        }
+        EngineError::Store(StoreError::Owned { number, pid }) => Failure::tool(format!(
+            "run {number} belongs to process {pid}, which is alive"
+        ))
+        .hint(format!("`tidegate runs watch {number}` shows it, `tidegate runs cancel {number}` ends it")),
+        other => {
+            let failure = Failure::tool(other.to_string());
+            match std::error::Error::source(&other) {
+                Some(source) => failure.caused_by(source),
+                None => failure,
+            }
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Carries out what was decided.
+
+use super::capacity::Grant;
+use super::{Engine, EngineError};
+use tidegate_edge::store::RunLog as _;
+use tidegate_flow::job::{AgentRequest, Conclusion, FailureClass, Receipt};
+use tidegate_flow::run::{CacheKey, Command, EventKind, InstanceId, InstanceSettings, JobId, Phase};
+
+impl Engine<'_> {
+    pub(super) fn act(&mut self, commands: Vec<Command>) -> Result<(), EngineError> {
+        let mut cache = Vec::new();
+        for command in commands {
+            match command {
+                Command::EvaluateJob(job) => {
+                    let outcome = self.evaluate_job(job)?;
+                    self.record(EventKind::JobEvaluated { job, outcome })?;
+                }
+                Command::EvaluateInstance(instance) => self.evaluate(instance)?,
+                Command::AddJobs(instance) => self.add_jobs(instance)?,
+                Command::AskCache(instance) => cache.push(instance),
+                Command::RequestSlot(instance) => self.request_slot(instance)?,
+                Command::ReleaseSlot(instance) => self.capacity.give_back(instance),
+                Command::StartAttempt { instance, attempt } => self.start_attempt(instance, attempt)?,
+                Command::CancelAttempt { instance, attempt, reason, force } => {
+                    self.cancel_attempt(instance, attempt, reason, force)?;
+                }
+                Command::EndCall(instance) => self.end_call(instance)?,
+                Command::Record(kind) => self.decided(kind)?,
+            }
+        }
+        self.ask_cache(&cache)
+    }
+
+    /// Records a decision and lets go of what it makes superfluous.
+    fn decided(&mut self, kind: EventKind) -> Result<(), EngineError> {
+        match &kind {
+            EventKind::JobEnded { job, .. } => {
+                self.job_contexts.remove(job);
+            }
+            EventKind::InstanceEnded { instance, .. } => {
+                self.capacity.give_back(*instance);
+                self.keep(*instance)?;
+            }
+            _ => {}
+        }
+        self.record(kind)
+    }
+
+    fn evaluate(&mut self, id: InstanceId) -> Result<(), EngineError> {
+        if let Some((from, receipt)) = self.adoptable(id) {
+            return self.record(EventKind::Adopted { instance: id, from, receipt: Box::new(receipt) });
+        }
+        let mut settings = self.evaluate_instance(id)?;
+        if let InstanceSettings::Ready(ready) = &settings
+            && let Some(above) = self.capacity.above(ready)
+        {
+            if self.strict {
+                settings = InstanceSettings::Failed { reason: format!("{above} (--strict-resources)") };
+            } else if self.warned.insert(above.clone()) {
+                self.observer.warn(&format!("{above}: it runs alone"));
+            }
+        }
+        self.record(EventKind::InstanceEvaluated { instance: id, settings: Box::new(settings) })
+    }
+
+    /// Finds a finished instance of the run that this one reruns.
+    fn adoptable(&self, id: InstanceId) -> Option<(String, Receipt)> {
+        if self.adopt.is_empty() {
+            return None;
+        }
+        let instance = self.run.instance(id)?;
+        let job = self.run.job(instance.job)?;
+        self.adopt.get(&(job.declared.display.clone(), instance.declared.matrix.to_string())).cloned()
+    }
+
+    fn request_slot(&mut self, id: InstanceId) -> Result<(), EngineError> {
+        let Some(instance) = self.run.instance(id) else { return Ok(()) };
+        let Some(settings) = instance.settings.clone() else { return Ok(()) };
+        match self.capacity.request(id, &settings) {
+            Grant::Granted(gpus) => self.record(EventKind::SlotGranted { instance: id, gpus }),
+            Grant::Wait => Ok(()),
+            Grant::Held(holder) => {
+                let replaces = settings.concurrency.as_ref().is_some_and(|c| c.cancel_in_progress);
+                let attempt = self.run.instance(holder).map_or(0, |i| i.attempt);
+                if replaces
+                    && self.phase(holder) == Some(Phase::Running)
+                    && self.warned.insert(format!("{}.{attempt}", holder.0))
+                {
+                    let group = settings.concurrency.as_ref().map(|c| c.group.clone()).unwrap_or_default();
+                    let reason = format!("a newer job of concurrency group `{group}` takes its place");
+                    return self.cancel_attempt(holder, attempt, reason, false);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn start_attempt(&mut self, id: InstanceId, attempt: u32) -> Result<(), EngineError> {
+        let token = format!("{}.{}.{attempt}", self.owned.run, id.0);
+        let spec = self.spec(id, attempt, &token)?;
+        self.tokens.insert(token.clone(), (id, attempt));
+        self.record(EventKind::AttemptStarted {
+            instance: id,
+            attempt,
+            token: token.clone(),
+            spec: String::new(),
+        })?;
+        match spec {
+            Ok(spec) => {
+                let job = self.run.instance(id).map(|i| i.job);
+                let known = job.and_then(|j| self.place(j)).map(|(frame, _)| frame);
+                let secrets = spec
+                    .secrets
+                    .iter()
+                    .filter_map(|name| Some((name.clone(), known.as_ref()?.secrets.get(name)?.clone())))
+                    .collect();
+                self.outbox.push(AgentRequest::Start { spec: Box::new(spec), secrets });
+                Ok(())
+            }
+            Err(reason) => {
+                let receipt = Box::new(made_up(Conclusion::Failure, Some(FailureClass::Failure), reason));
+                self.attempt_ended(id, attempt, receipt)
+            }
+        }
+    }
+
+    pub(super) fn attempt_ended(
+        &mut self,
+        id: InstanceId,
+        attempt: u32,
+        receipt: Box<Receipt>,
+    ) -> Result<(), EngineError> {
+        self.capacity.give_back(id);
+        self.record(EventKind::AttemptEnded { instance: id, attempt, receipt })
+    }
+
+    fn cancel_attempt(
+        &mut self,
+        id: InstanceId,
+        attempt: u32,
+        reason: String,
+        force: bool,
+    ) -> Result<(), EngineError> {
+        if let Some(instance) = self.run.instance(id) {
+            let token = instance.token.clone();
+            self.outbox.push(if force {
+                AgentRequest::Kill { token }
+            } else {
+                AgentRequest::Cancel { token, reason: reason.clone() }
+            });
+        }
+        self.record(EventKind::AttemptCancelled { instance: id, attempt, reason })
+    }
+
+    /// Asks for all at once: a rerun of a thousand cached jobs is one look.
+    fn ask_cache(&mut self, ids: &[InstanceId]) -> Result<(), EngineError> {
+        let keys: Vec<String> =
+            ids.iter().map(|id| self.key(*id).map(|k| k.key).unwrap_or_default()).collect();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let answers = self.store.cached_many(&keys)?;
+        for (id, answer) in ids.iter().zip(answers) {
+            let usable = answer.filter(|_| !self.has_gate(*id));
+            let hit = usable.map(|entry| Box::new((entry.number.to_string(), entry.receipt)));
+            self.record(EventKind::CacheAnswered { instance: *id, hit, verdicts: Vec::new() })?;
+        }
+        Ok(())
+    }
+
+    /// A job with a gate is run again rather than let through on an old verdict.
+    fn has_gate(&self, id: InstanceId) -> bool {
+        use tidegate_lang::workflow::{Action, JobKind};
+        let job = self.run.instance(id).map(|i| i.job);
+        let Some((frame, position)) = job.and_then(|job: JobId| self.place(job)) else { return true };
+        match frame.workflow.jobs.get(position).map(|j| &j.kind) {
+            Some(JobKind::Steps(steps)) => steps.iter().any(|s| matches!(s.action, Action::Gate(_))),
+            _ => true,
+        }
+    }
+
+    /// Keeps the receipt of a success under its key.
+    fn keep(&mut self, id: InstanceId) -> Result<(), EngineError> {
+        let Some(instance) = self.run.instance(id) else { return Ok(()) };
+        if instance.cached.is_some() || instance.adopted.is_some() {
+            return Ok(());
+        }
+        let (Some(key), Some(receipt)) = (self.key(id), instance.receipt.as_deref()) else { return Ok(()) };
+        if receipt.conclusion != Conclusion::Success {
+            return Ok(());
+        }
+        let entry = tidegate_edge::store::CacheEntry {
+            run: self.owned.run.clone(),
+            number: self.owned.number,
+            receipt: receipt.clone(),
+        };
+        self.store.keep(&key, &entry)?;
+        Ok(())
+    }
+
+    fn key(&self, id: InstanceId) -> Option<CacheKey> {
+        self.run.instance(id)?.settings.as_ref()?.cache.clone()
+    }
+}
+
+/// A receipt that no agent wrote.
+pub(super) fn made_up(conclusion: Conclusion, class: Option<FailureClass>, reason: String) -> Receipt {
+    Receipt {
+        conclusion,
+        class,
+        exit: None,
+        reason: Some(reason),
+        failed_step: None,
+        outputs: std::collections::BTreeMap::new(),
+        metrics: std::collections::BTreeMap::new(),
+        goals: std::collections::BTreeMap::new(),
+        params: std::collections::BTreeMap::new(),
+        artifacts: std::collections::BTreeMap::new(),
+        uploads: std::collections::BTreeMap::new(),
+        summary: String::new(),
+        environment_url: None,
+        log: 0,
+        duration_ms: 0,
+    }
+}

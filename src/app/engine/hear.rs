@@ -1,0 +1,133 @@
+//! What the loop hears, as events: messages of agents, signals, wishes.
+
+use super::act::made_up;
+use super::turn::Incoming;
+use super::{Engine, EngineError};
+use std::collections::BTreeMap;
+use tidegate_edge::executor::local::ExecutorMessage;
+use tidegate_edge::store::RunLog as _;
+use tidegate_flow::gate::Baseline;
+use tidegate_flow::job::{AgentRequest, Answer, Conclusion, FailureClass, JobMessage, MessageBody, Question};
+use tidegate_flow::run::{EventKind, InstanceId, Refusal};
+
+impl Engine<'_> {
+    pub(super) fn hear(&mut self, incoming: Incoming) -> Result<(), EngineError> {
+        match incoming {
+            Incoming::Executor(ExecutorMessage::Job(message)) => self.message(message),
+            Incoming::Executor(ExecutorMessage::Gone { reason }) => self.gone(&reason),
+            Incoming::Stop(why) => {
+                let force = self.run.cancelled().is_some();
+                self.wish_to_end(why.to_owned(), force)
+            }
+            Incoming::Wishes => {
+                for (wish, reason) in self.store.wishes(&self.owned)? {
+                    self.wish_to_end(reason, wish == "kill")?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn wish_to_end(&mut self, reason: String, force: bool) -> Result<(), EngineError> {
+        if self.run.ended() {
+            return Ok(());
+        }
+        self.record(EventKind::CancelRequested { reason, force })
+    }
+
+    fn message(&mut self, message: JobMessage) -> Result<(), EngineError> {
+        let Some((instance, attempt)) = self.tokens.get(&message.token).copied() else { return Ok(()) };
+        if let MessageBody::Tail { line, .. } = &message.body {
+            self.observer.tail(instance.0, line);
+            return Ok(());
+        }
+        if message.seq > 0 {
+            let last = self.heard.entry(message.token.clone()).or_insert(0);
+            if message.seq <= *last {
+                return Ok(());
+            }
+            *last = message.seq;
+        }
+        let kind = match message.body {
+            MessageBody::Started { notes } => EventKind::AttemptReady { instance, attempt, notes },
+            MessageBody::StepStarted { step, name, log } => {
+                EventKind::StepStarted { instance, attempt, step, name, log }
+            }
+            MessageBody::StepEnded { step, name, outcome, conclusion, exit, reason, log } => {
+                EventKind::StepEnded { instance, attempt, step, name, outcome, conclusion, exit, reason, log }
+            }
+            MessageBody::Annotation(annotation) => EventKind::Annotated { instance, annotation },
+            MessageBody::Judged { step, verdict } => EventKind::Judged { instance, attempt, step, verdict },
+            MessageBody::Ask { id, question } => return self.answer(instance, &message.token, id, question),
+            MessageBody::Ended(receipt) => {
+                self.capacity.give_back(instance);
+                self.heard.remove(&message.token);
+                self.outbox.push(AgentRequest::Acknowledge { token: message.token, seq: message.seq });
+                EventKind::AttemptEnded { instance, attempt, receipt: Box::new(receipt) }
+            }
+            MessageBody::Tail { .. } => return Ok(()),
+        };
+        match self.record(kind) {
+            // A word of an attempt that is over changes nothing.
+            Err(EngineError::Refused(Refusal::OldAttempt { .. } | Refusal::Ended)) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// The supervisor died: what it ran is lost, and tried again as far as the budget goes.
+    fn gone(&mut self, reason: &str) -> Result<(), EngineError> {
+        self.drop_executor();
+        let running: Vec<InstanceId> = self.run.running().collect();
+        for id in running {
+            let attempt = self.run.instance(id).map_or(0, |i| i.attempt);
+            let receipt = made_up(Conclusion::Failure, Some(FailureClass::Lost), reason.to_owned());
+            self.attempt_ended(id, attempt, Box::new(receipt))?;
+        }
+        Ok(())
+    }
+
+    fn answer(
+        &mut self,
+        instance: InstanceId,
+        token: &str,
+        id: u64,
+        question: Question,
+    ) -> Result<(), EngineError> {
+        let answer = match question {
+            Question::Uploads => Answer::Uploads(self.uploads()),
+            Question::Baseline { baseline } => match self.baseline(&baseline)? {
+                Ok(found) => {
+                    self.record(EventKind::BaselineFetched { instance, baseline, found: found.clone() })?;
+                    Answer::Baseline(found)
+                }
+                Err(reason) => Answer::Unavailable(reason),
+            },
+        };
+        self.outbox.push(AgentRequest::Reply { token: token.to_owned(), id, answer });
+        Ok(())
+    }
+
+    fn uploads(&self) -> BTreeMap<String, tidegate_flow::job::ArtifactRef> {
+        let receipts = self.run.instances().iter().filter_map(|i| i.receipt.as_deref());
+        receipts.flat_map(|r| r.uploads.iter().map(|(name, what)| (name.clone(), what.clone()))).collect()
+    }
+
+    /// `branch:NAME`: the last successful run of this workflow on that branch, any job's metrics.
+    fn baseline(&self, asked: &str) -> Result<Result<Baseline, String>, EngineError> {
+        let Some(branch) = asked.strip_prefix("branch:") else {
+            return Ok(Err(format!("the baseline `{asked}` needs a model registry, which is not there yet")));
+        };
+        let workflow = self.run.created().map(|c| c.workflow.clone()).unwrap_or_default();
+        let rows = self.store.list(10_000)?;
+        let found = rows.into_iter().find(|row| {
+            row.workflow == workflow
+                && row.branch == branch
+                && row.number != self.owned.number
+                && row.summary.as_ref().is_some_and(|s| s.conclusion == Conclusion::Success)
+        });
+        let Some(row) = found else { return Ok(Ok(Baseline::Absent)) };
+        let metrics: BTreeMap<String, f64> =
+            row.summary.map(|s| s.metrics).unwrap_or_default().into_values().flatten().collect();
+        Ok(Ok(Baseline::Metrics { from: format!("run {} on {branch}", row.number), metrics }))
+    }
+}

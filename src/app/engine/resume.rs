@@ -1,0 +1,136 @@
+//! Goes on with a run whose engine is gone, and finds what a rerun takes over.
+
+use super::evaluate::{Frame, Only};
+use super::turn::Parts;
+use super::{Engine, EngineError, Machine, Observer, Rerun, load};
+use serde_json::Value as Json;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+use tidegate_edge::git::snapshot;
+use tidegate_edge::store::{FileObjects, RunLog as _, Store, StoreError};
+use tidegate_flow::job::{Conclusion, Receipt};
+use tidegate_flow::plan::Contexts;
+use tidegate_flow::run::{EventKind, JobId, Run, SEMANTICS};
+use tidegate_lang::value::Value;
+use tidegate_lang::workflow::Dialect;
+
+impl<'a> Engine<'a> {
+    /// Takes a run over: what finished stays, what ran starts again as a new attempt.
+    pub fn resume(
+        root: &Path,
+        mut store: Store,
+        name: &str,
+        secrets: BTreeMap<String, String>,
+        machine: Machine,
+        strict: bool,
+        observer: &'a mut dyn Observer,
+    ) -> Result<Self, EngineError> {
+        let row = store.find(name)?.ok_or_else(|| StoreError::NoSuchRun(name.to_owned()))?;
+        if row.summary.is_some() {
+            return Err(EngineError::Asked(format!(
+                "run {} has ended; `tidegate runs rerun {0}` starts it anew",
+                row.number
+            )));
+        }
+        let owned = store.own(&row.run)?;
+        let log = store.events(&owned.run, 0)?;
+        let state = Run::replay(&log);
+        let Some(created) = state.created().cloned() else {
+            return Err(StoreError::NoSuchRun(name.to_owned()).into());
+        };
+        if created.semantics != SEMANTICS {
+            return Err(EngineError::Asked(format!(
+                "run {} was started by a tidegate that runs workflows differently; start it anew",
+                row.number
+            )));
+        }
+        let objects = store.objects();
+        let read = |path: &str| -> std::io::Result<Vec<u8>> {
+            let digest = created.texts.get(path).ok_or(std::io::ErrorKind::NotFound)?;
+            objects.get(digest).map_err(std::io::Error::other)
+        };
+        let github = created.options.get("dialect").and_then(Json::as_str) == Some("github");
+        let dialect = if github { Dialect::Github } else { Dialect::Tidegate };
+        let loaded = load(root, &created.workflow, dialect, &read)?.sound()?;
+        let list =
+            |key: &str| serde_json::from_value(created.options.get(key).cloned().unwrap_or(Json::Null));
+        let jobs: Vec<String> = list("jobs").unwrap_or_default();
+        let matrix = created.options.get("matrix").cloned().unwrap_or(Json::Null);
+        let only = Only::new(&loaded.linked.root, &jobs, serde_json::from_value(matrix).unwrap_or_default())?;
+        // Cache keys are made of the tree as it was; a tree that changed since gives none of its keys.
+        let tree = snapshot(root, &FileObjects::open(store.dir().join("objects"))?, store.dir())?;
+        let files = if tree.source.tree == created.source.tree { tree.files } else { BTreeMap::new() };
+        for event in &log {
+            observer.event(event);
+        }
+        let frame = Frame {
+            workflow: loaded.linked.root.clone(),
+            path: created.workflow.clone(),
+            contexts: Contexts::from_json(&created.contexts)
+                .with("data", Value::from(&serde_json::json!({}))),
+            secrets,
+            caller: None,
+        };
+        let adopt = match &created.rerun_of {
+            Some(run) => adoptable(&store, &Rerun { run: run.clone(), from: Vec::new() })?,
+            None => HashMap::new(),
+        };
+        let epoch = owned.epoch;
+        let parts = Parts {
+            store,
+            owned,
+            run: state,
+            loaded,
+            files,
+            root: frame,
+            only,
+            adopt,
+            machine,
+            strict,
+            observer,
+        };
+        let mut engine = Engine::new(parts)?;
+        engine.frames_again(&log)?;
+        engine.record(EventKind::EngineStarted { epoch })?;
+        Ok(engine)
+    }
+
+    /// Makes the frames of the calls that are in the log.
+    fn frames_again(&mut self, log: &[tidegate_flow::run::RunEvent]) -> Result<(), EngineError> {
+        for event in log {
+            if let EventKind::JobsAdded { caller, jobs } = &event.kind {
+                let frame = self.called(*caller).map_err(EngineError::Asked)?;
+                self.enter_frame(frame, jobs.len());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Receipts of the instances that a rerun does not run again, by job and matrix.
+pub(super) fn adoptable(
+    store: &Store,
+    rerun: &Rerun,
+) -> Result<HashMap<(String, String), (String, Receipt)>, EngineError> {
+    let run = Run::replay(&store.events(&rerun.run, 0)?);
+    let mut again: BTreeSet<JobId> = BTreeSet::new();
+    for (index, job) in (0..).zip(run.jobs()) {
+        let named = rerun.from.contains(&job.declared.id);
+        let below = job.declared.needs.iter().any(|n| again.contains(&JobId(*n)));
+        let called = job.caller.and_then(|c| run.instance(c)).is_some_and(|c| again.contains(&c.job));
+        if named || below || called {
+            again.insert(JobId(index));
+        }
+    }
+    let mut found = HashMap::new();
+    for instance in run.instances() {
+        let Some(job) = run.job(instance.job).filter(|_| !again.contains(&instance.job)) else { continue };
+        if instance.outcome == Some(Conclusion::Success)
+            && let Some(receipt) = &instance.receipt
+        {
+            let key = (job.declared.display.clone(), instance.declared.matrix.to_string());
+            found.insert(key, (rerun.run.clone(), (**receipt).clone()));
+        }
+    }
+    Ok(found)
+}

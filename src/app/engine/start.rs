@@ -1,0 +1,176 @@
+//! A new run: the tree, the event, the first entry of its log.
+
+use super::evaluate::{Frame, Only};
+use super::turn::Parts;
+use super::{Engine, EngineError, Machine, Observer, RunRequest, clock, contexts, load};
+use serde_json::{Value as Json, json};
+use std::collections::{BTreeMap, HashMap};
+use tidegate_edge::git::{Snapshot, snapshot};
+use tidegate_edge::store::{FileObjects, RunLog as _, Store};
+use tidegate_flow::plan::{self, Contexts};
+use tidegate_flow::run::{EventKind, Run, RunCreated, RunEvent, SEMANTICS};
+use tidegate_flow::trigger::{self, Decision, EventFacts};
+use tidegate_lang::value::Value;
+use tidegate_lang::workflow::Workflow;
+
+impl<'a> Engine<'a> {
+    /// Starts a run: its first event is in the log when this returns.
+    pub fn start(
+        request: &RunRequest,
+        machine: Machine,
+        strict: bool,
+        observer: &'a mut dyn Observer,
+    ) -> Result<Self, EngineError> {
+        let path = request.project.relative(&request.file);
+        let root = request.project.root.clone();
+        let read = |path: &str| std::fs::read(root.join(path));
+        let loaded = load(&root, &path, request.dialect, &read)?.sound()?;
+        let workflow = loaded.linked.root.clone();
+        let only = Only::new(&workflow, &request.jobs, request.matrix.clone())?;
+        let mut store = Store::open(&request.project.store)?;
+        let tree = tree(request, &store)?;
+        let inputs = decide(request, &workflow, &tree)?;
+        let at = clock::now();
+        let run = clock::ulid(at);
+        let name = workflow.name.as_ref().map_or_else(|| short_name(&path), |n| n.value.clone());
+        let mut fixed = contexts::contexts(request, &tree, &name, &path, &run, inputs);
+        let made = Contexts::from_json(&fixed);
+        let created = RunCreated {
+            run,
+            semantics: SEMANTICS,
+            workflow: path.clone(),
+            run_name: run_name(&workflow, &made)?,
+            name,
+            texts: texts(&loaded, &store)?,
+            event: request.event.clone(),
+            payload: request.payload.clone(),
+            source: tree.source.clone(),
+            rerun_of: request.rerun.as_ref().map(|r| r.run.clone()),
+            concurrency: match &workflow.concurrency {
+                Some(c) => Some(plan::concurrency(c, &made).map_err(EngineError::Asked)?),
+                None => None,
+            },
+            options: options(request, &tree),
+            jobs: plan::declare_jobs(&workflow, &path, None, 0),
+            contexts: fixed.clone(),
+            number: 0,
+        };
+        let first = RunEvent { at, kind: EventKind::RunCreated(Box::new(created)) };
+        let owned = store.create(&first)?;
+        // The store has given the number; the log's own first event has it.
+        let log = store.events(&owned.run, 0)?;
+        let state = Run::replay(&log);
+        if let Some(created) = state.created() {
+            fixed.clone_from(&created.contexts);
+        }
+        if let Some(github) = fixed.get_mut("github").and_then(Json::as_object_mut) {
+            github.insert("run_number".to_owned(), owned.number.to_string().into());
+        }
+        let adopt = match &request.rerun {
+            Some(rerun) => super::resume::adoptable(&store, rerun)?,
+            None => HashMap::new(),
+        };
+        for event in &log {
+            observer.event(event);
+        }
+        let frame = Frame {
+            workflow,
+            path,
+            contexts: Contexts::from_json(&fixed).with("data", Value::from(&json!({}))),
+            secrets: request.secrets.clone(),
+            caller: None,
+        };
+        Engine::new(Parts {
+            store,
+            owned,
+            run: state,
+            loaded,
+            files: tree.files,
+            root: frame,
+            only,
+            adopt,
+            machine,
+            strict,
+            observer,
+        })
+    }
+}
+
+fn tree(request: &RunRequest, store: &Store) -> Result<Snapshot, EngineError> {
+    let mut tree = snapshot(
+        &request.project.root,
+        &FileObjects::open(store.dir().join("objects"))?,
+        &request.project.store,
+    )?;
+    if request.in_place {
+        let inner = tree.source.project.clone();
+        let levels = inner.split('/').filter(|p| !p.is_empty()).count();
+        let top = request.project.root.ancestors().nth(levels).unwrap_or(&request.project.root);
+        tree.source.in_place = Some(top.to_string_lossy().into_owned());
+    }
+    Ok(tree)
+}
+
+/// Asks the filters, and gives the inputs their types and defaults.
+fn decide(request: &RunRequest, workflow: &Workflow, tree: &Snapshot) -> Result<Json, EngineError> {
+    let mut facts = EventFacts::from_payload(&request.event, &request.payload, &tree.facts.reference, None);
+    facts.by_hand = request.by_hand;
+    facts
+        .inputs
+        .extend(request.inputs.iter().map(|(k, v)| (k.clone(), Value::from(&Json::from(v.as_str())))));
+    match trigger::decide(workflow, &facts) {
+        Decision::Start(start) => Ok(start.inputs),
+        Decision::NoStart(no) => {
+            Err(EngineError::Asked(format!("the event does not start it: {}", no.words)))
+        }
+        Decision::Refused { problems } => Err(EngineError::Asked(problems.join("\n"))),
+    }
+}
+
+fn run_name(workflow: &Workflow, contexts: &Contexts) -> Result<Option<String>, EngineError> {
+    let Some(template) = &workflow.run_name else { return Ok(None) };
+    let value = template.evaluate(contexts).map_err(|e| EngineError::Asked(format!("`run-name`: {e}")))?;
+    Ok(Some(value.to_text().to_string()).filter(|name| !name.trim().is_empty()))
+}
+
+/// Keeps the text of every file, so that the run can be resumed as it was written.
+fn texts(loaded: &super::Loaded, store: &Store) -> Result<BTreeMap<String, String>, EngineError> {
+    let objects = store.objects();
+    let mut kept = BTreeMap::new();
+    for (path, text) in &loaded.texts {
+        kept.insert(path.clone(), objects.put(text.as_bytes())?);
+    }
+    Ok(kept)
+}
+
+/// What changes what runs, for people and for a resume.
+fn options(request: &RunRequest, tree: &Snapshot) -> BTreeMap<String, Json> {
+    let dialect = match request.dialect {
+        tidegate_lang::workflow::Dialect::Github => "github",
+        tidegate_lang::workflow::Dialect::Tidegate => "tidegate",
+    };
+    let mut options =
+        BTreeMap::from([("on".to_owned(), json!("local")), ("dialect".to_owned(), json!(dialect))]);
+    if tree.source.dirty {
+        options.insert("changed".to_owned(), json!(tree.dirty.len()));
+    }
+    if !request.jobs.is_empty() {
+        options.insert("jobs".to_owned(), json!(request.jobs));
+    }
+    if !request.matrix.is_empty() {
+        options.insert("matrix".to_owned(), json!(request.matrix));
+    }
+    if !request.env.is_empty() {
+        options.insert("env".to_owned(), json!(request.env));
+    }
+    if request.debug {
+        options.insert("debug".to_owned(), json!(true));
+    }
+    options
+}
+
+/// `digits` of `.ml/workflows/digits.yml`.
+fn short_name(path: &str) -> String {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name.trim_end_matches(".yml").trim_end_matches(".yaml").to_owned()
+}

@@ -1,0 +1,243 @@
+//! The loop: hear, admit, append, apply, decide, carry out.
+
+use super::capacity::Capacity;
+use super::evaluate::Frame;
+use super::{EngineError, Machine, Observer, clock, signals};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+use tidegate_edge::executor::local::{ExecutorMessage, LocalExecutor, LocalOptions};
+use tidegate_edge::store::{OwnedRun, RunLog as _, Store, Sync};
+use tidegate_flow::job::{AgentRequest, Receipt};
+use tidegate_flow::plan::{Contexts, TreeDigests};
+use tidegate_flow::run::{EventKind, InstanceId, JobId, Phase, Run, RunEvent, RunSummary};
+
+/// What the loop hears.
+#[derive(Debug)]
+pub(super) enum Incoming {
+    /// From the supervisor of local jobs.
+    Executor(ExecutorMessage),
+    /// A signal that ends the run: the first one cleanly, the second one at once.
+    Stop(&'static str),
+    /// Another process left a wish in the store.
+    Wishes,
+}
+
+/// A run that ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// What its last event says.
+    pub summary: RunSummary,
+}
+
+/// One run and everything it needs to go on.
+pub struct Engine<'a> {
+    pub(super) store: Store,
+    pub(super) owned: OwnedRun,
+    pub(super) run: Run,
+    pub(super) observer: &'a mut dyn Observer,
+    /// What is evaluated where: the root workflow, then called ones.
+    pub(super) frames: Vec<Arc<Frame>>,
+    /// Frame of each job, and its place in that frame's workflow.
+    pub(super) places: Vec<(usize, usize)>,
+    pub(super) loaded: super::Loaded,
+    pub(super) files: TreeDigests,
+    /// The job's contexts while its instances are evaluated.
+    pub(super) job_contexts: HashMap<JobId, Contexts>,
+    pub(super) only: super::evaluate::Only,
+    /// Receipts that a rerun takes over, by job and matrix.
+    pub(super) adopt: HashMap<(String, String), (String, Receipt)>,
+    pub(super) capacity: Capacity,
+    pub(super) strict: bool,
+    executor: Option<LocalExecutor>,
+    inbox: Receiver<Incoming>,
+    door: Sender<Incoming>,
+    /// Admitted and applied, not yet in the log. Nothing leaves the process before they are.
+    unsaved: Vec<RunEvent>,
+    /// To be sent once `unsaved` is in the log.
+    pub(super) outbox: Vec<AgentRequest>,
+    /// The last message taken in, by attempt.
+    pub(super) heard: HashMap<String, u64>,
+    /// Which attempt a token names.
+    pub(super) tokens: HashMap<String, (InstanceId, u32)>,
+    pub(super) warned: std::collections::BTreeSet<String>,
+    /// The last event's content.
+    summary: Option<RunSummary>,
+}
+
+/// What an engine is made of.
+pub(super) struct Parts<'a> {
+    pub store: Store,
+    pub owned: OwnedRun,
+    pub run: Run,
+    pub loaded: super::Loaded,
+    pub files: BTreeMap<String, String>,
+    pub root: Frame,
+    pub only: super::evaluate::Only,
+    pub adopt: HashMap<(String, String), (String, Receipt)>,
+    pub machine: Machine,
+    pub strict: bool,
+    pub observer: &'a mut dyn Observer,
+}
+
+impl<'a> Engine<'a> {
+    pub(super) fn new(parts: Parts<'a>) -> Result<Self, EngineError> {
+        let (door, inbox) = channel();
+        signals::listen(door.clone())?;
+        let jobs = parts.run.created().map_or(0, |c| c.jobs.len());
+        Ok(Self {
+            store: parts.store,
+            owned: parts.owned,
+            run: parts.run,
+            observer: parts.observer,
+            frames: vec![Arc::new(parts.root)],
+            places: (0..jobs).map(|job| (0, job)).collect(),
+            loaded: parts.loaded,
+            files: TreeDigests::new(parts.files),
+            job_contexts: HashMap::new(),
+            only: parts.only,
+            adopt: parts.adopt,
+            capacity: Capacity::new(parts.machine),
+            strict: parts.strict,
+            executor: None,
+            inbox,
+            door,
+            unsaved: Vec::new(),
+            outbox: Vec::new(),
+            heard: HashMap::new(),
+            tokens: HashMap::new(),
+            warned: std::collections::BTreeSet::new(),
+            summary: None,
+        })
+    }
+
+    /// Runs to the end of the run.
+    pub fn finish(mut self) -> Result<Finished, EngineError> {
+        let done = self.turns();
+        if let Some(executor) = self.executor.take() {
+            executor.stop();
+        }
+        self.store.release(&self.owned)?;
+        done
+    }
+
+    fn turns(&mut self) -> Result<Finished, EngineError> {
+        loop {
+            self.settle()?;
+            self.save()?;
+            self.send()?;
+            self.observer.turn();
+            if let Some(summary) = self.ended() {
+                return Ok(Finished { summary });
+            }
+            self.wait()?;
+        }
+    }
+
+    /// Decides and carries out until nothing more follows.
+    fn settle(&mut self) -> Result<(), EngineError> {
+        while !self.run.ended() {
+            let before = self.run.events();
+            let commands = self.run.decide_some(clock::now(), self.capacity.room().saturating_mul(2).max(8));
+            self.act(commands)?;
+            if self.run.events() == before {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Admits what was decided or heard and applies it; it reaches the log with [`Engine::save`].
+    pub(super) fn record(&mut self, kind: EventKind) -> Result<(), EngineError> {
+        let event = self.run.admit(kind, clock::now())?;
+        self.run.apply(&event);
+        if let EventKind::RunEnded(summary) = &event.kind {
+            self.summary = Some((**summary).clone());
+        }
+        self.unsaved.push(event);
+        Ok(())
+    }
+
+    fn save(&mut self) -> Result<(), EngineError> {
+        if self.unsaved.is_empty() {
+            return Ok(());
+        }
+        // The end of a run is forced to disk; before that a lost tail only runs again.
+        let sync = if self.run.ended() { Sync::Disk } else { Sync::Process };
+        self.store.append(&self.owned, &self.unsaved, sync)?;
+        for event in std::mem::take(&mut self.unsaved) {
+            self.observer.event(&event);
+        }
+        Ok(())
+    }
+
+    fn send(&mut self) -> Result<(), EngineError> {
+        if self.outbox.is_empty() {
+            return Ok(());
+        }
+        if self.executor.is_none() {
+            let door = self.door.clone();
+            let exe = std::env::current_exe().map_err(EngineError::Executor)?;
+            let options = LocalOptions { exe, store: self.store.dir().to_owned() };
+            let sink = Box::new(move |message| {
+                // Nobody hears it only when the run is over.
+                let _ = door.send(Incoming::Executor(message));
+            });
+            self.executor = Some(LocalExecutor::start(&options, sink).map_err(EngineError::Executor)?);
+        }
+        let requests = std::mem::take(&mut self.outbox);
+        match &self.executor {
+            Some(executor) => match executor.send_all(&requests) {
+                Ok(()) => Ok(()),
+                // It is gone; its own word about that is on the way.
+                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+                Err(error) => Err(EngineError::Executor(error)),
+            },
+            None => Ok(()),
+        }
+    }
+
+    /// The supervisor is gone; the next attempt gets a new one.
+    pub(super) fn drop_executor(&mut self) {
+        self.executor = None;
+    }
+
+    /// Waits for something to hear, then takes in all that is there.
+    fn wait(&mut self) -> Result<(), EngineError> {
+        let due = self.run.next_due().map(|due| {
+            let left = due.0.saturating_sub(clock::now().0);
+            Duration::from_millis(u64::try_from(left).unwrap_or(0))
+        });
+        let limit = match (due, self.observer.interval()) {
+            (Some(due), Some(interval)) => Some(due.min(interval)),
+            (due, interval) => due.or(interval),
+        };
+        let first = match limit {
+            Some(limit) => match self.inbox.recv_timeout(limit) {
+                Ok(first) => first,
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return Ok(()),
+            },
+            None => match self.inbox.recv() {
+                Ok(first) => first,
+                Err(_) => return Ok(()),
+            },
+        };
+        self.hear(first)?;
+        while let Ok(next) = self.inbox.try_recv() {
+            self.hear(next)?;
+        }
+        Ok(())
+    }
+
+    fn ended(&self) -> Option<RunSummary> {
+        if !self.run.ended() {
+            return None;
+        }
+        self.summary.clone()
+    }
+
+    pub(super) fn phase(&self, id: InstanceId) -> Option<Phase> {
+        self.run.instance(id).map(|i| i.phase)
+    }
+}
