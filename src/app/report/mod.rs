@@ -8,7 +8,9 @@ pub mod json;
 pub mod junit;
 pub mod markdown;
 pub mod plan;
+pub mod runs;
 pub mod terminal;
+pub mod why;
 
 mod number;
 mod style;

@@ -1,1 +1,13 @@
 //! The state machine over all runs of a store: concurrency groups, capacity, order, fairness.
+//!
+//! Pure: who asks and who is done is told, what follows is answered. Not here: leases that keep it
+//! true between processes (`edge::store`), and the room one run has on its machine.
+
+mod capacity;
+mod group;
+mod line;
+#[cfg(test)]
+mod tests;
+
+pub use capacity::{Capacity, Need};
+pub use line::{Decision, Queue, Request};

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 /// How a job of the generated workflow behaves.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "keys of a workflow file")]
 struct Shape {
     /// Which of the earlier jobs it needs, one bit each.
     needs: u8,
@@ -346,7 +347,7 @@ fn ten_thousand_jobs_in_a_chain_cost_a_constant_amount_each() {
         always: false,
         pause: 0.0,
     }]);
-    let mut take = |run: &mut Run, kind| {
+    let take = |run: &mut Run, kind| {
         let event = run.admit(kind, Millis(0)).unwrap();
         run.apply(&event);
     };

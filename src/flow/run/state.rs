@@ -39,6 +39,7 @@ pub struct Run {
 
 /// One job of a run.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts that events tell")]
 pub struct JobState {
     /// As declared.
     pub declared: JobDeclared,

@@ -1,0 +1,13 @@
+//! Earlier runs: their list, one in full, and what differs between two.
+//!
+//! Not here: where they are read (`cli/runs`), a run while it goes on (`report/terminal`).
+
+mod diff;
+mod difference;
+mod list;
+mod show;
+
+pub use diff::{Side, compare};
+pub use difference::{Change, Difference};
+pub use list::{Line, list, list_json};
+pub use show::{show, show_json};

@@ -1,0 +1,94 @@
+//! What a machine has, what is lent, and what a request needs of it.
+
+use crate::run::ResourceRequest;
+use std::collections::BTreeSet;
+
+/// Thousandths of a core that a job counts for which says nothing.
+const DEFAULT_CPU_MILLIS: u64 = 1000;
+
+/// What a machine has, or has left.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Capacity {
+    /// Thousandths of a core.
+    pub cpu_millis: u64,
+    /// Bytes.
+    pub memory_bytes: u64,
+    /// GPUs by index.
+    pub gpus: BTreeSet<u32>,
+    /// Jobs at once.
+    pub jobs: u32,
+}
+
+/// What a request takes while it is held.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Need {
+    /// Thousandths of a core.
+    pub cpu_millis: u64,
+    /// Bytes.
+    pub memory_bytes: u64,
+    /// Whole GPUs.
+    pub gpus: u32,
+}
+
+impl Need {
+    /// Returns what a job needs by its evaluated `resources`.
+    pub fn of(asked: &ResourceRequest) -> Self {
+        let cpu_millis = if asked.cpu_millis == 0 { DEFAULT_CPU_MILLIS } else { asked.cpu_millis };
+        Self { cpu_millis, memory_bytes: asked.memory_bytes, gpus: asked.gpus }
+    }
+
+    /// Says what is asked for that the whole machine does not have; `None` if it fits.
+    pub fn above(&self, machine: &Capacity) -> Option<String> {
+        let gpus = u32::try_from(machine.gpus.len()).unwrap_or(u32::MAX);
+        if self.gpus > gpus {
+            return Some(format!("asks for {} GPUs of {gpus}", self.gpus));
+        }
+        if self.cpu_millis > machine.cpu_millis {
+            let cores = |millis: u64| millis.div_ceil(1000);
+            return Some(format!(
+                "asks for {} cores of {}",
+                cores(self.cpu_millis),
+                cores(machine.cpu_millis)
+            ));
+        }
+        let memory = self.memory_bytes > machine.memory_bytes;
+        memory.then(|| format!("asks for {} bytes of memory of {}", self.memory_bytes, machine.memory_bytes))
+    }
+
+    /// Returns the part of it that the machine can give: all of the machine, where it asks for more.
+    pub(super) fn within(&self, machine: &Capacity) -> Self {
+        Self {
+            cpu_millis: self.cpu_millis.min(machine.cpu_millis),
+            memory_bytes: self.memory_bytes.min(machine.memory_bytes),
+            gpus: self.gpus.min(u32::try_from(machine.gpus.len()).unwrap_or(u32::MAX)),
+        }
+    }
+}
+
+impl Capacity {
+    /// Takes what is needed out of what is left; returns the GPUs, or `None` if it does not fit.
+    pub(super) fn take(&mut self, need: &Need) -> Option<Vec<u32>> {
+        let count = usize::try_from(need.gpus).ok()?;
+        let fits = need.cpu_millis <= self.cpu_millis
+            && need.memory_bytes <= self.memory_bytes
+            && count <= self.gpus.len()
+            && self.jobs > 0;
+        if !fits {
+            return None;
+        }
+        let gpus: Vec<u32> = self.gpus.iter().copied().take(count).collect();
+        self.gpus.retain(|gpu| !gpus.contains(gpu));
+        self.cpu_millis -= need.cpu_millis;
+        self.memory_bytes -= need.memory_bytes;
+        self.jobs -= 1;
+        Some(gpus)
+    }
+
+    /// Puts back what [`Capacity::take`] took.
+    pub(super) fn put(&mut self, need: &Need, gpus: &[u32]) {
+        self.gpus.extend(gpus);
+        self.cpu_millis += need.cpu_millis;
+        self.memory_bytes += need.memory_bytes;
+        self.jobs += 1;
+    }
+}

@@ -1,0 +1,262 @@
+//! Who waits, in which order, and who is next.
+
+use super::group::Group;
+use super::{Capacity, Need};
+use crate::run::ConcurrencyGroup;
+use std::collections::BTreeMap;
+
+/// How often others may pass a request that does not fit before nobody passes it any more: small
+/// jobs fill the gaps, and a large one still gets its turn.
+const PASSES: u32 = 32;
+
+/// What somebody asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Request {
+    /// The run it belongs to: runs take turns.
+    pub run: String,
+    /// What it takes of the machine; a whole run that only wants its group takes nothing: `None`.
+    pub need: Option<Need>,
+    /// Its concurrency group.
+    pub group: Option<ConcurrencyGroup>,
+}
+
+/// What follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision<K> {
+    /// It may start.
+    Grant {
+        /// Who.
+        key: K,
+        /// GPUs by index.
+        gpus: Vec<u32>,
+        /// It asks for more than the machine has and runs alone on what there is: say so.
+        warning: Option<String>,
+    },
+    /// It asks for more than the machine has, and that is not allowed.
+    Refuse {
+        /// Who.
+        key: K,
+        /// In words.
+        reason: String,
+    },
+    /// A newcomer took its place in the concurrency group: it ends as cancelled.
+    Replace {
+        /// Who.
+        key: K,
+        /// The group.
+        group: String,
+    },
+    /// It holds a group that a newcomer with `cancel-in-progress` wants: it is to stop.
+    Stop {
+        /// Who.
+        key: K,
+        /// The group.
+        group: String,
+    },
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    run: String,
+    need: Option<Need>,
+    group: Option<String>,
+    warning: Option<String>,
+    /// Place in the order of arrival.
+    place: u64,
+    /// GPUs, once granted.
+    held: Option<Vec<u32>>,
+}
+
+/// Requests that are alike and stand in one line: only the first of them is looked at.
+type Class = (String, Option<Need>, Option<String>);
+
+/// The queue over all runs of a store. `K` names a request: a run, or an instance of one.
+#[derive(Clone, Debug)]
+pub struct Queue<K> {
+    machine: Capacity,
+    left: Capacity,
+    strict: bool,
+    entries: BTreeMap<K, Entry>,
+    lines: BTreeMap<Class, BTreeMap<u64, K>>,
+    groups: BTreeMap<String, Group<K>>,
+    held_by_run: BTreeMap<String, u32>,
+    next_place: u64,
+    /// Which request is passed over, by its place, and how often.
+    passed: Option<(u64, u32)>,
+    said: Vec<Decision<K>>,
+}
+
+impl<K: Clone + Ord> Queue<K> {
+    /// Makes a queue over a machine; `strict` refuses what is larger than it.
+    pub fn new(machine: Capacity, strict: bool) -> Self {
+        Self {
+            left: machine.clone(),
+            machine,
+            strict,
+            entries: BTreeMap::new(),
+            lines: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            held_by_run: BTreeMap::new(),
+            next_place: 0,
+            passed: None,
+            said: Vec::new(),
+        }
+    }
+
+    /// Takes a request in. One that is there already stays as it is.
+    pub fn request(&mut self, key: K, request: Request) {
+        if self.entries.contains_key(&key) {
+            return;
+        }
+        let warning = request.need.as_ref().and_then(|need| need.above(&self.machine));
+        if let (true, Some(reason)) = (self.strict, &warning) {
+            self.said.push(Decision::Refuse { key, reason: reason.clone() });
+            return;
+        }
+        let name = request.group.as_ref().map(|group| group.group.to_lowercase());
+        if let (Some(name), Some(settings)) = (&name, &request.group) {
+            let group = self.groups.entry(name.clone()).or_default();
+            let (replaced, stop) = group.join(key.clone(), settings);
+            if let (true, Some(holder)) = (stop, group.holder.clone()) {
+                self.said.push(Decision::Stop { key: holder, group: settings.group.clone() });
+            }
+            for key in replaced {
+                self.remove(&key);
+                self.said.push(Decision::Replace { key, group: settings.group.clone() });
+            }
+        }
+        let place = self.next_place;
+        self.next_place += 1;
+        let need = request.need.map(|need| need.within(&self.machine));
+        let entry = Entry { run: request.run, need, group: name, warning, place, held: None };
+        self.lines.entry(class(&entry)).or_default().insert(place, key.clone());
+        self.entries.insert(key, entry);
+    }
+
+    /// Gives back what was granted, or withdraws what waits; who is not here is fine.
+    pub fn release(&mut self, key: &K) {
+        if let Some(name) = self.remove(key)
+            && let Some(group) = self.groups.get_mut(&name)
+        {
+            group.leave(key);
+            if group.is_empty() {
+                self.groups.remove(&name);
+            }
+        }
+    }
+
+    /// Returns what follows from all that was told since the last call.
+    pub fn decide(&mut self) -> Vec<Decision<K>> {
+        let mut decisions = std::mem::take(&mut self.said);
+        while let Some(decision) = self.grant_next() {
+            decisions.push(decision);
+        }
+        decisions
+    }
+
+    /// Returns how many wait.
+    pub fn waiting(&self) -> usize {
+        self.lines.values().map(BTreeMap::len).sum()
+    }
+
+    /// Returns what is left of the machine.
+    pub fn left(&self) -> &Capacity {
+        &self.left
+    }
+
+    /// Forgets an entry and returns its group's name.
+    fn remove(&mut self, key: &K) -> Option<String> {
+        let entry = self.entries.remove(key)?;
+        match &entry.held {
+            Some(gpus) => {
+                if let Some(need) = &entry.need {
+                    self.left.put(need, gpus);
+                }
+                if let Some(held) = self.held_by_run.get_mut(&entry.run) {
+                    *held = held.saturating_sub(1);
+                    if *held == 0 {
+                        self.held_by_run.remove(&entry.run);
+                    }
+                }
+            }
+            None => self.leave_line(&entry),
+        }
+        entry.group
+    }
+
+    fn leave_line(&mut self, entry: &Entry) {
+        let class = class(entry);
+        if let Some(line) = self.lines.get_mut(&class) {
+            line.remove(&entry.place);
+            if line.is_empty() {
+                self.lines.remove(&class);
+            }
+        }
+        if self.passed.is_some_and(|(place, _)| place == entry.place) {
+            self.passed = None;
+        }
+    }
+
+    /// Grants the first that fits: of the run that holds least, then who came first.
+    fn grant_next(&mut self) -> Option<Decision<K>> {
+        let mut heads: Vec<(u32, u64, &K)> = Vec::with_capacity(self.lines.len());
+        for ((run, _, group), line) in &self.lines {
+            // In a group it is the turn of whom the group says.
+            let next = match group.as_ref().and_then(|name| self.groups.get(name)) {
+                Some(group) => line.iter().find(|(_, key)| group.is_next(key)),
+                None => line.first_key_value(),
+            };
+            if let Some((place, key)) = next {
+                heads.push((self.held_by_run.get(run).copied().unwrap_or(0), *place, key));
+            }
+        }
+        heads.sort_unstable();
+        let oldest = heads.iter().map(|(_, place, _)| *place).min();
+        let mut chosen = None;
+        for (_, place, key) in heads {
+            let barred = self.passed.is_some_and(|(barrier, times)| times >= PASSES && place != barrier);
+            let entry = self.entries.get(key)?;
+            if let Some(gpus) = if barred { None } else { fit(&mut self.left, entry) } {
+                chosen = Some((key.clone(), place, gpus));
+                break;
+            }
+        }
+        let (key, place, gpus) = chosen?;
+        // Whoever came first and still waits was passed once more.
+        self.passed = match (oldest, self.passed) {
+            (Some(oldest), _) if oldest == place => None,
+            (Some(oldest), Some((was, times))) if was == oldest => Some((oldest, times.saturating_add(1))),
+            (Some(oldest), _) => Some((oldest, 1)),
+            (None, _) => None,
+        };
+        let entry = self.entries.get(&key)?.clone();
+        self.leave_line_kept(&entry);
+        if let Some(group) = entry.group.as_ref().and_then(|name| self.groups.get_mut(name)) {
+            group.take();
+        }
+        *self.held_by_run.entry(entry.run.clone()).or_default() += 1;
+        if let Some(entry) = self.entries.get_mut(&key) {
+            entry.held = Some(gpus.clone());
+        }
+        Some(Decision::Grant { key, gpus, warning: entry.warning })
+    }
+
+    /// Leaves the line with a grant: the count of passes belongs to who still waits.
+    fn leave_line_kept(&mut self, entry: &Entry) {
+        let passed = self.passed;
+        self.leave_line(entry);
+        self.passed = passed;
+    }
+}
+
+/// Takes what an entry needs; a request without a need takes nothing.
+fn fit(left: &mut Capacity, entry: &Entry) -> Option<Vec<u32>> {
+    match &entry.need {
+        Some(need) => left.take(need),
+        None => Some(Vec::new()),
+    }
+}
+
+fn class(entry: &Entry) -> Class {
+    (entry.run.clone(), entry.need.clone(), entry.group.clone())
+}

@@ -1,0 +1,163 @@
+//! Groups, capacity, order and fairness, told as little stories.
+
+use super::*;
+use crate::run::ConcurrencyGroup;
+use proptest::prelude::*;
+
+fn machine() -> Capacity {
+    Capacity { cpu_millis: 4000, memory_bytes: 100, gpus: [0, 1].into(), jobs: 4 }
+}
+
+fn asks(run: &str, cpu: u64, gpus: u32) -> Request {
+    let need = Some(Need { cpu_millis: cpu, memory_bytes: 0, gpus });
+    Request { run: run.to_owned(), need, group: None }
+}
+
+fn in_group(cancel: bool, all: bool) -> Request {
+    let group = ConcurrencyGroup { group: "Prod".to_owned(), cancel_in_progress: cancel, queue_all: all };
+    Request { group: Some(group), ..Request::default() }
+}
+
+fn granted(decisions: &[Decision<u32>]) -> Vec<u32> {
+    let key = |decision: &Decision<u32>| match decision {
+        Decision::Grant { key, .. } => Some(*key),
+        _ => None,
+    };
+    decisions.iter().filter_map(key).collect()
+}
+
+#[test]
+fn gpus_are_lent_one_by_one_and_come_back() {
+    let mut queue = Queue::new(machine(), false);
+    for key in 0..3 {
+        queue.request(key, asks("a", 1000, 1));
+    }
+    let decisions = queue.decide();
+    let gpus = |index: usize| match &decisions[index] {
+        Decision::Grant { gpus, .. } => gpus.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((gpus(0), gpus(1), decisions.len()), (vec![0], vec![1], 2));
+    queue.release(&1);
+    assert_eq!(queue.decide(), [Decision::Grant { key: 2, gpus: vec![1], warning: None }]);
+}
+
+#[test]
+fn a_request_above_the_machine_runs_alone_with_a_warning_or_is_refused() {
+    let mut queue = Queue::new(machine(), false);
+    queue.request(0, asks("a", 1000, 0));
+    queue.request(1, asks("a", 64_000, 0));
+    assert_eq!(granted(&queue.decide()), [0]);
+    queue.release(&0);
+    let decisions = queue.decide();
+    assert!(
+        matches!(&decisions[..], [Decision::Grant { key: 1, warning: Some(text), .. }] if text.contains("64 cores"))
+    );
+    let mut strict = Queue::new(machine(), true);
+    strict.request(1, asks("a", 64_000, 0));
+    assert!(matches!(&strict.decide()[..], [Decision::Refuse { key: 1, .. }]));
+}
+
+#[test]
+fn runs_take_turns() {
+    let mut queue = Queue::new(machine(), false);
+    for key in 0..10 {
+        queue.request(key, asks("a", 1000, 0));
+    }
+    queue.request(100, asks("b", 1000, 0));
+    queue.request(101, asks("b", 1000, 0));
+    let mut first = granted(&queue.decide());
+    first.sort_unstable();
+    assert_eq!(first, [0, 1, 100, 101]);
+}
+
+#[test]
+fn a_large_request_is_not_passed_forever() {
+    let mut queue = Queue::new(machine(), false);
+    queue.request(0, asks("a", 1000, 0));
+    queue.decide();
+    queue.request(1, asks("b", 4000, 0));
+    let (mut running, mut passed) = (0, 0);
+    for key in 10..200 {
+        queue.request(key, asks("c", 1000, 0));
+        let decisions = granted(&queue.decide());
+        if decisions.is_empty() {
+            break;
+        }
+        passed += 1;
+        queue.release(&running);
+        running = key;
+    }
+    assert!(passed < 64, "passed {passed} times");
+    queue.release(&running);
+    assert_eq!(granted(&queue.decide()).first(), Some(&1));
+}
+
+#[test]
+fn a_newcomer_replaces_who_waits_for_a_group() {
+    let mut queue = Queue::new(machine(), false);
+    for key in 0..3 {
+        queue.request(key, in_group(false, false));
+    }
+    let decisions = queue.decide();
+    // All three came before anybody was granted: the last one stays.
+    assert_eq!(granted(&decisions), [2]);
+    queue.request(3, in_group(false, false));
+    assert!(queue.decide().is_empty());
+    queue.request(4, in_group(false, false));
+    assert_eq!(queue.decide(), [Decision::Replace { key: 3, group: "Prod".to_owned() }]);
+    queue.release(&2);
+    assert_eq!(granted(&queue.decide()), [4]);
+}
+
+#[test]
+fn queue_max_lets_all_wait_and_cancel_in_progress_stops_the_holder_once() {
+    let mut queue = Queue::new(machine(), false);
+    for key in 0..3 {
+        queue.request(key, in_group(false, true));
+    }
+    assert_eq!(granted(&queue.decide()), [0]);
+    queue.release(&0);
+    assert_eq!(granted(&queue.decide()), [1]);
+    queue.request(9, in_group(true, false));
+    let group = || "Prod".to_owned();
+    let wanted = [Decision::Stop { key: 1, group: group() }, Decision::Replace { key: 2, group: group() }];
+    assert_eq!(queue.decide(), wanted);
+    queue.release(&1);
+    assert_eq!(granted(&queue.decide()), [9]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    /// Never more is lent than there is, a group never has two holders, and everybody who stays
+    /// gets a turn.
+    #[test]
+    fn nothing_is_lent_twice_and_nobody_waits_forever(
+        script in prop::collection::vec((0_u32..12, 0_u8..3, 1_u64..6, 0_u32..4, any::<bool>(), any::<bool>()), 0..80),
+    ) {
+        let mut queue = Queue::new(machine(), false);
+        let mut held: Vec<u32> = Vec::new();
+        for (key, run, cpu, gpus, group, cancel) in script {
+            if held.contains(&key) {
+                queue.release(&key);
+                held.retain(|other| *other != key);
+            } else {
+                let group = group.then(|| in_group(cancel, cancel).group).flatten();
+                queue.request(key, Request { group, ..asks(&run.to_string(), cpu * 1000, gpus) });
+            }
+            held.extend(granted(&queue.decide()));
+            prop_assert!(queue.left().jobs as usize + held.len() == 4);
+        }
+        for _ in 0..200 {
+            if queue.waiting() == 0 {
+                break;
+            }
+            prop_assert!(!held.is_empty(), "somebody waits and nobody holds anything");
+            for key in held.drain(..) {
+                queue.release(&key);
+            }
+            held.extend(granted(&queue.decide()));
+        }
+        prop_assert_eq!(queue.waiting(), 0);
+    }
+}
