@@ -1,12 +1,52 @@
 //! `tidegate runs`: lists, shows, watches, cancels, reruns and compares runs.
 
+mod cancel;
+mod diff;
+mod kept;
+mod list;
+mod logs;
+mod rerun;
+mod show;
+mod watch;
+
 use super::{Exit, Failure, Globals};
+
+pub(super) use kept::{Format, Kept};
 
 /// Arguments of `tidegate runs`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// List the newest runs
+    List(list::Args),
+    /// Show one run: its jobs, what they measured and kept, and why some failed
+    Show(show::Args),
+    /// Print what steps wrote
+    Logs(logs::Args),
+    /// Follow a run that goes on elsewhere
+    Watch(watch::Args),
+    /// Ask the owner of a run to end it
+    Cancel(cancel::Args),
+    /// Run again, keeping what is good
+    Rerun(rerun::Args),
+    /// Compare metrics, parameters, artifacts and commands of two runs
+    Diff(diff::Args),
+}
 
 /// Runs the command.
-pub fn run(_args: Args, _globals: &Globals) -> Result<Exit, Failure> {
-    Err(Failure::tool("`tidegate runs` is not built yet"))
+pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
+    match args.command {
+        Command::List(args) => list::run(&args, globals),
+        Command::Show(args) => show::run(&args, globals),
+        Command::Logs(args) => logs::run(&args, globals),
+        Command::Watch(args) => watch::run(&args, globals),
+        Command::Cancel(args) => cancel::run(&args, globals),
+        Command::Rerun(args) => rerun::run(&args, globals),
+        Command::Diff(args) => diff::run(&args, globals),
+    }
 }

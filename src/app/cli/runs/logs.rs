@@ -1,0 +1,165 @@
+//! `tidegate runs logs`.
+
+use super::{Format, Kept};
+use crate::app::cli::{Exit, Failure, Globals};
+use crate::app::report::{InstanceView, RunView};
+use serde_json::json;
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Read, Seek as _, SeekFrom, Write as _};
+use tidegate_flow::run::{EventKind, RunEvent};
+
+/// Arguments of `tidegate runs logs`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Number or ULID
+    run: String,
+    /// Only this job
+    job: Option<String>,
+    /// Only instances with these matrix values: `model=svm,c=0.1`
+    #[arg(long, value_name = "K=V,…", value_delimiter = ',')]
+    matrix: Vec<String>,
+    /// Only this step: its name, or its number from 1
+    #[arg(long, value_name = "STEP")]
+    step: Option<String>,
+    /// This attempt; without it, the last
+    #[arg(long, value_name = "N")]
+    attempt: Option<u32>,
+    /// How to answer; JSON has an object a line
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+/// Prints what steps wrote.
+pub fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
+    let kept = Kept::open(globals)?;
+    let row = kept.find(Some(&args.run))?;
+    let events = kept.events(&row, 0)?;
+    let mut view = RunView::default();
+    events.iter().for_each(|event| view.apply(event));
+    let chosen = choose(args, &view)?;
+    let many = chosen.len() > 1;
+    let mut printed = false;
+    for (index, instance) in chosen {
+        let attempt = args.attempt.unwrap_or(instance.attempt);
+        let Some(part) = part(args, &events, index, attempt) else { continue };
+        let Some(file) = kept.log(&view, index, attempt).and_then(|path| File::open(path).ok()) else {
+            continue;
+        };
+        let name = name(&view, instance);
+        if many && args.format == Format::Text {
+            globals.print(format!("{}── {name}\n", if printed { "\n" } else { "" }))?;
+        }
+        printed = true;
+        let copied = copy(file, part, args.format, &name, attempt);
+        copied.map_err(|error| Failure::tool(format!("cannot print the log of {name}")).caused_by(&error))?;
+    }
+    if printed {
+        return Ok(Exit::Good);
+    }
+    let what = args.step.as_ref().map_or_else(|| "a log".to_owned(), |step| format!("a step `{step}`"));
+    Err(Failure::wrong(format!("nothing that was asked for in run {} has {what}", row.number)).hint(format!(
+        "`tidegate runs show {}` shows what ran, and what came from an earlier run",
+        row.number
+    )))
+}
+
+fn choose<'a>(args: &Args, view: &'a RunView) -> Result<Vec<(u32, &'a InstanceView)>, Failure> {
+    if let Some(job) = &args.job
+        && !view.jobs.iter().any(|other| other.declared.id == *job || other.declared.display == *job)
+    {
+        let jobs: Vec<&str> = view.jobs.iter().map(|job| job.declared.id.as_str()).collect();
+        return Err(Failure::wrong(format!("run {} has no job `{job}`", view.created.number))
+            .hint(format!("its jobs: {}", jobs.join(", "))));
+    }
+    let chosen: Vec<(u32, &InstanceView)> = (0..)
+        .zip(&view.instances)
+        .filter(|(_, instance)| {
+            let job = view.jobs.get(instance.job as usize);
+            args.job.as_ref().is_none_or(|wanted| {
+                job.is_some_and(|job| job.declared.id == *wanted || job.declared.display == *wanted)
+            })
+        })
+        .filter(|(_, instance)| {
+            let has = instance.matrix_text("\n");
+            args.matrix.iter().all(|pair| has.lines().any(|other| other == pair.trim()))
+        })
+        .collect();
+    if chosen.is_empty() && !args.matrix.is_empty() {
+        let rows: Vec<String> = view
+            .instances
+            .iter()
+            .map(|instance| instance.matrix_text(","))
+            .filter(|row| !row.is_empty())
+            .collect();
+        return Err(Failure::wrong(format!("no instance has {}", args.matrix.join(",")))
+            .hint(format!("there are: {}", rows.join(" · "))));
+    }
+    Ok(chosen)
+}
+
+/// From which to which byte; no end: all there is.
+type Part = (u64, Option<u64>);
+
+/// Finds the bytes that were asked for; `None` if the attempt has no such step.
+fn part(args: &Args, events: &[RunEvent], wanted: u32, of: u32) -> Option<Part> {
+    let Some(asked) = &args.step else { return Some((0, None)) };
+    let is_it = |step: u32, name: &str| {
+        name == asked || name.strip_prefix("Run ") == Some(asked) || asked.parse().ok() == step.checked_add(1)
+    };
+    let mut part = None;
+    for event in events {
+        match &event.kind {
+            EventKind::StepStarted { instance, attempt, step, name, log }
+                if instance.0 == wanted && *attempt == of && is_it(*step, name) =>
+            {
+                part = Some((*log, None));
+            }
+            EventKind::StepEnded { instance, attempt, step, name, log, .. }
+                if instance.0 == wanted && *attempt == of && is_it(*step, name) =>
+            {
+                part = Some((part.map_or(*log, |(from, _)| from), Some(*log)));
+            }
+            _ => {}
+        }
+    }
+    part
+}
+
+/// Copies a part of a log to standard output in pieces, however large it is. Nobody reading any
+/// more is no error.
+fn copy(mut file: File, (from, to): Part, format: Format, name: &str, attempt: u32) -> io::Result<()> {
+    file.seek(SeekFrom::Start(from))?;
+    let mut part = file.take(to.map_or(u64::MAX, |to| to.saturating_sub(from)));
+    let mut out = io::stdout().lock();
+    let done = match format {
+        Format::Text => io::copy(&mut part, &mut out).map(drop),
+        Format::Json => copy_lines(part, &mut out, name, attempt),
+    };
+    match done.and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        done => done,
+    }
+}
+
+/// Most bytes of one line in JSON; a longer one goes on in the next object.
+const LINE: u64 = 1 << 20;
+
+fn copy_lines(part: impl Read, out: &mut impl io::Write, name: &str, attempt: u32) -> io::Result<()> {
+    let (mut reader, mut line) = (BufReader::new(part), Vec::new());
+    loop {
+        line.clear();
+        if reader.by_ref().take(LINE).read_until(b'\n', &mut line)? == 0 {
+            return Ok(());
+        }
+        let text = String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(&line));
+        writeln!(out, "{}", json!({ "instance": name, "attempt": attempt, "line": text }))?;
+    }
+}
+
+fn name(view: &RunView, instance: &InstanceView) -> String {
+    let job = view.jobs.get(instance.job as usize).map_or("", |job| job.declared.id.as_str());
+    match instance.matrix_text(", ") {
+        matrix if matrix.is_empty() => job.to_owned(),
+        matrix => format!("{job} ({matrix})"),
+    }
+}

@@ -1,0 +1,35 @@
+//! `tidegate runs show`.
+
+use super::{Format, Kept};
+use crate::app::cli::{Exit, Failure, Globals};
+use crate::app::report::runs::{show, show_json};
+use crate::app::report::{RunView, Style};
+
+/// Arguments of `tidegate runs show`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Number or ULID; without it, the newest
+    run: Option<String>,
+    /// How to answer
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+/// Shows one run.
+pub fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
+    let kept = Kept::open(globals)?;
+    let row = kept.find(args.run.as_deref())?;
+    let events = kept.events(&row, 0)?;
+    let mut view = RunView::default();
+    events.iter().for_each(|event| view.apply(event));
+    let running = row.owner.is_some() && view.summary.is_none();
+    let text = match args.format {
+        Format::Json => format!("{}\n", show_json(&view, running)),
+        Format::Text => {
+            let lines = |instance, attempt, from, to| kept.last_lines(&view, instance, attempt, from, to);
+            show(&events, running, Style { color: globals.color() }, &lines)
+        }
+    };
+    globals.print(text)?;
+    Ok(Exit::Good)
+}
