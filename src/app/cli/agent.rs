@@ -3,8 +3,9 @@
 use super::{Exit, Failure, Globals};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tidegate_edge::agent::{Children, Hosted, PythonPlace, Surroundings, supervise};
+use tidegate_edge::agent::{Children, Hosted, PythonPlace, Surroundings, TempFolders, supervise};
 use tidegate_edge::python::Environments;
 use tidegate_edge::store::FileObjects;
 use tidegate_edge::workspace::Workspaces;
@@ -30,7 +31,7 @@ pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
     let objects =
         FileObjects::open(store.join("objects")).map_err(|e| Failure::tool("the store").caused_by(&e))?;
     let objects = Arc::new(objects);
-    let pythons = Environments::new(store.join("python"));
+    let pythons = Environments::new(python_folder(|name| std::env::var_os(name), &store));
     let around = Surroundings {
         places: Arc::new(Workspaces::new(store.join("work"), objects.clone())),
         objects,
@@ -38,6 +39,7 @@ pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
             Ok(made) => Ok(PythonPlace { bin: made.bin, env: made.env }),
             Err(error) => Err(error.to_string()),
         }),
+        temps: TempFolders::new(store.join("tmp")),
         children: Arc::new(Children::default()),
         env: environment(std::env::vars_os()),
         mark: args.mark,
@@ -47,6 +49,15 @@ pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
     supervise(Hosted { around }, std::io::stdin().lock(), stdout)
         .map_err(|e| Failure::tool("the engine's requests").caused_by(&e))?;
     Ok(Exit::Good)
+}
+
+/// Where Python environments are kept, so that projects share them: the user's cache folder (XDG
+/// Base Directory Specification), else the store.
+fn python_folder(variable: impl Fn(&str) -> Option<OsString>, store: &Path) -> PathBuf {
+    let folder = |name| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    folder("XDG_CACHE_HOME")
+        .or_else(|| folder("HOME").map(|home| home.join(".cache")))
+        .map_or_else(|| store.join("python"), |cache| cache.join("tidegate/python"))
 }
 
 /// The environment that steps inherit: this process's, without what an outer runner set for itself.

@@ -53,10 +53,16 @@ impl Children {
 
     /// Tells whether this process has children that it did not start: orphans of steps.
     pub fn has_strays(&self) -> bool {
-        let _gate = self.gate.write();
-        match own_children() {
-            Some(own) => self.live.lock().is_ok_and(|live| own.iter().any(|pid| !live.contains(pid))),
-            None => true,
+        // The kernel gives orphans to the first thread of the reaper, which starts nothing itself.
+        let own = std::process::id();
+        match std::fs::read_to_string(format!("/proc/self/task/{own}/children")) {
+            Ok(text) => {
+                let mut adopted =
+                    text.split_ascii_whitespace().filter_map(|p| p.parse::<u32>().ok()).peekable();
+                adopted.peek().is_some()
+                    && self.live.lock().is_ok_and(|live| adopted.any(|pid| !live.contains(&pid)))
+            }
+            Err(_) => true,
         }
     }
 
@@ -208,28 +214,6 @@ pub fn reap(pid: u32) {
 
 fn id(pid: u32) -> Option<Pid> {
     i32::try_from(pid).ok().filter(|p| *p > 1).and_then(Pid::from_raw)
-}
-
-/// Lists this process's children; `None` where the kernel does not tell.
-pub fn own_children() -> Option<Vec<u32>> {
-    let mut children = Vec::new();
-    for task in std::fs::read_dir("/proc/self/task").ok()?.filter_map(Result::ok) {
-        let mut path = task.path();
-        path.push("children");
-        match std::fs::read(&path) {
-            Ok(text) => {
-                children.extend(
-                    String::from_utf8_lossy(&text)
-                        .split_ascii_whitespace()
-                        .filter_map(|p| p.parse::<u32>().ok()),
-                );
-            }
-            // A thread that ended meanwhile; its children went to another one, which may have been read already.
-            Err(_) if !task.path().exists() => {}
-            Err(_) => return None,
-        }
-    }
-    Some(children)
 }
 
 #[cfg(test)]

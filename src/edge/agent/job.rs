@@ -7,8 +7,9 @@ use super::control::Wish;
 use super::keep::Stamp;
 use super::link::Link;
 use super::output::Output;
-use super::place::{Place, Places, file_name, log_path_of, remove};
+use super::place::{Place, Places, log_path_of};
 use super::scope::{Failed, Scope};
+use super::temp::{TempFolder, TempFolders};
 use crate::store::{Objects, StoreError};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
@@ -43,6 +44,8 @@ pub struct Surroundings {
     pub places: Arc<dyn Places>,
     /// Python environments.
     pub python: Box<Pythons>,
+    /// Folders for temporary files.
+    pub temps: TempFolders,
     /// The processes of all attempts.
     pub children: Arc<Children>,
     /// This process's environment without GitHub's own variables.
@@ -61,6 +64,8 @@ pub struct Job<'a> {
     pub(super) place: Place,
     /// The attempt's folder for temporary files; `RUNNER_TEMP` is in it.
     pub(super) temp: PathBuf,
+    /// The same, to be given back.
+    pub(super) folder: TempFolder,
     pub(super) mark: String,
     /// Environment of every process: the machine's, then GitHub's fixed variables.
     pub(super) base: BTreeMap<OsString, OsString>,
@@ -93,18 +98,15 @@ pub struct Job<'a> {
 pub fn run(spec: &JobSpec, secrets: &BTreeMap<String, String>, around: &Surroundings, link: &Arc<Link>) {
     around.children.enter();
     let started = Instant::now();
-    let token = file_name(&spec.token);
-    let temp = around.store.join("tmp").join(&token);
     let masks = Masks::new(secrets.values().map(String::as_str));
     let output = Output::new(link.clone(), log_path_of(&around.store, spec), masks, spec.debug);
     let mark = format!("{}{}", around.mark, spec.token);
-    let place = match prepare(spec, around, &temp) {
-        Ok(place) => place,
+    let (place, temp) = match prepare(spec, around) {
+        Ok(made) => made,
         Err(failed) => {
             link.say(MessageBody::Started { notes: Vec::new() });
             let mut output = output;
             output.note(&format!("##[error]{}", failed.reason));
-            remove(&temp);
             around.children.leave();
             link.say(MessageBody::Ended(receipt_of(&failed, output.written(), started)));
             return;
@@ -117,7 +119,8 @@ pub fn run(spec: &JobSpec, secrets: &BTreeMap<String, String>, around: &Surround
         link: link.clone(),
         output,
         place,
-        temp,
+        temp: temp.path.clone(),
+        folder: temp,
         mark,
         base: BTreeMap::new(),
         env: Vec::new(),
@@ -138,14 +141,14 @@ pub fn run(spec: &JobSpec, secrets: &BTreeMap<String, String>, around: &Surround
         post: Vec::new(),
     };
     let receipt = job.attempt();
-    let Job { place, temp, .. } = job;
+    let Job { place, folder, .. } = job;
     around.places.release(place);
-    remove(&temp);
+    around.temps.give(folder);
     around.children.leave();
     link.say(MessageBody::Ended(receipt));
 }
 
-fn prepare(spec: &JobSpec, around: &Surroundings, temp: &Path) -> Result<Place, Failed> {
+fn prepare(spec: &JobSpec, around: &Surroundings) -> Result<(Place, TempFolder), Failed> {
     let io = |doing: &str, path: &Path, e: &std::io::Error| {
         Failed::new(class_of(e), format!("cannot {doing} {}: {e}", path.display()))
     };
@@ -153,21 +156,8 @@ fn prepare(spec: &JobSpec, around: &Surroundings, temp: &Path) -> Result<Place, 
         .places
         .prepare(&spec.source, &spec.token)
         .map_err(|e| Failed::new(FailureClass::Failure, e))?;
-    make_temp(temp).map_err(|e| io("make", temp, &e))?;
-    Ok(place)
-}
-
-fn make_temp(temp: &Path) -> std::io::Result<()> {
-    match std::fs::create_dir(temp) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => std::fs::create_dir_all(temp)?,
-        // The same token again: what a killed supervisor left.
-        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
-            remove(temp);
-            std::fs::create_dir_all(temp)?;
-        }
-        other => other?,
-    }
-    std::fs::create_dir(temp.join("_temp"))
+    let temp = around.temps.take().map_err(|e| io("make a folder below", &around.store, &e))?;
+    Ok((place, temp))
 }
 
 /// The class of the system's own errors.

@@ -16,7 +16,7 @@ pub type Stamp = (u64, u64, i64, i64);
 /// The largest file of metrics that is read.
 const METRICS_LIMIT: u64 = 256 * 1024 * 1024;
 
-fn stamp_of(path: &Path) -> Option<Stamp> {
+pub(super) fn stamp_of(path: &Path) -> Option<Stamp> {
     std::fs::symlink_metadata(path).ok().map(|m| (m.ino(), m.len(), m.ctime(), m.ctime_nsec()))
 }
 

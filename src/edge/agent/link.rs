@@ -8,8 +8,10 @@ use tidegate_flow::job::{Answer, JobMessage, MessageBody, Question};
 
 /// Where messages go; they are kept there until the engine acknowledged them.
 pub trait Uplink: Send + Sync {
-    /// Takes a message.
-    fn send(&self, message: JobMessage);
+    /// Takes a message. One that is not `urgent` may wait for the next [`Uplink::flush`] or urgent one.
+    fn send(&self, message: JobMessage, urgent: bool);
+    /// Sends what waits.
+    fn flush(&self);
 }
 
 /// One attempt's numbered messages.
@@ -31,12 +33,18 @@ impl Link {
     /// Sends a message that must arrive.
     pub fn say(&self, body: MessageBody) {
         let seq = self.next.fetch_add(1, Ordering::AcqRel);
-        self.up.send(JobMessage { token: self.token.clone(), seq, at: now(), body });
+        let urgent = matches!(body, MessageBody::Ended(_) | MessageBody::Ask { .. });
+        self.up.send(JobMessage { token: self.token.clone(), seq, at: now(), body }, urgent);
     }
 
     /// Sends a message that may be lost.
     pub fn hint(&self, body: MessageBody) {
-        self.up.send(JobMessage { token: self.token.clone(), seq: 0, at: now(), body });
+        self.up.send(JobMessage { token: self.token.clone(), seq: 0, at: now(), body }, true);
+    }
+
+    /// Sends what waits: something long follows.
+    pub fn flush(&self) {
+        self.up.flush();
     }
 
     /// Asks the engine and waits; `None` if the attempt is told to stop first.

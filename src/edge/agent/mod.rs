@@ -24,9 +24,10 @@ mod sha256;
 mod shell;
 mod step;
 mod supervisor;
+mod temp;
 mod validate;
 
-pub use children::{Children, MARK, below, has_mark, own_children, processes, reap, signal};
+pub use children::{Children, MARK, below, has_mark, processes, reap, signal};
 pub use control::{Control, Wish};
 pub use frames::{Frames, invalid};
 pub use hash_files::hash_files;
@@ -34,3 +35,4 @@ pub use job::{PythonPlace, Pythons, Surroundings, run};
 pub use link::{Link, Uplink, now};
 pub use place::{FreshFolders, Place, Places, log_path, log_path_of};
 pub use supervisor::{Hosted, supervise};
+pub use temp::TempFolders;

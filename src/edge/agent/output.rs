@@ -17,6 +17,8 @@ use tidegate_flow::job::{
 pub const LONGEST_COMMAND: usize = 1024 * 1024;
 /// Shortest time between two lines for a live display.
 const TAIL_EVERY: Duration = Duration::from_millis(100);
+/// A step that runs longer is told of while it runs; a shorter one together with its end.
+const ANNOUNCE: Duration = Duration::from_millis(20);
 /// Longest line for a live display, in bytes.
 const TAIL_LENGTH: usize = 400;
 /// How much of the output's end is kept to find out why a step failed.
@@ -45,6 +47,8 @@ pub struct Output {
     recent: Vec<u8>,
     ends_line: bool,
     tail: Option<String>,
+    /// When the engine is told of a step that still runs.
+    announce: Option<Instant>,
     tail_next: Option<Instant>,
     /// What commands asked for, to be taken after the step.
     pub effects: Effects,
@@ -88,6 +92,7 @@ impl Output {
             recent: Vec::new(),
             ends_line: true,
             tail: None,
+            announce: None,
             tail_next: None,
             effects: Effects::default(),
         }
@@ -100,6 +105,7 @@ impl Output {
         self.effects = Effects::default();
         self.recent.clear();
         self.tail = None;
+        self.announce = Some(Instant::now() + ANNOUNCE);
     }
 
     /// Ends a step's output: what was held back is written; stopped commands go on.
@@ -319,20 +325,26 @@ impl Output {
     }
 
     fn show_tail(&mut self) -> Duration {
-        if self.tail.is_none() {
-            return Duration::MAX;
-        }
         let now = Instant::now();
+        let announce = self.announce.map_or(Duration::MAX, |at| at.saturating_duration_since(now));
+        if announce.is_zero() {
+            self.announce = None;
+            self.link.flush();
+        }
+        let announce = if announce.is_zero() { Duration::MAX } else { announce };
+        if self.tail.is_none() {
+            return announce;
+        }
         // A step that prints and ends at once needs no live line: the first one waits, too.
         let next = *self.tail_next.get_or_insert(now + TAIL_EVERY);
         if now < next {
-            return next - now;
+            return (next - now).min(announce);
         }
         if let Some(line) = self.tail.take() {
             self.link.hint(MessageBody::Tail { step: self.step, line });
             self.tail_next = Some(now + TAIL_EVERY);
         }
-        Duration::MAX
+        announce
     }
 
     fn write(&mut self, bytes: &[u8]) {

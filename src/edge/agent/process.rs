@@ -139,7 +139,8 @@ impl Watch {
     ) -> io::Result<Exit> {
         let mut cause = Cause::Own;
         let mut kill_at: Option<Instant> = None;
-        let mut next_look = Duration::MAX;
+        // A step that takes longer than this is worth a message of its own.
+        let mut next_look = Duration::from_millis(20);
         loop {
             let now = Instant::now();
             let wish = control.wish();
@@ -172,6 +173,7 @@ impl Watch {
             }
             empty(lingering, &ready.lingering);
             next_look = if ready.output { self.read(sink)? } else { sink(&[]) };
+
             if (ready.ended || self.pidfd.is_none())
                 && let Some(status) = self.child.try_wait()?
             {

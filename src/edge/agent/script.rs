@@ -3,6 +3,7 @@
 use super::children::MARK;
 use super::control::Wish;
 use super::job::{Job, class_of};
+use super::keep::stamp_of;
 use super::oom::killed_for_memory;
 use super::process::{Cause, Exit, Limits, Program, find, run};
 use super::scope::{Failed, Scope};
@@ -195,15 +196,23 @@ impl Job<'_> {
     }
 
     fn make_files(
-        &self,
+        &mut self,
         number: u32,
         variables: &mut BTreeMap<OsString, OsString>,
     ) -> std::io::Result<[PathBuf; 6]> {
         let path = |ending: &str| self.temp.join(format!("{number}_{ending}"));
         let files = FILES.map(|(_, ending)| path(ending));
+        let mut made = Vec::with_capacity(FILES.len());
+        let there = number == 1 && self.folder.fresh.is_some();
         for ((variable, _), file) in FILES.iter().zip(&files) {
-            std::fs::File::create(file)?;
+            if !there {
+                std::fs::File::create(file)?;
+                made.extend(stamp_of(file).filter(|_| number == 1).map(|stamp| (file.clone(), stamp)));
+            }
             variables.insert((*variable).into(), file.into());
+        }
+        if number == 1 && !there {
+            self.folder.fresh = Some(made);
         }
         if let Some(event) = self.spec.contexts.get("github").and_then(|g| g.get("event")) {
             let file = self.event_path();

@@ -254,9 +254,15 @@ impl Job<'_> {
                 deadline,
                 limit,
             ),
-            ActionSpec::Uses { uses, with } => self.run_action(scope, env, uses, with),
+            ActionSpec::Uses { uses, with } => {
+                self.link.flush();
+                self.run_action(scope, env, uses, with)
+            }
             ActionSpec::Gate(gate) => self.run_gate(scope, env, gate).into(),
-            ActionSpec::Validate(validate) => self.run_validate(scope, env, validate).into(),
+            ActionSpec::Validate(validate) => {
+                self.link.flush();
+                self.run_validate(scope, env, validate).into()
+            }
         }
     }
 

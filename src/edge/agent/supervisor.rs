@@ -63,6 +63,7 @@ pub fn supervise(
         let _ = job.thread.join();
     }
     end_everything(&around.children, &around.mark);
+    around.temps.clear();
     outbox.close();
     let _ = writer.join();
     result
@@ -131,7 +132,7 @@ struct Box_ {
 }
 
 impl Uplink for Outbox {
-    fn send(&self, message: JobMessage) {
+    fn send(&self, message: JobMessage, urgent: bool) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if message.seq > 0 {
             let copy = (Instant::now(), message.clone());
@@ -139,7 +140,15 @@ impl Uplink for Outbox {
         }
         state.queue.push_back(message);
         drop(state);
-        self.more.notify_one();
+        if urgent {
+            self.more.notify_one();
+        }
+    }
+
+    fn flush(&self) {
+        if !self.state.lock().unwrap_or_else(PoisonError::into_inner).queue.is_empty() {
+            self.more.notify_one();
+        }
     }
 }
 
