@@ -146,7 +146,6 @@ fn read(path: &Path, source: std::io::Error) -> DataError {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use crate::store::Objects as _;

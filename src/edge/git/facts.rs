@@ -35,7 +35,7 @@ pub fn facts(repository: &Repository) -> Facts {
     }
     if let Some(commit) = repository.head().ok().and_then(|h| h.peel_to_commit().ok()) {
         facts.sha = commit.id().to_string();
-        facts.subject = commit.summary().ok().flatten().unwrap_or_default().to_owned();
+        commit.summary().ok().flatten().unwrap_or_default().clone_into(&mut facts.subject);
         facts.changed = changed(repository, &commit).unwrap_or_default();
         if facts.reference.is_empty() {
             facts.reference = tag_of(repository, commit.id()).unwrap_or_default();

@@ -151,7 +151,6 @@ fn inside(root: &Path, project: &str) -> PathBuf {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use crate::store::Objects as _;

@@ -6,7 +6,7 @@
 use super::{Diagnostic, Entry, FileId, Node, NodeKind, Scalar, ScalarStyle, Span};
 use granit_parser::{Event, Parser, ScalarStyle as Style};
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// GitHub's limit on a workflow file, in bytes.
@@ -94,6 +94,8 @@ enum Open {
 #[derive(Default)]
 struct Keys {
     seen: HashMap<String, Span>,
+    /// Whether some came by `<<`.
+    merged: bool,
 }
 
 impl<'a> Loader<'a> {
@@ -319,6 +321,7 @@ impl<'a> Loader<'a> {
 
     fn entry(&mut self, entries: &mut Vec<Entry>, keys: &mut Keys, entry: Entry) {
         if self.merge == MergeKeys::Apply && &*entry.key == "<<" {
+            keys.merged = true;
             self.merge(entries, entry);
             return;
         }
@@ -333,7 +336,9 @@ impl<'a> Loader<'a> {
         }
         keys.seen.insert(entry.key.to_lowercase(), entry.key_span);
         // A key that was merged in gives way to one that is written.
-        entries.retain(|e| e.key != entry.key);
+        if keys.merged {
+            entries.retain(|e| e.key != entry.key);
+        }
         entries.push(entry);
     }
 
@@ -343,13 +348,14 @@ impl<'a> Loader<'a> {
             NodeKind::Sequence(items) => items,
             _ => vec![entry.value],
         };
+        let mut there: HashSet<Arc<str>> = entries.iter().map(|e| e.key.clone()).collect();
         for source in sources {
             let NodeKind::Mapping(merged) = source.kind else {
                 self.error("yaml-merge", source.span, "`<<` merges maps: name the anchor of one");
                 continue;
             };
             for new in merged {
-                if !entries.iter().any(|e| e.key == new.key) {
+                if there.insert(new.key.clone()) {
                     entries.push(new);
                 }
             }

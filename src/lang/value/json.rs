@@ -65,10 +65,9 @@ fn newline(out: &mut String, depth: usize) {
 /// Writes one value; `false` once the text is too long.
 fn pretty(value: &Value, depth: usize, limit: usize, out: &mut String) -> bool {
     match value {
-        Value::Null => out.push_str("null"),
         Value::Bool(b) => out.push_str(if *b { "true" } else { "false" }),
         Value::Number(n) if n.is_finite() => out.push_str(&shortest(*n)),
-        Value::Number(_) => out.push_str("null"),
+        Value::Null | Value::Number(_) => out.push_str("null"),
         Value::String(s) => out.push_str(&Json::from(&**s).to_string()),
         Value::Array(items) if items.is_empty() => out.push_str("[]"),
         Value::Array(items) => {
