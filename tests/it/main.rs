@@ -13,3 +13,4 @@ mod conformance_parser;
 mod eval;
 mod harness;
 mod rules_docs;
+mod store_kill;

@@ -56,7 +56,7 @@ impl Store {
     }
 
     /// Returns the same with what only files can do: snapshots and work folders need it.
-    pub fn files(&self) -> Arc<FileObjects> {
+    pub fn file_objects(&self) -> Arc<FileObjects> {
         Arc::clone(&self.objects)
     }
 
@@ -69,9 +69,9 @@ impl Store {
 fn prepare(db: &mut Connection, path: &Path) -> Result<(), StoreError> {
     db.busy_timeout(BUSY)?;
     db.set_prepared_statement_cache_capacity(32);
-    schema::migrate(db, path)?;
     // Process death loses nothing under NORMAL; power loss is the business of `Sync::Disk`.
     db.pragma_update(None, "synchronous", "normal")?;
+    schema::migrate(db, path)?;
     // The checkpoint at the last close would force the disk three times at the end of every run.
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     Ok(())

@@ -69,6 +69,10 @@ pub(super) fn migrate(db: &mut Connection, path: &Path) -> Result<(), StoreError
     if found > VERSION {
         return Err(StoreError::Newer { path: path.display().to_string(), found, known: VERSION });
     }
+    if found == 0 {
+        // Nothing is there that a rollback journal could bring back; it would be forced three times.
+        db.pragma_update(None, "journal_mode", "memory")?;
+    }
     db.pragma_update(None, "journal_mode", "wal")?;
     let step = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // Another process may have done it while this one waited for the lock.
