@@ -5,13 +5,15 @@ use super::access::expressions;
 use super::scope::{Finding, Problem, Scopes, Type, infer};
 use super::sites::{Site, collect};
 use crate::workflow::{Job, JobKind, Step, Workflow};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// One workflow and what is known of it.
 pub struct Facts<'a> {
     /// The file.
     pub(super) workflow: &'a Workflow,
+    /// Jobs by id in lower case.
+    by_id: HashMap<String, &'a Job>,
     /// What was asked of outside.
     pub(super) context: &'a CheckContext<'a>,
     /// All templates with an expression.
@@ -44,12 +46,13 @@ impl<'a> Facts<'a> {
                 }
             }
         }
-        Self { workflow, context, sites, findings }
+        let by_id = workflow.jobs.iter().map(|j| (j.id.value.to_ascii_lowercase(), j)).collect();
+        Self { workflow, by_id, context, sites, findings }
     }
 
     /// Finds a job in any case.
     pub(super) fn job(&self, id: &str) -> Option<&'a Job> {
-        self.workflow.jobs.iter().find(|j| j.id.value.eq_ignore_ascii_case(id))
+        self.by_id.get(&id.to_ascii_lowercase()).copied()
     }
 
     /// Returns all steps with their jobs.

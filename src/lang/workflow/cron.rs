@@ -59,16 +59,16 @@ impl Cron {
             let message = format!("a schedule has five fields, and `{text}` has {}", parts.len());
             return Err(CronError { message });
         };
-        let [a, b, c, d, e] = &FIELDS;
-        let mut week = e.parse(weekdays)?;
+        let [minute, hour, day, month, weekday] = &FIELDS;
+        let mut week = weekday.parse(weekdays)?;
         if week & (1 << 7) != 0 {
             week = (week | 1) & !(1 << 7);
         }
         Ok(Self {
-            minutes: a.parse(minutes)?,
-            hours: b.parse(hours)?,
-            days: c.parse(days)?,
-            months: d.parse(months)?,
+            minutes: minute.parse(minutes)?,
+            hours: hour.parse(hours)?,
+            days: day.parse(days)?,
+            months: month.parse(months)?,
             weekdays: week,
             any_day: days.starts_with('*'),
             any_weekday: weekdays.starts_with('*'),

@@ -47,19 +47,20 @@ enum Dialect {
 
 /// Runs the command.
 pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
-    let inputs = collect(&args.paths, globals)?;
-    let dialect = args.dialect.map(|d| match d {
+    let Args { paths, format, dialect, strict } = args;
+    let inputs = collect(&paths, globals)?;
+    let dialect = dialect.map(|d| match d {
         Dialect::Github => workflow::Dialect::Github,
         Dialect::Tidegate => workflow::Dialect::Tidegate,
     });
     let files = examine(&inputs, dialect);
-    globals.print(match args.format {
+    globals.print(match format {
         Format::Text => text(&files, Style { color: globals.color(), width: globals.width().unwrap_or(100) }),
         Format::Json => json(&files),
         Format::Sarif => sarif(&files),
         Format::Github => github(&files),
     })?;
     let totals = Totals::of(&files);
-    let wrong = totals.errors > 0 || (args.strict && totals.warnings > 0);
+    let wrong = totals.errors > 0 || (strict && totals.warnings > 0);
     Ok(if wrong { Exit::Wrong } else { Exit::Good })
 }

@@ -2,10 +2,10 @@
 
 use crate::check::access::{Access, expressions};
 use crate::check::{Facts, Level, Rule};
-use crate::expr::ExprKind;
 use crate::source::Diagnostic;
 use crate::workflow::Job;
-use std::collections::HashSet;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 
 pub(super) const RULE: Rule = Rule {
     id: "unused-needs",
@@ -14,22 +14,36 @@ pub(super) const RULE: Rule = Rule {
     check,
 };
 
+/// How many edges are followed in one file: enough for any real one, and a bound on the time that a
+/// file of ten thousand jobs takes.
+const BUDGET: usize = 2_000_000;
+
 fn check(facts: &Facts<'_>) -> Vec<Diagnostic> {
+    let jobs = &facts.workflow.jobs;
+    if jobs.iter().all(|j| j.needs.len() < 2) {
+        return Vec::new();
+    }
+    let index: HashMap<String, usize> =
+        jobs.iter().enumerate().map(|(i, j)| (j.id.value.to_ascii_lowercase(), i)).collect();
+    let needs = |job: &Job| -> Vec<usize> {
+        job.needs.iter().filter_map(|n| index.get(&n.value.to_ascii_lowercase()).copied()).collect()
+    };
+    let graph: Vec<Vec<usize>> = jobs.iter().map(needs).collect();
+    let read = read_by_job(facts);
+    let nothing = HashSet::new();
     let mut found = Vec::new();
-    for job in facts.workflow.jobs.iter().filter(|j| j.needs.len() > 1) {
-        let read = needs_read(facts, job);
+    let mut budget = BUDGET;
+    for job in jobs.iter().filter(|j| j.needs.len() > 1) {
+        let read = read.get(&std::ptr::from_ref(job)).unwrap_or(&nothing);
         if read.contains("*") {
             continue;
         }
-        for need in &job.needs {
-            if read.contains(&need.value.to_ascii_lowercase()) {
-                continue;
-            }
-            let through = job.needs.iter().find(|other| {
-                !other.value.eq_ignore_ascii_case(&need.value) && reaches(facts, &other.value, &need.value)
-            });
+        let waited_for = behind(&graph, &needs(job), &mut budget);
+        for need in job.needs.iter().filter(|n| !read.contains(&n.value.to_ascii_lowercase())) {
+            let target = index.get(&need.value.to_ascii_lowercase());
+            let through = target.and_then(|t| waited_for.get(t)).and_then(|other| jobs.get(*other));
             if let Some(other) = through {
-                let text = format!("`{}` already waits for `{}`", other.value, need.value);
+                let text = format!("`{}` already waits for `{}`", other.id.value, need.value);
                 found.push(
                     Diagnostic::warning(RULE.id, need.span, text)
                         .label("not read here")
@@ -41,54 +55,51 @@ fn check(facts: &Facts<'_>) -> Vec<Diagnostic> {
     found
 }
 
-/// Returns the needed jobs that a job reads in lower case; `*` stands for all of them, also where
-/// the job asks for the status, which a needed job's own result can change.
-fn needs_read(facts: &Facts<'_>, job: &Job) -> HashSet<String> {
-    let mut read = HashSet::new();
-    for site in facts.sites.iter().filter(|s| s.job.is_some_and(|j| std::ptr::eq(j, job))) {
+/// Returns all jobs that the given ones wait for, each with one of the given through which it is
+/// waited for.
+fn behind(graph: &[Vec<usize>], starts: &[usize], budget: &mut usize) -> HashMap<usize, usize> {
+    let mut found = HashMap::new();
+    let mut open: Vec<(usize, usize)> = starts.iter().map(|s| (*s, *s)).collect();
+    while let Some((job, start)) = open.pop() {
+        for next in graph.get(job).into_iter().flatten() {
+            if *budget == 0 {
+                return found;
+            }
+            *budget -= 1;
+            if let Entry::Vacant(free) = found.entry(*next) {
+                free.insert(start);
+                open.push((*next, start));
+            }
+        }
+    }
+    found
+}
+
+/// Returns the needed jobs that each job reads, in lower case; `*` stands for all of them, also
+/// where the job asks for the status, which a needed job's own result can change.
+fn read_by_job(facts: &Facts<'_>) -> HashMap<*const Job, HashSet<String>> {
+    let mut read: HashMap<*const Job, HashSet<String>> = HashMap::new();
+    for site in &facts.sites {
+        let Some(job) = site.job else { continue };
         for (expr, _) in expressions(site.template) {
-            let mut names = Vec::new();
-            expr.walk(&mut |e| match &e.kind {
-                ExprKind::Call(name, _) => {
-                    if ["always", "failure", "cancelled", "success"]
-                        .iter()
-                        .any(|n| n.eq_ignore_ascii_case(name))
-                    {
-                        names.push((true, site.key.ends_with("<job_id>.if").then(|| "*".to_owned())));
-                    }
-                }
-                _ => {
-                    if let Some(access) = Access::of(e).filter(|a| a.is("needs")) {
-                        names.push((access.segments.len() == 1, access.name(0).map(str::to_ascii_lowercase)));
-                    }
+            if site.key == "jobs.<job_id>.if" && expr.has_status_function() {
+                read.entry(job).or_default().insert("*".to_owned());
+            }
+            let (mut whole, mut single) = (0, 0);
+            expr.walk(&mut |e| {
+                let Some(access) = Access::of(e).filter(|a| a.is("needs")) else { return };
+                // `needs` alone is met inside every `needs.x` too: it means all where nothing follows.
+                whole += usize::from(access.segments.is_empty());
+                single += usize::from(access.segments.len() == 1);
+                let name = access.name(0).map_or_else(|| "*".to_owned(), str::to_ascii_lowercase);
+                if !access.segments.is_empty() {
+                    read.entry(job).or_default().insert(name);
                 }
             });
-            // `needs` alone is met inside every `needs.x` too: it means all only if nothing follows.
-            let whole = names.iter().filter(|(_, n)| n.is_none()).count();
-            let named = names.iter().filter(|(one, n)| *one && n.is_some()).count();
-            if whole > named {
-                read.insert("*".to_owned());
+            if whole > single {
+                read.entry(job).or_default().insert("*".to_owned());
             }
-            read.extend(names.into_iter().filter_map(|(_, n)| n));
         }
     }
     read
-}
-
-fn reaches(facts: &Facts<'_>, from: &str, to: &str) -> bool {
-    let mut open = vec![from.to_ascii_lowercase()];
-    let mut seen = HashSet::new();
-    while let Some(id) = open.pop() {
-        let Some(job) = facts.job(&id) else { continue };
-        if !seen.insert(id) {
-            continue;
-        }
-        for need in &job.needs {
-            if need.value.eq_ignore_ascii_case(to) {
-                return true;
-            }
-            open.push(need.value.to_ascii_lowercase());
-        }
-    }
-    false
 }

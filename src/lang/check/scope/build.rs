@@ -13,6 +13,7 @@ use std::sync::Arc;
 /// Types of contexts, worked out once for each job.
 pub(crate) struct Scopes<'a> {
     workflow: &'a Workflow,
+    by_id: HashMap<String, &'a Job>,
     called: &'a BTreeMap<String, Arc<Workflow>>,
     context: &'a CheckContext<'a>,
     fixed: HashMap<&'static str, Type>,
@@ -38,8 +39,10 @@ impl<'a> Scopes<'a> {
             ("secrets", secrets(workflow)),
             ("data", data(workflow)),
         ]);
+        let by_id = workflow.jobs.iter().map(|j| (j.id.value.to_ascii_lowercase(), j)).collect();
         Self {
             workflow,
+            by_id,
             called,
             context,
             fixed,
@@ -68,18 +71,18 @@ impl<'a> Scopes<'a> {
         }
     }
 
-    fn cached(&self, job: &Job, name: &'static str, make: impl FnOnce(&Self) -> Type) -> Type {
+    fn cached(&self, job: &Job, name: &'static str, build: impl FnOnce(&Self) -> Type) -> Type {
         let key = (std::ptr::from_ref(job) as usize, name);
         if let Some(known) = self.per_job.borrow().get(&key) {
             return known.clone();
         }
-        let made = make(self);
+        let made = build(self);
         self.per_job.borrow_mut().insert(key, made.clone());
         made
     }
 
     fn find(&self, id: &str) -> Option<&'a Job> {
-        self.workflow.jobs.iter().find(|j| j.id.value.eq_ignore_ascii_case(id))
+        self.by_id.get(&id.to_ascii_lowercase()).copied()
     }
 
     fn needs(&self, job: &Job) -> Type {

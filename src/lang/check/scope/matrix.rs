@@ -114,8 +114,7 @@ pub(crate) fn instance_count(job: &Job) -> Option<usize> {
         }
     }
     match (product, included) {
-        (Some(n), 0) => Some(n),
-        (None, n) => Some(n),
+        (Some(n), 0) | (None, n) => Some(n),
         (Some(_), _) => None,
     }
 }
