@@ -156,7 +156,11 @@ fn verdicts_of_githubs_parser() {
         });
         if let Some(line) = first.filter(|_| rejects) {
             rejected += 1;
-            lines += usize::from(errors.first().is_some_and(|(l, _)| *l == line));
+            let same = errors.first().is_some_and(|(l, _)| *l == line);
+            lines += usize::from(same);
+            if !same {
+                wrong.push(format!("{path}: line {line} ({}), here {:?}", verdict["errors"], errors.first()));
+            }
         }
     }
     println!("verdicts: {right} of {total} files alike; first line right in {lines} of {rejected}");

@@ -13,4 +13,5 @@ mod conformance_parser;
 mod eval;
 mod harness;
 mod rules_docs;
+mod schema;
 mod store_kill;

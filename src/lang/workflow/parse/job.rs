@@ -261,12 +261,11 @@ impl Reader<'_> {
                 parts >= 3 && reference.is_some_and(|r| !r.is_empty())
             };
         if !good && !has_expression(text) {
-            let finding = Diagnostic::error(
-                "uses",
-                uses.span,
-                format!("`{text}` names no workflow that can be called"),
-            )
-            .help("write `./.github/workflows/file.yml` or `owner/repo/.github/workflows/file.yml@ref`");
+            // GitHub takes the file and fails the run.
+            let report: fn(&'static str, Span, String) -> Diagnostic =
+                if self.tidegate() { Diagnostic::error } else { Diagnostic::warning };
+            let finding = report("uses", uses.span, format!("`{text}` names no workflow that can be called"))
+                .help("write `./.github/workflows/file.yml` or `owner/repo/.github/workflows/file.yml@ref`");
             self.findings.push(finding);
         }
     }

@@ -12,6 +12,13 @@ impl Reader<'_> {
     pub(super) fn check_needs(&mut self, jobs: &[Job], whole: Span) {
         let index: HashMap<String, usize> =
             jobs.iter().enumerate().map(|(i, j)| (j.id.value.to_lowercase(), i)).collect();
+        if !jobs.is_empty() && jobs.iter().all(|j| !j.needs.is_empty()) {
+            self.error(
+                "needs",
+                start_of(whole),
+                "every job needs another; at least one must be able to start",
+            );
+        }
         let mut open: Vec<usize> = vec![0; jobs.len()];
         let mut dependants: Vec<Vec<usize>> = vec![Vec::new(); jobs.len()];
         for (i, job) in jobs.iter().enumerate() {
@@ -31,13 +38,6 @@ impl Reader<'_> {
                 }
                 self.findings.push(finding);
             }
-        }
-        if !jobs.is_empty() && jobs.iter().all(|j| !j.needs.is_empty()) {
-            self.error(
-                "needs",
-                start_of(whole),
-                "every job needs another; at least one must be able to start",
-            );
         }
         let mut ready: Vec<usize> =
             open.iter().enumerate().filter(|(_, n)| **n == 0).map(|(i, _)| i).collect();

@@ -352,7 +352,9 @@ impl Reader<'_> {
 
     /// A key that people choose: not empty, no expression.
     pub fn key_name(&mut self, entry: &Entry, what: &str) -> Option<Spanned<String>> {
-        if entry.key.is_empty() {
+        // A plain `null` is no text, even as a key.
+        let written = self.text.get(entry.key_span.start as usize..entry.key_span.end as usize);
+        if entry.key.is_empty() || matches!(written, Some("null" | "Null" | "NULL" | "~")) {
             self.error(WRONG_TYPE, entry.key_span, format!("a name among {what} must not be empty"));
             return None;
         }

@@ -2,7 +2,7 @@
 
 use super::reader::{Reader, WRONG_TYPE, has_expression, start_of};
 use super::trigger::is_null;
-use crate::source::{Diagnostic, Entry, Node, NodeKind, Spanned};
+use crate::source::{Diagnostic, Entry, Node, NodeKind, Span, Spanned};
 use crate::workflow::{Action, Deploy, Env, Register, Run, Step, Uses};
 use std::collections::HashMap;
 
@@ -230,15 +230,24 @@ impl Reader<'_> {
     fn uses(&mut self, uses: &Node, with: Option<&Node>, row: &dyn Fn(&str) -> String) -> Option<Action> {
         let name = self.word(uses, "the action")?;
         let text = name.value.as_str();
-        let good = text.starts_with("./") || text.starts_with(".\\") || text.starts_with("docker://") || {
-            let (path, reference) = text.rsplit_once('@').unwrap_or((text, ""));
-            let mut parts = path.split(['/', '\\']);
-            !reference.is_empty()
-                && parts.next().is_some_and(|p| !p.is_empty())
-                && parts.next().is_some_and(|p| !p.is_empty())
-        };
+        let good = text.starts_with("./")
+            || text.starts_with(".\\")
+            || text.strip_prefix("docker://").is_some_and(|i| !i.is_empty())
+            || {
+                let (path, reference) = text.rsplit_once('@').unwrap_or((text, ""));
+                let mut parts = path.split(['/', '\\']);
+                !reference.is_empty()
+                    && parts.next().is_some_and(|p| !p.is_empty())
+                    && parts.next().is_some_and(|p| !p.is_empty())
+            };
         if !good {
-            let finding = Diagnostic::error("uses", uses.span, format!("`{text}` names no action"))
+            // GitHub takes a file that only lacks the reference, and fails the run.
+            let bare = !text.starts_with('.')
+                && text.contains('/')
+                && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-_.".contains(&b));
+            let report: fn(&'static str, Span, String) -> Diagnostic =
+                if self.tidegate() || !bare { Diagnostic::error } else { Diagnostic::warning };
+            let finding = report("uses", uses.span, format!("`{text}` names no action"))
                 .help("write `./path`, `owner/repo@ref`, `owner/repo/path@ref` or `docker://image`");
             self.findings.push(finding);
         }

@@ -180,7 +180,7 @@ impl Reader<'_> {
             options: Vec::new(),
             description: None,
         };
-        if is_null(&entry.value) && dispatch && self.tidegate() {
+        if is_null(&entry.value) && dispatch {
             return Some(input);
         }
         let (mut kind, mut default) = (None, None);
@@ -216,7 +216,11 @@ impl Reader<'_> {
             input.default = self.input_default(node, input.kind, dispatch);
         }
         if input.kind == InputKind::Choice && input.options.is_empty() {
-            self.error("input", entry.key_span, format!("the choice `{}` has no `options`", entry.key));
+            self.error(
+                "input",
+                start_of(entry.value.span),
+                format!("the choice `{}` has no `options`", entry.key),
+            );
         }
         Some(input)
     }
