@@ -12,6 +12,7 @@ mod conformance_expressions;
 mod conformance_parser;
 mod eval;
 mod harness;
+mod plan;
 mod rules_docs;
 mod schema;
 mod store_kill;

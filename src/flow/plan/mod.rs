@@ -41,3 +41,6 @@ pub use needs::{InstanceFacts, NeedFacts, jobs_context, needs_context, word};
 pub use select::{matrix_filters, matrix_fits, select_jobs};
 pub use spec::{Attempt, job_spec};
 pub use steps::step_specs;
+
+#[cfg(test)]
+mod tests;

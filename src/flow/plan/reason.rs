@@ -80,13 +80,13 @@ impl Why<'_> {
     /// `contains(x, 'y')` and the like: the call and what it looked into.
     fn call(&self, name: &str, arguments: &[Expr], expr: &Expr) -> String {
         let verb = match name.to_ascii_lowercase().as_str() {
-            "contains" => "does not contain",
-            "startswith" => "does not start with",
-            "endswith" => "does not end with",
+            "contains" => "which does not contain",
+            "startswith" => "which does not start with",
+            "endswith" => "which does not end with",
             _ => return self.is(expr),
         };
         match arguments {
-            [within, part] => format!("{} {verb} {}", self.is(within), self.show(part)),
+            [within, part] => format!("{}, {verb} {}", self.is(within), self.show(part)),
             _ => format!("{} is false", self.written(expr)),
         }
     }

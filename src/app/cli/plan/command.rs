@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use tidegate_edge::git::{Snapshot, snapshot};
-use tidegate_edge::store::FileObjects;
+use tidegate_edge::store::{RunLog as _, Store};
 use tidegate_flow::plan::{
     CacheAnswer, Contexts, Fate, Plan, PlanInput, TreeDigests, matrix_filters, plan, select_jobs,
 };
@@ -137,8 +137,10 @@ struct Tree {
 
 impl Tree {
     fn of(project: &Project) -> Result<Self, Failure> {
-        let objects = FileObjects::open(&project.store.join("objects"))
+        // Opened whole, so that the folder is one that git ignores.
+        let store = Store::open(&project.store)
             .map_err(|error| Failure::tool("cannot open the store").caused_by(&error))?;
+        let objects = store.file_objects();
         let snapshot = snapshot(&project.root, &objects, &project.store).map_err(|error| {
             Failure::tool(format!("cannot read the tree of {}", project.root.display())).caused_by(&error)
         })?;
@@ -186,9 +188,21 @@ fn one(
     Ok(Some(plan(&input)))
 }
 
-/// Asks the store's cache.
-fn ask(_project: &Project, keys: &[CacheKey]) -> Vec<CacheAnswer> {
-    keys.iter().map(|_| CacheAnswer::Miss { differs: Vec::new(), since: None }).collect()
+/// Asks the store's cache. A store that cannot be opened has nothing: a plan needs none.
+fn ask(project: &Project, keys: &[CacheKey]) -> Vec<CacheAnswer> {
+    let asked: Vec<String> = keys.iter().map(|key| key.key.clone()).collect();
+    let found = if project.store.join("runs.db").exists() {
+        Store::open(&project.store).and_then(|store| store.cached_many(&asked)).unwrap_or_default()
+    } else {
+        Vec::new()
+    };
+    let mut found = found.into_iter();
+    keys.iter()
+        .map(|_| match found.next().flatten() {
+            Some(entry) => CacheAnswer::Hit { run: entry.number, receipt: Box::new(entry.receipt) },
+            None => CacheAnswer::Miss { differs: Vec::new(), since: None },
+        })
+        .collect()
 }
 
 /// Finds the files that are meant.
@@ -274,7 +288,11 @@ fn written(plans: &[Plan], format: Format, globals: &Globals) -> Result<String, 
     Ok(match (format, plans.first()) {
         (Format::Text, _) => report::text(plans, Style { color: globals.color() }),
         (Format::Json, _) => serde_json::to_string_pretty(plans).map_err(|error| failed(&error))? + "\n",
-        (Format::Yaml, _) => serde_yaml::to_string(plans).map_err(|error| failed(&error))?,
+        (Format::Yaml, _) => {
+            // By way of JSON, so that choices are mappings and not YAML tags.
+            let json = serde_json::to_value(plans).map_err(|error| failed(&error))?;
+            serde_yaml::to_string(&json).map_err(|error| failed(&error))?
+        }
         (Format::Mermaid, Some(plan)) => report::mermaid(plan),
         (Format::Dot, Some(plan)) => report::dot(plan),
         (Format::Svg, Some(plan)) => report::svg(plan),

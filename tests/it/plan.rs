@@ -1,0 +1,141 @@
+//! `tidegate plan`, called as a person would.
+
+use crate::harness::Project;
+use serde_json::Value as Json;
+
+const PIPELINE: &str = "\
+name: pipeline
+on:
+  push: { branches: [main], paths: [\"train/**\"] }
+  workflow_dispatch:
+    inputs: { seed: { type: number, default: 7 } }
+jobs:
+  prepare:
+    steps: [{ run: make clean.csv }]
+    produces: { clean: clean.csv }
+    cache: true
+  train:
+    needs: prepare
+    strategy:
+      max-parallel: 2
+      matrix: { model: [logreg, forest], c: [0.1, 1.0] }
+    resources: { cpu: 4, memory: 16Gi, gpu: 1 }
+    consumes: { clean.csv: \"${{ needs.prepare.artifacts.clean }}\" }
+    steps: [{ run: \"fit ${{ matrix.model }} ${{ inputs.seed }}\" }]
+    metrics: { files: metrics.json, goals: { accuracy: max } }
+  evaluate:
+    needs: train
+    steps:
+      - run: evaluate
+      - gate: { metrics: { accuracy: { min: 0.95, max-worse: 2% } }, baseline: \"branch:main\" }
+    metrics: { files: report.json, goals: { accuracy: max } }
+  release:
+    needs: evaluate
+    if: github.ref == 'refs/heads/main'
+    steps: [{ run: release }]
+";
+
+fn project() -> Project {
+    Project::workflow(PIPELINE).file("train/fit.py", "fit").git()
+}
+
+#[test]
+fn says_what_would_run_and_why() {
+    let project = project();
+    project.sh("git checkout -q -b deeper");
+    let done = project.tidegate(["plan"]).code(0);
+    let done = done.stdout("test.yml starts: started by hand\n  prepare    runs        not done before\n");
+    let done = done.stdout("  train × 4  runs\n               model   c    cpu  memory  gpu\n               logreg  0.1  4    16Gi    1\n");
+    let done = done.stdout("at most 2 at once").stdout("$ fit ${{ matrix.model }} 7\n");
+    let done = done.stdout("consumes.clean.csv is known later: needs.prepare.artifacts.clean\n");
+    let done =
+        done.stdout("  evaluate   runs        gate: accuracy ≥ 0.95, at most 2% worse than branch:main\n");
+    done.stdout("  release    does not    github.ref is refs/heads/deeper, not refs/heads/main\n");
+}
+
+#[test]
+fn says_which_filter_said_no() {
+    let project = project();
+    project
+        .tidegate(["plan", "--event", "push"])
+        .code(0)
+        .stdout("test.yml starts: branch main matches `main`, train/fit.py matches `train/**`");
+    project.sh("echo x > README.md && git add . && git commit -q -m readme");
+    project
+        .tidegate(["plan", "--event", "push"])
+        .code(0)
+        .stdout("does not start: README.md is the only changed file, and nothing matches `train/**`");
+    project.sh("git checkout -q -b deeper");
+    project
+        .tidegate(["plan", "--event", "push"])
+        .code(0)
+        .stdout("does not start: branch deeper matches none of `main`");
+    project
+        .tidegate(["plan", "--event", "schedule"])
+        .code(0)
+        .stdout("does not start: it has `push`, `workflow_dispatch`");
+}
+
+#[test]
+fn refuses_inputs_that_do_not_fit() {
+    let project = project();
+    project
+        .tidegate(["plan", "--input", "sed=1"])
+        .code(2)
+        .stdout("there is no input `sed`; did you mean `seed`?");
+    project
+        .tidegate(["plan", "--input", "seed=x"])
+        .code(2)
+        .stdout("the input `seed` must be a number, not 'x'");
+    project.tidegate(["plan", "--input", "seed=9"]).code(0).stdout("fit ${{ matrix.model }} 9");
+}
+
+#[test]
+fn selects_jobs_and_instances() {
+    let project = project();
+    let done = project.tidegate(["plan", "--job", "train", "--matrix", "model=forest,c=1"]).code(0);
+    let done = done.stdout("$ fit forest 7").nowhere("evaluate");
+    assert!(!done.stdout.contains("logreg"));
+    project
+        .tidegate(["plan", ".ml/workflows/test.yml", "--job", "trian"])
+        .code(2)
+        .stderr("did you mean `train`?");
+    project.tidegate(["plan", "--matrix", "forest"]).code(2).stderr("write KEY=VALUE");
+}
+
+#[test]
+fn data_and_pictures() {
+    let project = project();
+    let json: Json =
+        serde_json::from_str(&project.tidegate(["plan", "--format", "json"]).code(0).stdout).unwrap();
+    assert_eq!(json[0]["jobs"][1]["instances"][3]["matrix"]["model"], "forest");
+    assert_eq!(json[0]["jobs"][1]["instances"][0]["settings"]["resources"]["gpus"], 1);
+    let yaml = project.tidegate(["plan", "--format", "yaml"]).code(0).stdout;
+    assert_eq!(serde_yaml::from_str::<Json>(&yaml).unwrap(), json);
+    project.tidegate(["plan", "--format", "mermaid"]).code(0).stdout("flowchart LR").stdout("j0 --> j1");
+    project.tidegate(["plan", "--format", "dot"]).code(0).stdout("digraph plan {").stdout("j0 -> j1;");
+    let svg = project.tidegate(["plan", "--format", "svg"]).code(0).stdout;
+    assert!(svg.starts_with("<svg ") && svg.contains("train × 4") && svg.trim_end().ends_with("</svg>"));
+}
+
+#[test]
+fn says_what_is_not_there_yet() {
+    let text = "on: workflow_dispatch\njobs:\n  a:\n    nodes: 4\n    steps: [{ run: x }]\n  b:\n    queue: gpu\n    steps: [{ run: x }]\n";
+    let done = Project::workflow(text).git().tidegate(["plan"]).code(2);
+    done.stdout("`nodes`: training on several nodes is not there yet")
+        .stdout("`queue`: cluster queues are not there yet");
+}
+
+#[test]
+fn wrong_arguments_are_told() {
+    let project = Project::new();
+    project.tidegate(["plan"]).code(2).stderr("there is no workflow");
+    project.tidegate(["plan", "nowhere.yml"]).code(2).stderr("cannot read nowhere.yml");
+    let project = Project::workflow("on: push\njobs: { a: { steps: [{ run: x, nme: y }] } }\n");
+    project.tidegate(["plan"]).code(2).stderr("did you mean `name`?");
+    project.write("event.json", "[1]");
+    project
+        .tidegate(["plan", "--event", "push", "--event-path", "event.json"])
+        .code(2)
+        .stderr("is no JSON object");
+}
