@@ -16,3 +16,4 @@ mod plan;
 mod rules_docs;
 mod schema;
 mod store_kill;
+mod run;

@@ -15,6 +15,7 @@ pub struct Args {
 }
 
 /// Runs the command.
+#[expect(clippy::needless_pass_by_value, reason = "every command has this signature")]
 pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command::definition(), "tidegate", &mut script);

@@ -24,7 +24,7 @@ impl Machine {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let cores = u32::try_from(cores).unwrap_or(u32::MAX);
         let info = rustix::system::sysinfo();
-        let memory = u64::from(info.totalram).saturating_mul(u64::from(info.mem_unit));
+        let memory = info.totalram.saturating_mul(u64::from(info.mem_unit));
         let jobs = jobs.unwrap_or(cores).max(1);
         Self { cpu_millis: u64::from(cores.max(jobs)) * 1000, memory, gpus, jobs }
     }

@@ -4,6 +4,7 @@ use super::RunRequest;
 use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeMap;
 use tidegate_edge::git::Snapshot;
+use tidegate_flow::plan::Contexts;
 
 /// Makes the contexts of a run. `run_number` is set when the store has given it.
 pub(super) fn contexts(
@@ -22,6 +23,15 @@ pub(super) fn contexts(
     contexts.insert("inputs".to_owned(), inputs);
     contexts.insert("vars".to_owned(), Json::Object(vars));
     contexts
+}
+
+/// The contexts as evaluation sees them, with the number that the store has given.
+pub(super) fn numbered(stored: &BTreeMap<String, Json>, number: u64) -> Contexts {
+    let mut stored = stored.clone();
+    if let Some(github) = stored.get_mut("github").and_then(Json::as_object_mut) {
+        github.insert("run_number".to_owned(), number.to_string().into());
+    }
+    Contexts::from_json(&stored)
 }
 
 fn github(

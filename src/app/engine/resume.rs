@@ -9,9 +9,7 @@ use std::path::Path;
 use tidegate_edge::git::snapshot;
 use tidegate_edge::store::{FileObjects, RunLog as _, Store, StoreError};
 use tidegate_flow::job::{Conclusion, Receipt};
-use tidegate_flow::plan::Contexts;
 use tidegate_flow::run::{EventKind, JobId, Run, SEMANTICS};
-use tidegate_lang::value::Value;
 use tidegate_lang::workflow::Dialect;
 
 impl<'a> Engine<'a> {
@@ -66,8 +64,7 @@ impl<'a> Engine<'a> {
         let frame = Frame {
             workflow: loaded.linked.root.clone(),
             path: created.workflow.clone(),
-            contexts: Contexts::from_json(&created.contexts)
-                .with("data", Value::from(&serde_json::json!({}))),
+            contexts: super::contexts::numbered(&created.contexts, owned.number),
             secrets,
             caller: None,
         };
@@ -107,11 +104,11 @@ impl<'a> Engine<'a> {
     }
 }
 
+/// Run and receipt by job and matrix.
+pub(super) type Adoptable = HashMap<(String, String), (String, Receipt)>;
+
 /// Receipts of the instances that a rerun does not run again, by job and matrix.
-pub(super) fn adoptable(
-    store: &Store,
-    rerun: &Rerun,
-) -> Result<HashMap<(String, String), (String, Receipt)>, EngineError> {
+pub(super) fn adoptable(store: &Store, rerun: &Rerun) -> Result<Adoptable, EngineError> {
     let run = Run::replay(&store.events(&rerun.run, 0)?);
     let mut again: BTreeSet<JobId> = BTreeSet::new();
     for (index, job) in (0..).zip(run.jobs()) {

@@ -5,6 +5,7 @@ use super::turn::Parts;
 use super::{Engine, EngineError, Machine, Observer, RunRequest, clock, contexts, load};
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, HashMap};
+use tidegate_edge::data::{Wanted, pin};
 use tidegate_edge::git::{Snapshot, snapshot};
 use tidegate_edge::store::{FileObjects, RunLog as _, Store};
 use tidegate_flow::plan::{self, Contexts};
@@ -35,6 +36,8 @@ impl<'a> Engine<'a> {
         let name = workflow.name.as_ref().map_or_else(|| short_name(&path), |n| n.value.clone());
         let mut fixed = contexts::contexts(request, &tree, &name, &path, &run, inputs);
         let made = Contexts::from_json(&fixed);
+        fixed.insert("data".to_owned(), pinned(request, &workflow, &made, &store)?);
+        let made = Contexts::from_json(&fixed);
         let created = RunCreated {
             run,
             semantics: SEMANTICS,
@@ -60,12 +63,6 @@ impl<'a> Engine<'a> {
         // The store has given the number; the log's own first event has it.
         let log = store.events(&owned.run, 0)?;
         let state = Run::replay(&log);
-        if let Some(created) = state.created() {
-            fixed.clone_from(&created.contexts);
-        }
-        if let Some(github) = fixed.get_mut("github").and_then(Json::as_object_mut) {
-            github.insert("run_number".to_owned(), owned.number.to_string().into());
-        }
         let adopt = match &request.rerun {
             Some(rerun) => super::resume::adoptable(&store, rerun)?,
             None => HashMap::new(),
@@ -76,7 +73,7 @@ impl<'a> Engine<'a> {
         let frame = Frame {
             workflow,
             path,
-            contexts: Contexts::from_json(&fixed).with("data", Value::from(&json!({}))),
+            contexts: contexts::numbered(&fixed, owned.number),
             secrets: request.secrets.clone(),
             caller: None,
         };
@@ -109,6 +106,49 @@ fn tree(request: &RunRequest, store: &Store) -> Result<Snapshot, EngineError> {
         tree.source.in_place = Some(top.to_string_lossy().into_owned());
     }
     Ok(tree)
+}
+
+/// Pins every source of data: what it holds now is what the whole run sees.
+fn pinned(
+    request: &RunRequest,
+    workflow: &Workflow,
+    contexts: &Contexts,
+    store: &Store,
+) -> Result<Json, EngineError> {
+    let objects = FileObjects::open(store.dir().join("objects"))?;
+    let mut all = serde_json::Map::new();
+    for source in &workflow.data {
+        let name = &source.name.value;
+        let asked = |e: &dyn std::fmt::Display| EngineError::Asked(format!("data source `{name}`: {e}"));
+        let uri = match request.data.get(name) {
+            Some(path) => {
+                std::path::absolute(path).unwrap_or_else(|_| path.clone()).to_string_lossy().into_owned()
+            }
+            None => source.uri.evaluate(contexts).map_err(|e| asked(&e))?.to_text().to_string(),
+        };
+        let texts = |globs: &[tidegate_lang::source::Spanned<String>]| {
+            globs.iter().map(|g| g.value.clone()).collect()
+        };
+        let wanted =
+            Wanted { uri: uri.clone(), include: texts(&source.include), exclude: texts(&source.exclude) };
+        let found = pin(&wanted, &request.project.root, &objects).map_err(|e| asked(&e))?;
+        let artifact = found.artifact;
+        all.insert(
+            name.clone(),
+            json!({
+                "uri": uri,
+                "version": artifact.digest,
+                "digest": artifact.digest,
+                "size": artifact.size,
+                "files": artifact.files,
+                "tree": artifact.tree,
+            }),
+        );
+    }
+    if let Some(name) = request.data.keys().find(|name| !all.contains_key(*name)) {
+        return Err(EngineError::Asked(format!("--data {name}: the workflow has no data source `{name}`")));
+    }
+    Ok(Json::Object(all))
 }
 
 /// Asks the filters, and gives the inputs their types and defaults.

@@ -13,6 +13,7 @@ use tidegate_flow::run::RunSummary;
 use tidegate_lang::source::{Style as Drawing, render};
 
 /// Runs the command.
+#[expect(clippy::needless_pass_by_value, reason = "every command has this signature")]
 pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
     if args.on != Place::Local {
         return Err(Failure::wrong("only `--on local` is there yet")

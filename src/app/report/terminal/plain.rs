@@ -70,7 +70,8 @@ impl Plain {
             }
             EventKind::AttemptReady { notes, .. } => {
                 let new: Vec<&String> = notes.iter().filter(|n| self.notes.insert((*n).clone())).collect();
-                new.iter().map(|n| format!("    {}\n", style.dim(&format!("note: {n}")))).collect()
+                new.iter()
+                    .fold(String::new(), |text, n| text + "    " + &style.dim(&format!("note: {n}")) + "\n")
             }
             EventKind::RetryScheduled { due, infra, .. } => {
                 let wait = u64::try_from(due.0 - event.at.0).unwrap_or(0);
