@@ -19,7 +19,7 @@ pub fn hash_files(folder: &Path, patterns: &[String]) -> Result<String, String> 
         })
         .collect();
     let mut files = Vec::new();
-    walk(folder, String::new(), &mut files);
+    walk(folder, "", &mut files);
     files.sort();
     let mut whole = Sha256::default();
     let mut any = false;
@@ -56,13 +56,13 @@ fn hash_file(path: &Path) -> std::io::Result<[u8; 32]> {
     }
 }
 
-fn walk(folder: &Path, prefix: String, files: &mut Vec<String>) {
+fn walk(folder: &Path, prefix: &str, files: &mut Vec<String>) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for entry in entries.filter_map(Result::ok) {
         let name = entry.file_name().to_string_lossy().into_owned();
         let path = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
         match entry.file_type() {
-            Ok(t) if t.is_dir() => walk(&entry.path(), path, files),
+            Ok(t) if t.is_dir() => walk(&entry.path(), &path, files),
             Ok(t) if t.is_file() || (t.is_symlink() && entry.path().is_file()) => files.push(path),
             _ => {}
         }

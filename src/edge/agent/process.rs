@@ -70,7 +70,7 @@ pub enum Cause {
 
 impl Exit {
     /// Returns the exit code; 128 + N for a signal.
-    pub fn code(&self) -> i32 {
+    pub fn code(self) -> i32 {
         self.status.code().unwrap_or_else(|| 128 + self.status.signal().unwrap_or(0))
     }
 }

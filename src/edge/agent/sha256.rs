@@ -130,7 +130,8 @@ impl Sha256 {
 
     /// Returns the digest in hex.
     pub fn hex(self) -> String {
-        self.finish().iter().map(|b| format!("{b:02x}")).collect()
+        let digit = |four: u8| char::from_digit(u32::from(four), 16).unwrap_or('0');
+        self.finish().iter().flat_map(|b| [digit(b >> 4), digit(b & 15)]).collect()
     }
 
     fn compress(&mut self) {

@@ -167,8 +167,16 @@ pub(super) fn pair_files(files: &[PathBuf]) -> Result<BTreeMap<String, String>, 
 
 /// Takes secrets from files, from the command line, and from the environment where no value is given.
 pub(super) fn secrets(args: &Args) -> Result<BTreeMap<String, String>, Failure> {
-    let mut secrets = pair_files(&args.secret_files)?;
-    for given in &args.secrets {
+    secrets_of(&args.secret_files, &args.secrets)
+}
+
+/// Like [`secrets`], for other commands that start runs.
+pub(in crate::app::cli) fn secrets_of(
+    files: &[PathBuf],
+    given: &[String],
+) -> Result<BTreeMap<String, String>, Failure> {
+    let mut secrets = pair_files(files)?;
+    for given in given {
         let (name, value) = match given.split_once('=') {
             Some((name, value)) => (name, value.to_owned()),
             None => match std::env::var(given) {

@@ -1,6 +1,6 @@
 //! Starts or resumes a run and waits for its end.
 
-use super::args::{Args, Place, pair_files, pairs, read, secrets};
+use super::args::{Args, Format, Place, pair_files, pairs, read, secrets};
 use super::watch::Watch;
 use crate::app::cli::{Exit, Failure, Globals};
 use crate::app::config::{Choice, Project, choose, dialect_of};
@@ -34,6 +34,27 @@ pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
     };
     watch.end()?;
     write_reports(&args, &watch)?;
+    Ok(exit(&finished.summary))
+}
+
+/// Starts what another command asks for, shows it as this one does, and waits for its end.
+pub(in crate::app::cli) fn launch(
+    request: &RunRequest,
+    machine: Machine,
+    globals: &Globals,
+    format: Format,
+) -> Result<Exit, Failure> {
+    let mut watch = Watch::new(globals, format);
+    watch.store(&request.project.store);
+    let done = Engine::start(request, machine, false, &mut watch).and_then(Engine::finish);
+    let finished = match done {
+        Ok(finished) => finished,
+        Err(error) => {
+            watch.stop();
+            return Err(failure(error.into(), globals));
+        }
+    };
+    watch.end()?;
     Ok(exit(&finished.summary))
 }
 

@@ -104,7 +104,8 @@ type Part = (u64, Option<u64>);
 fn part(args: &Args, events: &[RunEvent], wanted: u32, of: u32) -> Option<Part> {
     let Some(asked) = &args.step else { return Some((0, None)) };
     let is_it = |step: u32, name: &str| {
-        name == asked || name.strip_prefix("Run ") == Some(asked) || asked.parse().ok() == step.checked_add(1)
+        let shown = name.strip_prefix("Run ").unwrap_or(name);
+        name == asked || shown.starts_with(asked.as_str()) || asked.parse().ok() == step.checked_add(1)
     };
     let mut part = None;
     for event in events {
