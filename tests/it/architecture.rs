@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// Each room, the rooms it may see on its own floor, and why it is a room.
 const ROOMS: &[(&str, &[&str], &str)] = &[
-    ("lang/source", &[], "text and places in it"),
+    ("lang/source", &["value"], "text and places in it; numbers are read as values are"),
     ("lang/value", &[], "dynamic values"),
     ("lang/expr", &["source", "value"], "expressions over values"),
     ("lang/workflow", &["expr", "source", "value"], "the typed workflow"),
