@@ -15,5 +15,6 @@ mod harness;
 mod plan;
 mod rules_docs;
 mod schema;
+mod runs;
 mod store_kill;
 mod run;
