@@ -125,6 +125,13 @@ impl Job<'_> {
         if !within(&self.place.root, &whole) {
             return Err(Failed::user(format!("produces `{name}`: {path} lies outside of the work folder")));
         }
+        // What was consumed was laid in by this attempt, so it may be handed on.
+        let handed_on = self.spec.consumes.iter().any(|c| {
+            whole.starts_with(self.place.project.join(c.path.trim_end_matches('/')))
+        });
+        if handed_on {
+            return if whole.exists() { self.put(&whole, name).map(Some) } else { Ok(None) };
+        }
         if !whole.is_dir() {
             return if self.is_new(&whole) { self.put(&whole, name).map(Some) } else { Ok(None) };
         }
