@@ -30,7 +30,9 @@ fn git(folder: &Path, arguments: &[&str]) {
 fn repository(from: &Path) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     copy(from, folder.path());
-    for entry in ["init -q -b main", "add -A", "-c user.name=t -c user.email=t@t commit -q --allow-empty -m cases"] {
+    for entry in
+        ["init -q -b main", "add -A", "-c user.name=t -c user.email=t@t commit -q --allow-empty -m cases"]
+    {
         git(folder.path(), &entry.split(' ').collect::<Vec<_>>());
     }
     folder
@@ -51,7 +53,8 @@ fn run(folder: &Path, arguments: &[String]) -> (i32, String) {
         .env("CI", "true")
         .output()
         .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     (output.status.code().unwrap_or(-1), text)
 }
 
@@ -117,7 +120,9 @@ fn setup(case: &str, folder: &Path, file: &str) -> Vec<String> {
     let beside = |name: &str| folder.join(file).with_file_name(name).display().to_string();
     match case {
         "matrix-with-user-inclusions" => {
-            ["--matrix", "node:8", "--matrix", "node:8.x", "--matrix", "os:ubuntu-18.04"].map(Into::into).to_vec()
+            ["--matrix", "node:8", "--matrix", "node:8.x", "--matrix", "os:ubuntu-18.04"]
+                .map(Into::into)
+                .to_vec()
         }
         "runs-on" => vec!["--actor".into(), "nektos/act".into()],
         "secrets" => {

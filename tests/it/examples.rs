@@ -16,7 +16,11 @@ impl Example {
         assert!(copied.success());
         let example = Self { folder };
         for words in ["init -q -b main", "add -A", "-c user.name=t -c user.email=t@t commit -q -m example"] {
-            let ok = Command::new("git").args(words.split(' ')).current_dir(example.folder.path()).status().unwrap();
+            let ok = Command::new("git")
+                .args(words.split(' '))
+                .current_dir(example.folder.path())
+                .status()
+                .unwrap();
             assert!(ok.success());
         }
         example
@@ -35,7 +39,8 @@ impl Example {
             .env("XDG_CACHE_HOME", cache.unwrap())
             .output()
             .unwrap();
-        let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        let text =
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         (output.status.code().unwrap_or(-1), text)
     }
 }

@@ -89,7 +89,12 @@ fn payload(request: &RunRequest, inputs: &Json) -> Json {
     if request.event == "workflow_dispatch"
         && let Some(map) = payload.as_object_mut()
     {
-        map.entry("inputs").or_insert_with(|| inputs.clone());
+        // GitHub's payload has every input as text; the `inputs` context keeps the types.
+        let texts = inputs.as_object().into_iter().flatten().map(|(name, value)| {
+            let text = tidegate_lang::value::Value::from(value).to_text();
+            (name.clone(), Json::String(text.to_string()))
+        });
+        map.insert("inputs".to_owned(), Json::Object(texts.collect()));
     }
     payload
 }

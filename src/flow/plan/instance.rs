@@ -246,7 +246,8 @@ fn runs_on(job: &Job, contexts: &Contexts) -> Result<Vec<String>, String> {
         }
     }
     labels.retain(|label| !label.trim().is_empty());
-    if labels.is_empty() && given.group.is_none() {
+    let named = !given.labels.is_empty();
+    if labels.is_empty() && given.group.is_none() && named {
         return Err("`runs-on` gives no label".to_owned());
     }
     Ok(labels)

@@ -91,7 +91,13 @@ fn fill(declared: &[Input], given: &BTreeMap<String, Value>, strict: bool) -> Re
             problems.push(format!("the input `{name}` is required"));
             continue;
         }
-        let value = found.or(default.as_ref()).cloned().unwrap_or_default();
+        // Without a default a boolean is false, and a choice its first option, as GitHub's form has it.
+        let unsaid = || match input.kind {
+            InputKind::Boolean => Value::Bool(false),
+            InputKind::Choice => input.options.first().map_or(Value::Null, |o| Value::from(o.value.as_str())),
+            _ => Value::Null,
+        };
+        let value = found.or(default.as_ref()).cloned().unwrap_or_else(unsaid);
         match coerce(input, &value) {
             Ok(value) => {
                 made.insert(name.clone(), Json::from(&value));
