@@ -126,9 +126,11 @@ impl Job<'_> {
             return Err(Failed::user(format!("produces `{name}`: {path} lies outside of the work folder")));
         }
         // What was consumed was laid in by this attempt, so it may be handed on.
-        let handed_on = self.spec.consumes.iter().any(|c| {
-            whole.starts_with(self.place.project.join(c.path.trim_end_matches('/')))
-        });
+        let handed_on = self
+            .spec
+            .consumes
+            .iter()
+            .any(|c| whole.starts_with(self.place.project.join(c.path.trim_end_matches('/'))));
         if handed_on {
             return if whole.exists() { self.put(&whole, name).map(Some) } else { Ok(None) };
         }
