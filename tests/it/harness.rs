@@ -5,7 +5,7 @@
 
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 /// A temporary project.
 pub struct Project {
@@ -34,11 +34,6 @@ impl Project {
         let path = self.path().join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
-    }
-
-    /// Reads a file of the project.
-    pub fn read(&self, path: &str) -> String {
-        std::fs::read_to_string(self.path().join(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
     }
 
     /// Makes it a repository on `main` with everything committed.
@@ -76,13 +71,6 @@ impl Project {
             stdout: self.replaced(&done.stdout),
             stderr: self.replaced(&done.stderr),
         }
-    }
-
-    /// Starts `tidegate` and does not wait.
-    pub fn start<I: IntoIterator<Item = S>, S: AsRef<std::ffi::OsStr>>(&self, args: I) -> Child {
-        let mut command = self.scrubbed(binary());
-        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.spawn().unwrap()
     }
 
     /// A command in the project with nothing of this machine's environment but `PATH`.

@@ -38,7 +38,7 @@ fn sections(text: &str) -> Vec<Section> {
         if let Some(rest) = line.strip_prefix("With `") {
             with = rest.split('`').next().map(str::to_owned);
         } else if line.starts_with('`') && line.ends_with("`:") {
-            section.path = line.trim_matches(|c| "`:".contains(c)).to_owned();
+            section.path = String::from(line.trim_matches(|c| "`:".contains(c)));
         } else if let Some(kind) = line.strip_prefix("```") {
             let mut block = String::new();
             for line in lines.by_ref().take_while(|l| *l != "```") {
@@ -141,7 +141,7 @@ fn ids_in(folder: &Path, ids: &mut BTreeSet<String>) {
                 let block = block.split("};").next().unwrap_or_default();
                 ids.extend(block.split("=> ").filter_map(quoted));
             }
-            for mark in ["error(", "warning("] {
+            for mark in ["error(", "warning(", "report("] {
                 for rest in code.split(mark).skip(1) {
                     ids.extend(quoted(rest));
                 }

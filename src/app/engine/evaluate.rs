@@ -63,7 +63,7 @@ impl Only {
         self.matrix.iter().all(|(key, wanted)| match matrix.get(key) {
             None => true,
             Some(Json::String(text)) => text == wanted,
-            Some(other) => *wanted == other.to_string(),
+            Some(other) => other.to_string().as_str() == wanted.as_str(),
         })
     }
 }

@@ -153,6 +153,7 @@ impl Builder<'_> {
     }
 
     /// What of a job is the same for all its instances.
+    #[expect(clippy::unused_self, reason = "reads like its siblings")]
     fn outline(&self, place: &Place<'_>, job: &Job, known: &Known<'_>) -> PlannedJob {
         let id = format!("{}{}", place.prefix, job.id.value);
         let needs = job.needs.iter().map(|need| format!("{}{}", place.prefix, need.value));

@@ -1,7 +1,5 @@
 //! Matrices by GitHub's rules, reasons in words, plans, and how long a large one takes to think of.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that fails may panic")]
-
 use super::*;
 use crate::job::Conclusion;
 use crate::run::{JobEvaluation, ReadySettings};
@@ -132,7 +130,7 @@ fn skipping_is_explained_with_the_values() {
         let contexts = ok.clone().with_status(status(success));
         match (evaluated(&format!("    if: {condition}"), &contexts), reason) {
             (JobEvaluation::Skipped { reason }, Some(expected)) => {
-                assert_eq!(reason, expected, "{condition}")
+                assert_eq!(reason, expected, "{condition}");
             }
             (JobEvaluation::Instances { .. }, None) => {}
             (other, _) => panic!("{condition}: {other:?}"),

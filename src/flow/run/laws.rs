@@ -278,7 +278,7 @@ impl World {
                 }
             }
             248..254 => {
-                self.take(EventKind::CancelRequested { reason: "test".to_owned(), force: false }).unwrap()
+                self.take(EventKind::CancelRequested { reason: "test".to_owned(), force: false }).unwrap();
             }
             _ => self.take(EventKind::CancelRequested { reason: "test".to_owned(), force: true }).unwrap(),
         }

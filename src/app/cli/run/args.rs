@@ -159,10 +159,29 @@ pub(super) fn pair_files(files: &[PathBuf]) -> Result<BTreeMap<String, String>, 
             };
             let name = name.trim().trim_start_matches("export ").to_owned();
             let quoted = value.strip_prefix('"').and_then(|v| v.strip_suffix('"'));
-            all.insert(name, quoted.unwrap_or(value).to_owned());
+            all.insert(name, quoted.map_or_else(|| value.to_owned(), unescaped));
         }
     }
     Ok(all)
+}
+
+/// Reads `\n`, `\t`, `\"` and `\\` of a value in double quotes, as dotenv files have them.
+fn unescaped(quoted: &str) -> String {
+    let mut value = String::with_capacity(quoted.len());
+    let mut rest = quoted.chars();
+    while let Some(c) = rest.next() {
+        if c != '\\' {
+            value.push(c);
+            continue;
+        }
+        match rest.next() {
+            Some('n') => value.push('\n'),
+            Some('t') => value.push('\t'),
+            Some(other @ ('"' | '\\')) => value.push(other),
+            other => value.extend(std::iter::once('\\').chain(other)),
+        }
+    }
+    value
 }
 
 /// Takes secrets from files, from the command line, and from the environment where no value is given.

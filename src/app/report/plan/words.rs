@@ -121,7 +121,7 @@ pub(super) fn resources(asked: &ResourceRequest) -> [String; 3] {
 /// Bytes as they are written in a workflow where that is exact: `16Gi`.
 fn quantity(amount: u64) -> String {
     for (unit, size) in [("Gi", 1_u64 << 30), ("Mi", 1 << 20), ("Ki", 1 << 10)] {
-        if amount % size == 0 {
+        if amount.is_multiple_of(size) {
             return format!("{}{unit}", amount / size);
         }
     }
