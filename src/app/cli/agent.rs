@@ -40,7 +40,7 @@ pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
             Err(error) => Err(error.to_string()),
         }),
         temps: TempFolders::new(store.join("tmp")),
-        children: Arc::new(Children::default()),
+        launcher: Box::new(Arc::new(Children::default())),
         env: environment(std::env::vars_os()),
         mark: args.mark,
         store,

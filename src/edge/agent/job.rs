@@ -2,9 +2,10 @@
 //!
 //! Not here: what a single step does (`step`), what the steps left (`keep`).
 
-use super::children::{Children, MARK};
+use super::children::MARK;
 use super::control::Wish;
 use super::keep::Stamp;
+use super::launcher::Launcher;
 use super::link::Link;
 use super::output::Output;
 use super::place::{Place, Places, log_path_of};
@@ -47,7 +48,7 @@ pub struct Surroundings {
     /// Folders for temporary files.
     pub temps: TempFolders,
     /// The processes of all attempts.
-    pub children: Arc<Children>,
+    pub launcher: Box<dyn Launcher>,
     /// This process's environment without GitHub's own variables.
     pub env: BTreeMap<OsString, OsString>,
     /// Start of the mark that processes carry; the attempt's token follows.
@@ -96,7 +97,7 @@ pub struct Job<'a> {
 
 /// Runs one attempt to its end; the last message is its receipt.
 pub fn run(spec: &JobSpec, secrets: &BTreeMap<String, String>, around: &Surroundings, link: &Arc<Link>) {
-    around.children.enter();
+    around.launcher.enter();
     let started = Instant::now();
     let masks = Masks::new(secrets.values().map(String::as_str));
     let output = Output::new(link.clone(), log_path_of(&around.store, spec), masks, spec.debug);
@@ -107,7 +108,7 @@ pub fn run(spec: &JobSpec, secrets: &BTreeMap<String, String>, around: &Surround
             link.say(MessageBody::Started { notes: Vec::new() });
             let mut output = output;
             output.note(&format!("##[error]{}", failed.reason));
-            around.children.leave();
+            around.launcher.leave();
             link.say(MessageBody::Ended(receipt_of(&failed, output.written(), started)));
             return;
         }
@@ -144,7 +145,7 @@ pub fn run(spec: &JobSpec, secrets: &BTreeMap<String, String>, around: &Surround
     let Job { place, folder, .. } = job;
     around.places.release(place);
     around.temps.give(folder);
-    around.children.leave();
+    around.launcher.leave();
     link.say(MessageBody::Ended(receipt));
 }
 
@@ -223,8 +224,8 @@ impl Job<'_> {
         environment_url: Option<String>,
     ) -> Receipt {
         self.lingering.clear();
-        if self.around.children.has_strays() {
-            let ended = self.around.children.clean(&self.mark, true);
+        if self.around.launcher.has_strays() {
+            let ended = self.around.launcher.clean(&self.mark, true);
             if !ended.is_empty() {
                 self.output.note(&format!("ended what the steps left running: {}", ended.join(", ")));
             }

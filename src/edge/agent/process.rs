@@ -3,18 +3,17 @@
 //! stdout and stderr share one pipe, so output is in order. A step ends when its process exits; what
 //! is in the pipe by then is taken, and nobody waits for whoever still holds the other end.
 
-use super::children::{Children, signal_all};
 use super::control::{Control, Wish, timespec};
+use super::launcher::{Launcher, Running};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::{OFlags, fcntl_setfl};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
+use rustix::process::Signal;
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io::{self, PipeReader, Read as _};
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::os::fd::AsFd as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 /// The most that is taken from the pipe after the end: a pipe's largest size, so that a background
@@ -79,35 +78,18 @@ impl Exit {
 /// in `lingering` and emptied while later steps run, so that such a process never gets SIGPIPE.
 pub fn run(
     program: &Program<'_>,
-    children: &Children,
+    launcher: &dyn Launcher,
     control: &Control,
     limits: &Limits<'_>,
     lingering: &mut Vec<PipeReader>,
     sink: &mut dyn FnMut(&[u8]) -> Duration,
 ) -> io::Result<Exit> {
-    let (reader, writer) = io::pipe()?;
-    fcntl_setfl(&reader, OFlags::NONBLOCK)?;
-    let mut command = Command::new(program.path);
-    command
-        .args(program.args)
-        .current_dir(program.directory)
-        .env_clear()
-        .envs(program.env)
-        .stdin(Stdio::null())
-        .stdout(writer.try_clone()?)
-        .stderr(writer)
-        .process_group(0);
-    let child = children.start(&mut command)?;
-    // The command holds the writing ends.
-    drop(command);
-    let pid = child.id();
-    let mut watch = Watch::new(child, reader);
-    let exit = watch.run(control, limits, lingering, sink);
-    children.reaped(pid);
-    let exit = exit?;
+    let (running, reader) = launcher.start(program)?;
+    let mut watch = Watch { running, reader, open: true, buffer: vec![0; 64 * 1024] };
+    let exit = watch.run(control, limits, lingering, sink)?;
     if exit.cause != Cause::Own {
-        signal_all(pid, limits.mark, Signal::KILL);
-        children.clean(limits.mark, true);
+        watch.running.signal(limits.mark, Signal::KILL);
+        launcher.clean(limits.mark, true);
     }
     if watch.drain(sink)? {
         lingering.push(watch.reader);
@@ -116,20 +98,13 @@ pub fn run(
 }
 
 struct Watch {
-    child: Child,
-    pidfd: Option<OwnedFd>,
+    running: Box<dyn Running>,
     reader: PipeReader,
     open: bool,
     buffer: Vec<u8>,
 }
 
 impl Watch {
-    fn new(child: Child, reader: PipeReader) -> Self {
-        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        let pidfd = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
-        Self { child, pidfd, reader, open: true, buffer: vec![0; 64 * 1024] }
-    }
-
     fn run(
         &mut self,
         control: &Control,
@@ -153,18 +128,18 @@ impl Watch {
                 if cause != Cause::Own {
                     kill_at = Some(now + limits.grace);
                     if wish != Wish::Kill {
-                        signal_all(self.child.id(), limits.mark, Signal::TERM);
+                        self.running.signal(limits.mark, Signal::TERM);
                     }
                 }
             }
             if kill_at.is_some_and(|k| now >= k) || (wish == Wish::Kill && cause != Cause::Own) {
-                signal_all(self.child.id(), limits.mark, Signal::KILL);
+                self.running.signal(limits.mark, Signal::KILL);
                 kill_at = Some(now + Duration::from_millis(200));
             }
             let wake = [kill_at, limits.deadline.filter(|_| cause == Cause::Own)].into_iter().flatten().min();
             let mut wait =
                 wake.map_or(Duration::from_hours(1), |w| w.saturating_duration_since(now)).min(next_look);
-            if self.pidfd.is_none() {
+            if self.running.ended().is_none() {
                 wait = wait.min(Duration::from_millis(5));
             }
             let ready = self.wait(control, lingering, wait);
@@ -174,8 +149,8 @@ impl Watch {
             empty(lingering, &ready.lingering);
             next_look = if ready.output { self.read(sink)? } else { sink(&[]) };
 
-            if (ready.ended || self.pidfd.is_none())
-                && let Some(status) = self.child.try_wait()?
+            if (ready.ended || self.running.ended().is_none())
+                && let Some(status) = self.running.try_wait()?
             {
                 return Ok(Exit { status, cause });
             }
@@ -188,7 +163,7 @@ impl Watch {
             fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
             fds.len() - 1
         };
-        let ended = self.pidfd.as_ref().map(|fd| add(fd.as_fd()));
+        let ended = self.running.ended().map(&mut add);
         let output = self.open.then(|| add(self.reader.as_fd()));
         let woken = control.fd().map(&mut add);
         let first = lingering.first().map(|r| add(r.as_fd()));
@@ -257,15 +232,4 @@ fn empty(lingering: &mut Vec<PipeReader>, ready: &[bool]) {
         at += 1;
         !readable || !matches!(reader.read(&mut buffer), Ok(0))
     });
-}
-
-/// Finds a program as a shell would: a path stands for itself, a name is looked for along `path`.
-pub fn find(name: &str, path: &OsStr, directory: &Path) -> Option<PathBuf> {
-    use rustix::fs::{Access, access};
-    let runs = |p: &Path| p.is_file() && access(p, Access::EXEC_OK).is_ok();
-    if name.contains('/') {
-        let whole = directory.join(name);
-        return runs(&whole).then_some(whole);
-    }
-    std::env::split_paths(path).map(|folder| directory.join(folder).join(name)).find(|p| runs(p))
 }

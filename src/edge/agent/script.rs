@@ -5,7 +5,7 @@ use super::control::Wish;
 use super::job::{Job, class_of};
 use super::keep::stamp_of;
 use super::oom::killed_for_memory;
-use super::process::{Cause, Exit, Limits, Program, find, run};
+use super::process::{Cause, Exit, Limits, Program, run};
 use super::scope::{Failed, Scope};
 use super::shell::Shell;
 use super::step::Tried;
@@ -73,10 +73,13 @@ impl Job<'_> {
         let mut variables = self.variables(scope, env);
         let files = self.make_files(number, &mut variables).map_err(|e| io("command files", &e))?;
         let path = variables.get(std::ffi::OsStr::new("PATH")).cloned().unwrap_or_default();
-        let program = how.programs.iter().find_map(|p| find(p, &path, &directory)).ok_or_else(|| {
-            let tried = how.programs.join("` or `");
-            Failed::user(format!("the shell `{tried}` is not installed (looked along PATH)"))
-        })?;
+        let program =
+            how.programs.iter().find_map(|p| self.around.launcher.find(p, &path, &directory)).ok_or_else(
+                || {
+                    let tried = how.programs.join("` or `");
+                    Failed::user(format!("the shell `{tried}` is not installed (looked along PATH)"))
+                },
+            )?;
         let file = self.temp.join("_temp").join(format!("{number}{}", how.extension));
         let text = format!("{}{}{}", how.before, script.replace("\r\n", "\n"), how.after);
         std::fs::write(&file, text).map_err(|e| io("script", &e))?;
@@ -104,7 +107,7 @@ impl Job<'_> {
         let control = self.link.control.clone();
         let output = &mut self.output;
         let exit =
-            run(program, &self.around.children, &control, &limits, &mut self.lingering, &mut |bytes| {
+            run(program, &*self.around.launcher, &control, &limits, &mut self.lingering, &mut |bytes| {
                 output.take(bytes)
             });
         exit.map_err(|e| {

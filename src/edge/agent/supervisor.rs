@@ -1,7 +1,6 @@
 //! Hosts all local jobs of an engine: requests in, messages out, a thread a job. When the requests
 //! end, every process of every job is ended with them.
 
-use super::children::Children;
 use super::control::{Control, Wish};
 use super::frames::{Frames, invalid};
 use super::job::{Surroundings, run};
@@ -62,7 +61,8 @@ pub fn supervise(
     for (_, job) in running {
         let _ = job.thread.join();
     }
-    end_everything(&around.children, &around.mark);
+    // Whatever this process started or adopted.
+    let _ = around.launcher.clean(&around.mark, false);
     around.temps.clear();
     outbox.close();
     let _ = writer.join();
@@ -109,11 +109,6 @@ fn serve(
         }
     }
     Ok(())
-}
-
-/// Ends what is left of all jobs: whatever this process started or adopted.
-fn end_everything(children: &Children, mark: &str) {
-    let _ = children.clean(mark, false);
 }
 
 /// Messages on their way; kept until acknowledged.

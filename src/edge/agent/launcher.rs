@@ -1,0 +1,121 @@
+//! Where the processes of steps are: beside the agent, or in another container.
+//!
+//! Not here: watching a process to its end (`process`), which ones belong to an attempt (`children`).
+
+use super::children::{Children, signal_all};
+use super::process::Program;
+use rustix::fs::{OFlags, fcntl_setfl};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
+use std::ffi::OsStr;
+use std::io::{self, PipeReader};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+
+/// Starts programs and ends what they leave behind.
+pub trait Launcher: Send + Sync {
+    /// Counts an attempt that starts.
+    fn enter(&self);
+    /// Counts an attempt that ended.
+    fn leave(&self);
+    /// Finds a program as a shell would: a path stands for itself, a name is looked for along `path`.
+    fn find(&self, name: &str, path: &OsStr, directory: &Path) -> Option<PathBuf>;
+    /// Starts a program; stdout and stderr come out of one pipe, which does not block.
+    fn start(&self, program: &Program<'_>) -> io::Result<(Box<dyn Running>, PipeReader)>;
+    /// Tells whether processes may be left that no attempt started on purpose.
+    fn has_strays(&self) -> bool;
+    /// Ends what an attempt left behind; returns the names of what was ended. `mark` is the whole
+    /// value of the mark, or its start.
+    fn clean(&self, mark: &str, whole: bool) -> Vec<String>;
+}
+
+/// A started program.
+pub trait Running {
+    /// Becomes readable when the program ended; `None`: it has to be looked for.
+    fn ended(&self) -> Option<BorrowedFd<'_>>;
+    /// Returns how it ended, if it has. An error means that nobody will ever know.
+    fn try_wait(&mut self) -> io::Result<Option<ExitStatus>>;
+    /// Sends a signal to the program, to what it started, and to what carries the mark.
+    fn signal(&self, mark: &str, signal: Signal);
+}
+
+impl Launcher for Arc<Children> {
+    fn enter(&self) {
+        Children::enter(self);
+    }
+
+    fn leave(&self) {
+        Children::leave(self);
+    }
+
+    fn find(&self, name: &str, path: &OsStr, directory: &Path) -> Option<PathBuf> {
+        find(name, path, directory)
+    }
+
+    fn start(&self, program: &Program<'_>) -> io::Result<(Box<dyn Running>, PipeReader)> {
+        let (reader, writer) = io::pipe()?;
+        fcntl_setfl(&reader, OFlags::NONBLOCK)?;
+        let mut command = Command::new(program.path);
+        command
+            .args(program.args)
+            .current_dir(program.directory)
+            .env_clear()
+            .envs(program.env)
+            .stdin(Stdio::null())
+            .stdout(writer.try_clone()?)
+            .stderr(writer)
+            .process_group(0);
+        let child = Children::start(self, &mut command)?;
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        let pidfd = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+        Ok((Box::new(Here { child, pidfd, children: self.clone() }), reader))
+    }
+
+    fn has_strays(&self) -> bool {
+        Children::has_strays(self)
+    }
+
+    fn clean(&self, mark: &str, whole: bool) -> Vec<String> {
+        Children::clean(self, mark, whole)
+    }
+}
+
+/// A child of this process.
+struct Here {
+    child: Child,
+    pidfd: Option<OwnedFd>,
+    children: Arc<Children>,
+}
+
+impl Running for Here {
+    fn ended(&self) -> Option<BorrowedFd<'_>> {
+        self.pidfd.as_ref().map(AsFd::as_fd)
+    }
+
+    fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.child.try_wait()
+    }
+
+    fn signal(&self, mark: &str, signal: Signal) {
+        signal_all(self.child.id(), mark, signal);
+    }
+}
+
+impl Drop for Here {
+    fn drop(&mut self) {
+        self.children.reaped(self.child.id());
+    }
+}
+
+/// Finds a program as a shell would: a path stands for itself, a name is looked for along `path`.
+pub fn find(name: &str, path: &OsStr, directory: &Path) -> Option<PathBuf> {
+    use rustix::fs::{Access, access};
+    let runs = |p: &Path| p.is_file() && access(p, Access::EXEC_OK).is_ok();
+    if name.contains('/') {
+        let whole = directory.join(name);
+        return runs(&whole).then_some(whole);
+    }
+    std::env::split_paths(path).map(|folder| directory.join(folder).join(name)).find(|p| runs(p))
+}
