@@ -1,0 +1,118 @@
+"""Times two commands against each other and takes the memory of a process tree.
+
+Two programs that share a noisy machine are compared in turns (A B, B A, ...): the figure is the median of the
+ratios of neighbours, not the ratio of medians.
+"""
+
+import os
+import pathlib
+import statistics
+import subprocess
+import threading
+import time
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Command:
+    """What is timed: words, a folder, variables added to the environment, something to do before each time."""
+
+    words: list
+    folder: pathlib.Path
+    env: dict = field(default_factory=dict)
+    before: object = None
+    good: tuple = (0,)
+
+    def run(self):
+        """Runs it once; returns seconds of wall time from before the start to after the end."""
+        if self.before:
+            self.before()
+        with open(os.devnull, "w") as null, open(self.folder / ".bench-errors", "w+") as errors:
+            start = time.perf_counter()
+            process = subprocess.Popen(
+                [str(word) for word in self.words], cwd=self.folder, env={**os.environ, **self.env},
+                stdin=subprocess.DEVNULL, stdout=null, stderr=errors)
+            code = process.wait()
+            seconds = time.perf_counter() - start
+            if code not in self.good:
+                errors.seek(0)
+                raise SystemExit(f"{' '.join(map(str, self.words))} ended with {code}: {errors.read()[-2000:]}")
+        os.unlink(self.folder / ".bench-errors")
+        return seconds
+
+
+def alone(command, rounds):
+    """Returns the median of seconds after one time that does not count."""
+    command.run()
+    return statistics.median(command.run() for _ in range(rounds))
+
+
+def pair(ours, floor, rounds):
+    """Runs both in turns; returns the median seconds of each and the median of the ratios."""
+    ours.run(), floor.run()
+    first, second, ratios = [], [], []
+    for turn in range(rounds):
+        if turn % 2:
+            b, a = floor.run(), ours.run()
+        else:
+            a, b = ours.run(), floor.run()
+        first.append(a), second.append(b), ratios.append(a / b)
+    return statistics.median(first), statistics.median(second), statistics.median(ratios)
+
+
+def memory(command):
+    """Runs a command; returns the peaks of resident MB of Tidegate's own processes, as (engine, supervisor).
+
+    The peak of a process is what the kernel says last (VmHWM), asked every few milliseconds.
+    """
+    if command.before:
+        command.before()
+    process = subprocess.Popen(
+        [str(word) for word in command.words], cwd=command.folder, env={**os.environ, **command.env},
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    peaks = {}
+    ended = threading.Event()
+
+    def watch():
+        supervisor = None
+        while not ended.wait(0.005):
+            peaks["engine"] = max(peaks.get("engine", 0), peak(process.pid))
+            supervisor = supervisor or next((p for p in children(process.pid) if is_supervisor(p)), None)
+            if supervisor:
+                peaks["supervisor"] = max(peaks.get("supervisor", 0), peak(supervisor))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    code = process.wait()
+    ended.set()
+    watcher.join()
+    if code not in command.good:
+        raise SystemExit(f"{' '.join(map(str, command.words))} ended with {code}")
+    return peaks.get("engine", 0), peaks.get("supervisor", 0)
+
+
+def peak(pid):
+    """Peak resident MB of a process so far; 0 if it is gone."""
+    try:
+        text = pathlib.Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) / 1024 for line in text.splitlines() if line.startswith("VmHWM")), 0)
+
+
+def children(pid):
+    """Children of all threads of a process."""
+    found = []
+    for file in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            found += [int(word) for word in file.read_text().split()]
+        except OSError:
+            pass
+    return found
+
+
+def is_supervisor(pid):
+    try:
+        return b"--supervise" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
