@@ -62,7 +62,7 @@ fn why_names_the_part_of_the_key_that_differs() {
     project.write(".ml/workflows/test.yml", &WORKFLOW.replace("training", "learning"));
     project.tidegate(["run"]).code(0);
     project.tidegate(["why", "fit"]).code(0).stdout("differs from run 2").stdout("commands");
-    project.tidegate(["runs", "diff", "2", "3"]).code(0).stdout("+           echo learning");
+    project.tidegate(["runs", "diff", "2", "3"]).code(0).stdout("+          echo learning");
 }
 
 #[test]

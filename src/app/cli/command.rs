@@ -57,7 +57,8 @@ pub fn main() -> ExitCode {
         Ok(line) => line,
         Err(error) => return refused(&error),
     };
-    let globals = line.globals;
+    let mut globals = line.globals;
+    globals.started = globals.directory.as_ref().and_then(|_| std::env::current_dir().ok());
     if let Some(directory) = &globals.directory
         && let Err(error) = std::env::set_current_dir(directory)
     {

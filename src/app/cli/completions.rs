@@ -1,6 +1,8 @@
 //! `tidegate completions`: prints completions for a shell.
 
+use super::runs::Format;
 use super::{Exit, Failure, Globals, command};
+use serde_json::json;
 
 /// Arguments of `tidegate completions`.
 #[derive(Debug, clap::Args)]
@@ -12,6 +14,9 @@ pub struct Args {
     /// The shell
     #[arg(value_enum)]
     shell: clap_complete::Shell,
+    /// How to answer
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
 }
 
 /// Runs the command.
@@ -19,6 +24,12 @@ pub struct Args {
 pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command::definition(), "tidegate", &mut script);
-    globals.print_bytes(&script)?;
+    match args.format {
+        Format::Text => globals.print_bytes(&script)?,
+        Format::Json => {
+            let script = String::from_utf8_lossy(&script);
+            globals.print(format!("{}\n", json!({ "shell": args.shell.to_string(), "script": script })))?;
+        }
+    }
     Ok(Exit::Good)
 }

@@ -10,6 +10,10 @@ use tidegate_lang::value::Value;
 
 /// Arguments of `tidegate eval`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  tidegate eval 'contains(github.ref, \"main\")' --context contexts.json
+  tidegate eval '1 < 2' --format json
+  tidegate eval --format json < requests.jsonl    {\"expr\": …, \"contexts\": {…}} a line")]
 pub struct Args {
     /// The expression, with or without `${{ }}`
     #[arg(required_unless_present = "format", allow_hyphen_values = true)]

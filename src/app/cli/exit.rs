@@ -1,6 +1,8 @@
 //! The exit codes of every command.
 
 use std::process::ExitCode;
+use tidegate_flow::job::Conclusion;
+use tidegate_flow::run::RunSummary;
 
 /// How a command ended, as its exit code says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +24,17 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// Returns how a run's end is told.
+    pub fn of(summary: &RunSummary) -> Self {
+        match summary.conclusion {
+            Conclusion::Success | Conclusion::Skipped => Self::Good,
+            Conclusion::Cancelled => Self::Cancelled,
+            Conclusion::Failure if summary.gate => Self::Gate,
+            Conclusion::Failure if summary.tool_failure => Self::Tool,
+            Conclusion::Failure => Self::JobFailed,
+        }
+    }
+
     /// Returns the number that scripts see.
     pub fn code(self) -> u8 {
         match self {

@@ -1,6 +1,8 @@
 //! What every command can be told, and the one door to standard output.
 
 use super::Failure;
+use crate::app::config::Project;
+use crate::app::report::terminal::quoted;
 use clap::ValueEnum;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -36,6 +38,9 @@ pub struct Globals {
         hide_short_help = true
     )]
     pub color: ColorChoice,
+    /// Where the person stands, if `--directory` led away from there.
+    #[arg(skip)]
+    pub started: Option<PathBuf>,
 }
 
 impl Globals {
@@ -75,6 +80,26 @@ impl Globals {
     pub fn width(&self) -> Option<usize> {
         let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
         (size.ws_col > 0).then(|| usize::from(size.ws_col))
+    }
+
+    /// Returns how a next command starts where the person stands: with `-C DIR` where the project
+    /// is another one than that of the current folder, with `--store` where that was given.
+    pub fn program(&self, project: &Project) -> String {
+        let stands = self.started.clone().or_else(|| std::env::current_dir().ok());
+        let found = stands.as_deref().and_then(|folder| Project::find(folder, None).ok());
+        let mut program = "tidegate".to_owned();
+        if found.is_none_or(|found| found.root != project.root) {
+            let relative = stands.as_deref().and_then(|folder| project.root.strip_prefix(folder).ok());
+            let folder = relative.unwrap_or(&project.root).to_string_lossy();
+            program.push_str(&format!(" -C {}", quoted(&folder)));
+        }
+        if std::env::var_os("TIDEGATE_STORE").is_none()
+            && let Some(store) = &self.store
+        {
+            let store = std::path::absolute(store).unwrap_or_else(|_| store.clone());
+            program.push_str(&format!(" --store {}", quoted(&store.to_string_lossy())));
+        }
+        program
     }
 
     fn colored(&self, terminal: impl Fn() -> bool) -> bool {

@@ -16,6 +16,7 @@ mod plan;
 mod run;
 mod runs;
 mod schema;
+mod trees;
 mod why;
 
 pub use command::main;

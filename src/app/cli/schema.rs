@@ -7,10 +7,27 @@ const SCHEMA: &str = include_str!("../../../schema/workflow.schema.json");
 
 /// Arguments of `tidegate schema`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(after_help = "Examples:
+  tidegate schema > workflow.schema.json
+  # yaml-language-server: $schema=./workflow.schema.json     the first line of a workflow file")]
+pub struct Args {
+    /// How it is written: a JSON Schema is JSON
+    #[arg(long, value_enum, default_value = "json")]
+    format: Format,
+}
+
+/// The only way a JSON Schema is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// JSON
+    #[default]
+    Json,
+}
 
 /// Runs the command.
-pub fn run(_args: Args, globals: &Globals) -> Result<Exit, Failure> {
-    globals.print(SCHEMA)?;
+pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
+    match args.format {
+        Format::Json => globals.print(SCHEMA)?,
+    }
     Ok(Exit::Good)
 }

@@ -1,7 +1,7 @@
 //! The contexts that stay the same for a run: `github`, `inputs`, `vars`.
 
 use super::RunRequest;
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Map, Value as Json};
 use std::collections::BTreeMap;
 use tidegate_edge::git::Snapshot;
 use tidegate_flow::plan::Contexts;
@@ -42,45 +42,21 @@ fn github(
     run: &str,
     inputs: &Json,
 ) -> Json {
-    let payload = payload(request, inputs);
-    let text = |pointer: &str| payload.pointer(pointer).and_then(Json::as_str).unwrap_or_default().to_owned();
-    let given = text("/ref");
-    let reference = if given.is_empty() { snapshot.facts.reference.clone() } else { full(&given) };
-    let ref_type = if reference.starts_with("refs/tags/") { "tag" } else { "branch" };
-    let ref_name = ["refs/heads/", "refs/tags/", "refs/pull/"]
-        .iter()
-        .find_map(|p| reference.strip_prefix(p))
-        .unwrap_or(&reference)
-        .to_owned();
-    let actor = request.actor.clone().unwrap_or_else(|| snapshot.facts.actor.clone());
-    let owner = snapshot.facts.repository.split_once('/').map_or("", |(owner, _)| owner).to_owned();
-    // Numbers of GitHub's are text here, as in its context.
-    json!({
-        "event_name": request.event,
-        "event": payload,
-        "ref": reference,
-        "ref_name": ref_name,
-        "ref_type": ref_type,
-        "ref_protected": false,
-        "sha": snapshot.source.commit,
-        "head_ref": text("/pull_request/head/ref"),
-        "base_ref": text("/pull_request/base/ref"),
-        "repository": snapshot.facts.repository,
-        "repository_owner": owner,
-        "actor": actor,
-        "triggering_actor": actor,
-        "workflow": name,
-        "workflow_ref": format!("{}/{path}@{reference}", snapshot.facts.repository),
-        "workflow_sha": snapshot.source.commit,
-        "run_id": run,
-        "run_number": "",
-        "run_attempt": "1",
-        "retention_days": "90",
-        "server_url": "https://github.com",
-        "api_url": "https://api.github.com",
-        "graphql_url": "https://api.github.com/graphql",
-        "secret_source": "None",
-    })
+    let actor = request.actor.as_deref().unwrap_or(&snapshot.facts.actor);
+    let mut github = request.happening().github(snapshot, payload(request, inputs), actor, name, path);
+    if let Some(github) = github.as_object_mut() {
+        // Numbers of GitHub's are text here, as in its context.
+        for (key, value) in [
+            ("run_id", run),
+            ("run_number", ""),
+            ("run_attempt", "1"),
+            ("retention_days", "90"),
+            ("secret_source", "None"),
+        ] {
+            github.insert(key.to_owned(), value.into());
+        }
+    }
+    github
 }
 
 /// The payload with what GitHub adds for a run by hand.
@@ -97,9 +73,4 @@ fn payload(request: &RunRequest, inputs: &Json) -> Json {
         map.insert("inputs".to_owned(), Json::Object(texts.collect()));
     }
     payload
-}
-
-/// `main` → `refs/heads/main`.
-fn full(reference: &str) -> String {
-    if reference.starts_with("refs/") { reference.to_owned() } else { format!("refs/heads/{reference}") }
 }

@@ -12,6 +12,7 @@ mod clock;
 mod contexts;
 mod error;
 mod evaluate;
+mod happening;
 mod hear;
 mod load;
 mod observer;
@@ -23,6 +24,7 @@ mod turn;
 
 pub use capacity::Machine;
 pub use error::EngineError;
+pub use happening::Happening;
 pub use load::{Loaded, load, load_action};
 pub use observer::Observer;
 pub use request::{Rerun, RunRequest};

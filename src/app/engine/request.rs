@@ -1,5 +1,6 @@
 //! What a run is asked to be.
 
+use super::Happening;
 use crate::app::config::Project;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
@@ -43,6 +44,13 @@ pub struct RunRequest {
     pub debug: bool,
     /// What finished instances are taken over from.
     pub rerun: Option<Rerun>,
+}
+
+impl RunRequest {
+    /// Returns what happens.
+    pub(super) fn happening(&self) -> Happening<'_> {
+        Happening { event: &self.event, payload: &self.payload, by_hand: self.by_hand, inputs: &self.inputs }
+    }
 }
 
 /// A rerun of an earlier run.

@@ -10,8 +10,7 @@ use tidegate_edge::git::{Snapshot, snapshot};
 use tidegate_edge::store::{FileObjects, RunLog as _, Store};
 use tidegate_flow::plan::{self, Contexts};
 use tidegate_flow::run::{EventKind, Run, RunCreated, RunEvent, SEMANTICS};
-use tidegate_flow::trigger::{self, Decision, EventFacts};
-use tidegate_lang::value::Value;
+use tidegate_flow::trigger::{self, Decision};
 use tidegate_lang::workflow::Workflow;
 
 impl<'a> Engine<'a> {
@@ -153,11 +152,12 @@ fn pinned(
 
 /// Asks the filters, and gives the inputs their types and defaults.
 fn decide(request: &RunRequest, workflow: &Workflow, tree: &Snapshot) -> Result<Json, EngineError> {
-    let mut facts = EventFacts::from_payload(&request.event, &request.payload, &tree.facts.reference, None);
-    facts.by_hand = request.by_hand;
-    facts
-        .inputs
-        .extend(request.inputs.iter().map(|(k, v)| (k.clone(), Value::from(&Json::from(v.as_str())))));
+    let facts = request.happening().facts(tree, &request.project.root);
+    if request.rerun.is_some() {
+        // Its filters let it start once; the question now is only what is run again.
+        return trigger::resolve_inputs(workflow, &facts)
+            .map_err(|problems| EngineError::Asked(problems.join("\n")));
+    }
     match trigger::decide(workflow, &facts) {
         Decision::Start(start) => Ok(start.inputs),
         Decision::NoStart(no) => {

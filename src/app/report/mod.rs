@@ -12,12 +12,14 @@ pub mod runs;
 pub mod terminal;
 pub mod why;
 
+mod changes;
 mod number;
 mod style;
 mod verdict;
 mod view;
 
+pub use changes::{FileChange, Hunk, TextChange};
 pub use number::{bytes, count, duration, metric};
-pub use style::Style;
+pub use style::{Style, cut};
 pub use verdict::verdict_lines;
 pub use view::{InstanceState, InstanceView, JobView, RunView, StepView};

@@ -49,3 +49,59 @@ impl Style {
         if self.color && !text.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 }
+
+/// Cuts a line, which may have colours, to so many columns.
+pub fn cut(line: &str, columns: usize) -> String {
+    let mut made = String::with_capacity(line.len());
+    let (mut used, mut chars, mut painted) = (0, line.chars(), false);
+    while let Some(c) = chars.next() {
+        if c == '\x1b' {
+            made.push(c);
+            for c in chars.by_ref() {
+                made.push(c);
+                if c.is_ascii_alphabetic() {
+                    break;
+                }
+            }
+            painted = !made.ends_with("\x1b[0m");
+            continue;
+        }
+        // Wide letters take two columns.
+        let width = if matches!(c, '\u{1100}'..='\u{115f}' | '\u{2e80}'..='\u{a4cf}' | '\u{ac00}'..='\u{d7a3}' | '\u{f900}'..='\u{faff}' | '\u{fe30}'..='\u{fe6f}' | '\u{ff00}'..='\u{ff60}' | '\u{1f300}'..='\u{1faff}' | '\u{20000}'..='\u{3fffd}')
+        {
+            2
+        } else {
+            1
+        };
+        if used + width > columns.saturating_sub(1) && !chars.as_str().is_empty() {
+            made.push('…');
+            break;
+        }
+        used += width;
+        made.push(c);
+    }
+    if painted {
+        made.push_str("\x1b[0m");
+    }
+    made
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cut;
+
+    #[test]
+    fn lines_are_cut_to_columns_with_their_colours_closed() {
+        let table = [
+            ("short", 10, "short"),
+            ("exactly ten", 8, "exactly…"),
+            ("\x1b[32mgreen\x1b[0m grass", 20, "\x1b[32mgreen\x1b[0m grass"),
+            ("\x1b[32mgreen grass\x1b[0m", 4, "\x1b[32mgre…\x1b[0m"),
+            ("漢字漢字", 5, "漢字…"),
+            ("", 3, ""),
+        ];
+        for (line, columns, wanted) in table {
+            assert_eq!(cut(line, columns), wanted, "{line:?}");
+        }
+    }
+}

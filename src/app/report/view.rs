@@ -24,6 +24,11 @@ pub struct RunView {
     pub cancelled: Option<String>,
     /// Its end.
     pub summary: Option<RunSummary>,
+    /// How the next command starts where the person stands: `tidegate -C team/model`; empty:
+    /// `tidegate`. No event says it; whoever shows the run sets it.
+    pub program: String,
+    /// The run before this one of the same workflow, if whoever shows the run has looked.
+    pub earlier: Option<u64>,
 }
 
 /// One job.
@@ -80,6 +85,8 @@ pub struct InstanceView {
     pub receipt: Option<Receipt>,
     /// The run it was taken from, by the cache or by `rerun`.
     pub taken_from: Option<String>,
+    /// Whether `rerun` took it over, and not the cache.
+    pub adopted: bool,
     /// Said at the top of the log.
     pub notes: Vec<String>,
     /// Why it could not start.
@@ -136,6 +143,12 @@ impl RunView {
                 }
             }
         }
+    }
+
+    /// Returns a command to type next.
+    pub fn next(&self, command: &str) -> String {
+        let program = if self.program.is_empty() { "tidegate" } else { &self.program };
+        format!("{program} {command}")
     }
 
     /// Returns the instance an event is about.
@@ -217,6 +230,7 @@ impl InstanceView {
             }
             EventKind::Adopted { from, receipt, .. } => {
                 self.taken_from = Some(from.clone());
+                self.adopted = true;
                 self.receipt = Some((**receipt).clone());
             }
             EventKind::AttemptStarted { attempt, .. } => {

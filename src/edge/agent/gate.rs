@@ -62,12 +62,16 @@ impl Job<'_> {
         let outcome = verdict.outcome;
         for finding in &verdict.findings {
             let sign = if finding.holds { "holds" } else { "does not hold" };
-            let numbers = [("value", finding.value), ("bound", finding.bound), ("margin", finding.margin)]
-                .iter()
-                .filter_map(|(name, n)| n.map(|n| format!(" {name} {n}")))
-                .collect::<String>();
+            let numbers = [
+                ("it is", finding.value),
+                ("the bound is", finding.bound),
+                ("the baseline is", finding.baseline),
+                ("the margin is", finding.margin),
+            ];
+            let numbers = numbers.iter().filter_map(|(name, n)| n.map(|n| format!(", {name} {n}")));
+            let numbers: String = numbers.collect();
             let note = finding.note.as_ref().map(|n| format!(" ({n})")).unwrap_or_default();
-            self.output.note(&format!("{}: {sign}{numbers}{note}", finding.subject));
+            self.output.note(&format!("{} {sign}{numbers}{note}", finding.subject));
         }
         self.link.say(MessageBody::Judged { step: scope.top, verdict: self.masked(verdict) });
         let why = broken.first().cloned().unwrap_or_default();

@@ -11,6 +11,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use tidegate_flow::gate::{Finding, Outcome, Verdict};
 use tidegate_flow::job::{FailureClass, ValidateSpec};
+use tidegate_lang::workflow::BoundKind;
 
 /// How many wrong rows are told; the rest is counted.
 const TOLD: usize = 20;
@@ -287,6 +288,7 @@ impl Judge<'_> {
             if let Some(bound) = bound {
                 self.findings.push(Finding {
                     value: Some(rows),
+                    kind: Some(if sign < 0.0 { BoundKind::Max } else { BoundKind::Min }),
                     bound: Some(bound),
                     margin: Some((rows - bound) * sign),
                     ..finding("rows", holds, None)
@@ -305,6 +307,7 @@ impl Judge<'_> {
             };
             self.findings.push(Finding {
                 value: Some(value),
+                kind: Some(BoundKind::Max),
                 bound: Some(bound),
                 margin: Some(bound - value),
                 ..finding(format!("nulls {column}"), value <= bound, None)

@@ -1,9 +1,11 @@
 //! Repositories: the tree as it lies there, its commit, its branch, what changed.
 
+mod changed;
 mod facts;
 mod snapshot;
 mod stamps;
 
+pub use changed::changed_since;
 pub use facts::{Facts, facts};
 pub use snapshot::{Snapshot, snapshot};
 pub use stamps::{Stamp, now};

@@ -57,6 +57,7 @@ pub fn plan(input: &PlanInput<'_>) -> Plan {
         concurrency: None,
         absent: absent_triggers(workflow),
         jobs: Vec::new(),
+        estimate: None,
     };
     let Decision::Start(start) = &plan.decision else {
         return plan;

@@ -79,6 +79,14 @@ impl Globs {
     }
 }
 
+/// Tells whether a file is part of a job's cache key: one of its `inputs`, or any file where it has
+/// none. Where only a run knows the globs every file may be.
+pub fn is_cache_input(job: &Job, path: &str) -> bool {
+    let Some(cache) = &job.ml.cache else { return false };
+    let globs: Vec<String> = cache.inputs.iter().map(spec::raw).collect();
+    globs.is_empty() || globs.iter().any(|glob| glob.contains("${{")) || Globs::new(&globs).matches(path)
+}
+
 /// Evaluates `cache` of an instance; `None` where it is off.
 pub(super) fn key(
     workflow: &Workflow,

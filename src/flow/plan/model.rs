@@ -1,7 +1,7 @@
 //! A plan: everything that would run and why, as data. Values that are known only while it runs are
 //! named with their expression, never made up.
 
-use super::Absent;
+use super::{Absent, Estimate};
 use crate::run::{ConcurrencyGroup, ReadySettings};
 use crate::trigger::Decision;
 use serde::Serialize;
@@ -30,6 +30,9 @@ pub struct Plan {
     pub absent: Vec<Absent>,
     /// Jobs in an order in which they could run; those of a called workflow follow their caller.
     pub jobs: Vec<PlannedJob>,
+    /// How long it may take, where earlier runs tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estimate: Option<Estimate>,
 }
 
 /// One job.
@@ -129,7 +132,7 @@ pub enum CacheAnswer {
     },
     /// It must run.
     Miss {
-        /// What differs from the run it was last done in: part names.
+        /// What differs from the run it was last done in: files, or parts of the key by name.
         differs: Vec<String>,
         /// That run.
         since: Option<u64>,

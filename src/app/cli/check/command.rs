@@ -2,14 +2,19 @@
 
 use super::examine::examine;
 use super::inputs::collect;
+use crate::app::cli::run::DialectName;
 use crate::app::cli::{Exit, Failure, Globals};
 use crate::app::report::check::{Totals, github, json, sarif, text};
 use std::path::PathBuf;
 use tidegate_lang::source::Style;
-use tidegate_lang::workflow;
 
 /// Arguments of `tidegate check`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  tidegate check                               all workflows of the project
+  tidegate check .github/workflows --strict    a linter for GitHub's workflows
+  tidegate check --format github               annotations for a pull request
+  tidegate check --format sarif > check.sarif")]
 pub struct Args {
     /// Workflow files, or folders with workflow files [default: .ml/workflows of the project]
     #[arg(value_name = "PATH")]
@@ -19,7 +24,7 @@ pub struct Args {
     format: Format,
     /// How files are read [default: github below .github, else tidegate]
     #[arg(long, value_enum, value_name = "DIALECT")]
-    dialect: Option<Dialect>,
+    dialect: Option<DialectName>,
     /// Let warnings fail the check too
     #[arg(long)]
     strict: bool,
@@ -37,23 +42,11 @@ enum Format {
     Github,
 }
 
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Dialect {
-    /// Exactly GitHub's language
-    Github,
-    /// With Tidegate's keys
-    Tidegate,
-}
-
 /// Runs the command.
 pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
     let Args { paths, format, dialect, strict } = args;
     let inputs = collect(&paths, globals)?;
-    let dialect = dialect.map(|d| match d {
-        Dialect::Github => workflow::Dialect::Github,
-        Dialect::Tidegate => workflow::Dialect::Tidegate,
-    });
-    let files = examine(&inputs, dialect);
+    let files = examine(&inputs, dialect.map(Into::into));
     globals.print(match format {
         Format::Text => text(&files, Style { color: globals.color(), width: globals.width().unwrap_or(100) }),
         Format::Json => json(&files),

@@ -1,26 +1,29 @@
 //! Arguments, and the way from files to plans.
 
-use super::event::{Happening, facts, github};
-use super::load::{Loaded, load};
+use super::past::Past;
+use crate::app::cli::run::DialectName;
 use crate::app::cli::{Exit, Failure, Globals};
 use crate::app::config::{Project, dialect_of, workflow_files};
+use crate::app::engine::{EngineError, Happening, Loaded, load};
 use crate::app::report::{Style, plan as report};
-use serde_json::{Map, Value as Json};
+use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use tidegate_edge::git::{Snapshot, snapshot};
-use tidegate_edge::store::{RunLog as _, Store};
-use tidegate_flow::plan::{
-    CacheAnswer, Contexts, Fate, Plan, PlanInput, TreeDigests, matrix_filters, plan, select_jobs,
-};
-use tidegate_flow::run::CacheKey;
+use tidegate_edge::store::Store;
+use tidegate_flow::plan::{Contexts, Fate, Plan, PlanInput, TreeDigests, matrix_filters, plan, select_jobs};
 use tidegate_flow::trigger::Decision;
-use tidegate_lang::source::{Severity, render};
+use tidegate_lang::source::{self, Diagnostic, Severity, Sources, render};
 use tidegate_lang::value::Value;
-use tidegate_lang::workflow;
 
 /// Arguments of `tidegate plan`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  tidegate plan                                    what `run` would do with each workflow
+  tidegate plan --event push                       what a push of this commit would start
+  tidegate plan --event pull_request --event-path event.json
+  tidegate plan .ml/workflows/digits.yml --job train --matrix model=svm
+  tidegate plan .ml/workflows/digits.yml --format svg > plan.svg")]
 pub struct Args {
     /// Workflow files, or folders with workflow files [default: .ml/workflows of the project]
     #[arg(value_name = "PATH")]
@@ -45,18 +48,10 @@ pub struct Args {
     matrix: Vec<String>,
     /// How files are read [default: github below .github, else tidegate]
     #[arg(long, value_enum, value_name = "DIALECT")]
-    dialect: Option<Dialect>,
+    dialect: Option<DialectName>,
     /// How the plan is written
     #[arg(long, value_enum, default_value = "text", value_name = "FORMAT")]
     format: Format,
-}
-
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Dialect {
-    /// Exactly GitHub's language
-    Github,
-    /// With Tidegate's keys
-    Tidegate,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -89,7 +84,7 @@ pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
         return Err(Failure::wrong("a picture shows one workflow; name one").hint(names.join(", ")));
     }
     let filters = matrix_filters(&args.matrix).map_err(Failure::wrong)?;
-    let happening = happening(&args)?;
+    let asked = Asked { payload: payload(&args)?, inputs: pairs(&args.inputs, "--input")? };
     let mut trees: BTreeMap<PathBuf, Tree> = BTreeMap::new();
     let mut plans = Vec::with_capacity(files.len());
     let mut wrong = false;
@@ -97,30 +92,18 @@ pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
         let project = Project::of_file(file, globals.store.as_deref()).map_err(|error| {
             Failure::wrong("the project's configuration cannot be used").caused_by(&error)
         })?;
-        let dialect = match args.dialect {
-            Some(Dialect::Github) => workflow::Dialect::Github,
-            Some(Dialect::Tidegate) => workflow::Dialect::Tidegate,
-            None => dialect_of(file),
-        };
-        let loaded = load(&project, file, dialect)?;
-        let errors = loaded.findings.iter().filter(|finding| finding.severity == Severity::Error).count();
-        if !loaded.findings.is_empty() {
-            let style = tidegate_lang::source::Style {
-                color: globals.color_errors(),
-                width: globals.width().unwrap_or(100),
-            };
-            globals.warn(render(&loaded.sources, &loaded.findings, style));
-        }
-        if errors > 0 {
+        let Some(loaded) = read(&args, globals, &project, file)? else {
             wrong = true;
             continue;
-        }
+        };
         if !trees.contains_key(&project.root) {
             trees.insert(project.root.clone(), Tree::of(&project)?);
         }
         let Some(tree) = trees.get(&project.root) else { continue };
-        plans.extend(one(&args, &project, &loaded, tree, &happening, &filters)?);
+        plans.extend(one(&args, &project, &loaded, tree, &asked, &filters)?);
     }
+    // What starts comes first: that is what was asked.
+    plans.sort_by_key(|plan| matches!(plan.decision, Decision::NoStart(_)));
     globals.print(written(&plans, args.format, globals)?)?;
     let refused = |plan: &Plan| {
         matches!(plan.decision, Decision::Refused { .. })
@@ -129,10 +112,51 @@ pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
     Ok(if wrong || plans.iter().any(refused) { Exit::Wrong } else { Exit::Good })
 }
 
-/// The project's files and commit, looked at once for all its workflows.
+/// Reads and checks a file; `None` where it has errors, which are said.
+fn read(args: &Args, globals: &Globals, project: &Project, file: &Path) -> Result<Option<Loaded>, Failure> {
+    let dialect = args.dialect.map_or_else(|| dialect_of(file), Into::into);
+    let root = project.root.clone();
+    let bytes = |path: &str| std::fs::read(root.join(path));
+    let say = |sources: &Sources, findings: &[Diagnostic]| {
+        let width = globals.width().unwrap_or(100);
+        globals.warn(render(sources, findings, source::Style { color: globals.color_errors(), width }));
+    };
+    let loaded = match load(&project.root, &project.relative(file), dialect, &bytes) {
+        Ok(loaded) => loaded,
+        Err(EngineError::Findings { findings, sources, .. }) => {
+            say(&sources, &findings);
+            return Ok(None);
+        }
+        Err(error) => {
+            let failure = Failure::wrong(format!("cannot read {}", file.display()));
+            return Err(match std::error::Error::source(&error) {
+                Some(source) => failure.caused_by(source),
+                None => failure.caused_by(&error),
+            });
+        }
+    };
+    if !loaded.findings.is_empty() {
+        say(&loaded.sources, &loaded.findings);
+    }
+    let errors = loaded.findings.iter().filter(|finding| finding.severity == Severity::Error).count();
+    if errors > 0 {
+        let errors = if errors == 1 { "an error".to_owned() } else { format!("{errors} errors") };
+        globals.warn(format!("{} has {errors}; it is not planned\n", loaded.path));
+    }
+    Ok((errors == 0).then_some(loaded))
+}
+
+/// What the arguments say of the event.
+struct Asked {
+    payload: Json,
+    inputs: BTreeMap<String, String>,
+}
+
+/// The project's files and commit, and its earlier runs, looked at once for all its workflows.
 struct Tree {
     snapshot: Snapshot,
     digests: TreeDigests,
+    store: Store,
 }
 
 impl Tree {
@@ -145,7 +169,7 @@ impl Tree {
             Failure::tool(format!("cannot read the tree of {}", project.root.display())).caused_by(&error)
         })?;
         let digests = TreeDigests::new(snapshot.files.clone());
-        Ok(Self { snapshot, digests })
+        Ok(Self { snapshot, digests, store })
     }
 }
 
@@ -155,7 +179,7 @@ fn one(
     project: &Project,
     loaded: &Loaded,
     tree: &Tree,
-    happening: &Happening,
+    asked: &Asked,
     filters: &[(String, String)],
 ) -> Result<Option<Plan>, Failure> {
     let workflow = &loaded.linked.root;
@@ -164,16 +188,28 @@ fn one(
         Err(_) if args.paths.is_empty() => return Ok(None),
         Err(reason) => return Err(Failure::wrong(reason)),
     };
-    let facts = facts(happening, &tree.snapshot);
+    let happening = Happening {
+        event: args.event.as_deref().unwrap_or("workflow_dispatch"),
+        payload: &asked.payload,
+        by_hand: args.event.is_none(),
+        inputs: &asked.inputs,
+    };
+    let facts = happening.facts(&tree.snapshot, &project.root);
     let mut vars: Map<String, Json> =
         project.settings.vars().into_iter().map(|(name, value)| (name, value.into())).collect();
     for (name, value) in pairs(&args.vars, "--var")? {
         vars.insert(name, value.into());
     }
     let name = workflow.name.as_ref().map_or(loaded.path.as_str(), |name| name.value.as_str());
-    let contexts = Contexts::new()
-        .with("github", Value::from(&github(happening, &tree.snapshot, name, &loaded.path)))
-        .with("vars", Value::from(&Json::Object(vars)));
+    let mut payload = asked.payload.clone();
+    if let Some(map) = payload.as_object_mut().filter(|_| !asked.inputs.is_empty()) {
+        map.insert("inputs".to_owned(), json!(asked.inputs));
+    }
+    let actor = &tree.snapshot.facts.actor;
+    let github = happening.github(&tree.snapshot, payload, actor, name, &loaded.path);
+    let contexts =
+        Contexts::new().with("github", Value::from(&github)).with("vars", Value::from(&Json::Object(vars)));
+    let past = Past::of(&tree.store, &loaded.path);
     let input = PlanInput {
         workflow,
         called: &loaded.linked.called,
@@ -181,28 +217,13 @@ fn one(
         contexts: &contexts,
         facts: &facts,
         tree: &tree.digests,
-        cached: &|_, keys| ask(project, keys),
+        cached: &|job, keys| past.ask(workflow, job, keys, &tree.snapshot.source),
         jobs: &jobs,
         matrix: filters,
     };
-    Ok(Some(plan(&input)))
-}
-
-/// Asks the store's cache. A store that cannot be opened has nothing: a plan needs none.
-fn ask(project: &Project, keys: &[CacheKey]) -> Vec<CacheAnswer> {
-    let asked: Vec<String> = keys.iter().map(|key| key.key.clone()).collect();
-    let found = if project.store.join("runs.db").exists() {
-        Store::open(&project.store).and_then(|store| store.cached_many(&asked)).unwrap_or_default()
-    } else {
-        Vec::new()
-    };
-    let mut found = found.into_iter();
-    keys.iter()
-        .map(|_| match found.next().flatten() {
-            Some(entry) => CacheAnswer::Hit { run: entry.number, receipt: Box::new(entry.receipt) },
-            None => CacheAnswer::Miss { differs: Vec::new(), since: None },
-        })
-        .collect()
+    let mut planned = plan(&input);
+    planned.estimate = past.estimate(&planned);
+    Ok(Some(planned))
 }
 
 /// Finds the files that are meant.
@@ -246,29 +267,18 @@ fn files(paths: &[PathBuf], globals: &Globals) -> Result<Vec<PathBuf>, Failure> 
     Ok(found)
 }
 
-/// Reads what happens from the arguments.
-fn happening(args: &Args) -> Result<Happening, Failure> {
-    let payload = match &args.event_path {
-        None => Json::Object(Map::new()),
-        Some(path) => {
-            let text = std::fs::read_to_string(path).map_err(|error| {
-                Failure::wrong(format!("cannot read the payload {}", path.display())).caused_by(&error)
-            })?;
-            let payload: Json = serde_json::from_str(&text).map_err(|error| {
-                Failure::wrong(format!("{} is no JSON", path.display())).caused_by(&error)
-            })?;
-            if !payload.is_object() {
-                return Err(Failure::wrong(format!("{} is no JSON object", path.display())));
-            }
-            payload
-        }
-    };
-    Ok(Happening {
-        by_hand: args.event.is_none(),
-        event: args.event.clone().unwrap_or_else(|| "workflow_dispatch".to_owned()),
-        payload,
-        inputs: pairs(&args.inputs, "--input")?,
-    })
+/// Reads the event's payload.
+fn payload(args: &Args) -> Result<Json, Failure> {
+    let Some(path) = &args.event_path else { return Ok(Json::Object(Map::new())) };
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Failure::wrong(format!("cannot read the payload {}", path.display())).caused_by(&error)
+    })?;
+    let payload: Json = serde_json::from_str(&text)
+        .map_err(|error| Failure::wrong(format!("{} is no JSON", path.display())).caused_by(&error))?;
+    if payload.is_object() {
+        return Ok(payload);
+    }
+    Err(Failure::wrong(format!("{} is no JSON object", path.display())))
 }
 
 /// Splits NAME=VALUE.

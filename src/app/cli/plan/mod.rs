@@ -1,7 +1,6 @@
 //! `tidegate plan`: shows what would run and why, and starts nothing.
 
 mod command;
-mod event;
-mod load;
+mod past;
 
 pub use command::{Args, run};

@@ -8,8 +8,6 @@ use crate::app::engine::{Engine, EngineError, Finished, Machine, RunRequest};
 use serde_json::Value as Json;
 use std::path::{Path, PathBuf};
 use tidegate_edge::store::{Store, StoreError};
-use tidegate_flow::job::Conclusion;
-use tidegate_flow::run::RunSummary;
 use tidegate_lang::source::{Style as Drawing, render};
 
 /// Runs the command.
@@ -34,7 +32,7 @@ pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
     };
     watch.end()?;
     write_reports(&args, &watch)?;
-    Ok(exit(&finished.summary))
+    Ok(Exit::of(&finished.summary))
 }
 
 /// Starts what another command asks for, shows it as this one does, and waits for its end.
@@ -45,7 +43,7 @@ pub(in crate::app::cli) fn launch(
     format: Format,
 ) -> Result<Exit, Failure> {
     let mut watch = Watch::new(globals, format);
-    watch.store(&request.project.store);
+    watch.project(&request.project);
     let done = Engine::start(request, machine, false, &mut watch).and_then(Engine::finish);
     let finished = match done {
         Ok(finished) => finished,
@@ -55,12 +53,12 @@ pub(in crate::app::cli) fn launch(
         }
     };
     watch.end()?;
-    Ok(exit(&finished.summary))
+    Ok(Exit::of(&finished.summary))
 }
 
 fn start(args: &Args, globals: &Globals, machine: Machine, watch: &mut Watch) -> Result<Finished, Trouble> {
     let request = request(args, globals)?;
-    watch.store(&request.project.store);
+    watch.project(&request.project);
     Ok(Engine::start(&request, machine, args.strict_resources, watch)?.finish()?)
 }
 
@@ -80,7 +78,7 @@ fn resume(
         .into());
     }
     let store = Store::open(&project.store).map_err(EngineError::from)?;
-    watch.store(&project.store);
+    watch.project(&project);
     let secrets = secrets(args)?;
     let engine = Engine::resume(&project.root, store, name, secrets, machine, args.strict_resources, watch)?;
     Ok(engine.finish()?)
@@ -154,17 +152,6 @@ fn write_reports(args: &Args, watch: &Watch) -> Result<(), Failure> {
         write(path, crate::app::report::markdown::summary(watch.view()))?;
     }
     Ok(())
-}
-
-/// The exit code of a run.
-fn exit(summary: &RunSummary) -> Exit {
-    match summary.conclusion {
-        Conclusion::Success | Conclusion::Skipped => Exit::Good,
-        Conclusion::Cancelled => Exit::Cancelled,
-        Conclusion::Failure if summary.gate => Exit::Gate,
-        Conclusion::Failure if summary.tool_failure => Exit::Tool,
-        Conclusion::Failure => Exit::JobFailed,
-    }
 }
 
 /// A failure of the command or of the engine.

@@ -1,7 +1,9 @@
 //! Shows a run while it goes on.
 
 use super::args::Format;
+use super::keys::QuietKeys;
 use crate::app::cli::{Failure, Globals};
+use crate::app::config::Project;
 use crate::app::engine::Observer;
 use crate::app::report::terminal::{Live, Plain};
 use crate::app::report::{RunView, Style, json};
@@ -9,13 +11,16 @@ use std::io::{IsTerminal as _, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tidegate_edge::agent::log_path;
+use tidegate_edge::store::{RunLog as _, RunRow, Store};
 use tidegate_flow::run::{Millis, RunEvent};
 
+/// Rows that are looked through for an earlier run of the same workflow.
+const EARLIER: usize = 100;
 /// Bytes of a log's end that are looked at for its last lines.
 const END: u64 = 16 << 10;
 
 /// Takes events in and shows them.
-pub(super) struct Watch {
+pub(in crate::app::cli) struct Watch {
     globals: Globals,
     view: RunView,
     mode: Mode,
@@ -23,6 +28,8 @@ pub(super) struct Watch {
     /// Written at the end of a turn, all at once.
     text: String,
     failure: Option<Failure>,
+    /// Held for its end.
+    _keys: Option<QuietKeys>,
 }
 
 enum Mode {
@@ -32,7 +39,7 @@ enum Mode {
 }
 
 impl Watch {
-    pub(super) fn new(globals: &Globals, format: Format) -> Self {
+    pub(in crate::app::cli) fn new(globals: &Globals, format: Format) -> Self {
         let style = Style { color: globals.color() };
         // A terminal that CI pretends to have is not redrawn.
         let live = std::io::stdout().is_terminal()
@@ -44,6 +51,7 @@ impl Watch {
             (Format::Text, false) => Mode::Plain(Plain::new(style)),
         };
         Self {
+            _keys: matches!(mode, Mode::Live(_)).then(QuietKeys::new).flatten(),
             globals: globals.clone(),
             view: RunView::default(),
             mode,
@@ -53,24 +61,33 @@ impl Watch {
         }
     }
 
-    /// Says where logs are.
-    pub(super) fn store(&mut self, store: &Path) {
-        store.clone_into(&mut self.store);
+    /// Says where logs are, and how a next command is typed.
+    pub(in crate::app::cli) fn project(&mut self, project: &Project) {
+        project.store.clone_into(&mut self.store);
+        self.view.program = self.globals.program(project);
     }
 
-    pub(super) fn view(&self) -> &RunView {
+    /// The run before this one of the same workflow.
+    fn earlier(&self) -> Option<u64> {
+        let rows = Store::open(&self.store).and_then(|store| store.list(EARLIER)).ok()?;
+        let created = &self.view.created;
+        let own = |row: &&RunRow| row.number < created.number && row.workflow == created.workflow;
+        rows.iter().find(own).map(|row| row.number)
+    }
+
+    pub(in crate::app::cli) fn view(&self) -> &RunView {
         &self.view
     }
 
     /// Takes the live lines away, because an error follows.
-    pub(super) fn stop(&mut self) {
+    pub(in crate::app::cli) fn stop(&mut self) {
         if let Mode::Live(live) = &mut self.mode {
             live.clear();
         }
     }
 
     /// Writes what is left.
-    pub(super) fn end(&mut self) -> Result<(), Failure> {
+    pub(in crate::app::cli) fn end(&mut self) -> Result<(), Failure> {
         self.turn();
         self.failure.take().map_or(Ok(()), Err)
     }
@@ -79,6 +96,10 @@ impl Watch {
 impl Observer for Watch {
     fn event(&mut self, event: &RunEvent) {
         self.view.apply(event);
+        // Who is stopped by a gate compares with the run before.
+        if self.view.summary.as_ref().is_some_and(|summary| summary.gate) {
+            self.view.earlier = self.earlier();
+        }
         let (store, view) = (&self.store, &self.view);
         let lines = |instance: u32, attempt: u32, from: u64, to: u64| {
             last_lines(store, view, instance, attempt, (from, to)).unwrap_or_default()
@@ -114,7 +135,8 @@ impl Observer for Watch {
             && self.view.summary.is_none()
         {
             let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            live.draw(&self.view, Millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX)));
+            let now = Millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
+            live.draw(&self.view, now, self.globals.width().unwrap_or(80));
         }
     }
 

@@ -8,6 +8,9 @@ use tidegate_edge::store::RunLog as _;
 
 /// Arguments of `tidegate runs cancel`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  tidegate runs cancel          the newest run: its `always()` steps still run
+  tidegate runs cancel 7 --now  at once")]
 pub struct Args {
     /// Number or ULID; without it, the newest
     run: Option<String>,

@@ -1,17 +1,19 @@
 //! The project's store, opened for reading runs.
 
-use crate::app::cli::{Exit, Failure, Globals};
+use crate::app::cli::{Failure, Globals};
 use crate::app::config::Project;
 use crate::app::report::RunView;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::PathBuf;
 use tidegate_edge::agent::log_path;
 use tidegate_edge::store::{RunLog as _, RunRow, Store, StoreError};
-use tidegate_flow::job::Conclusion;
-use tidegate_flow::run::{RunEvent, RunSummary};
+use tidegate_flow::run::RunEvent;
 
 /// Most bytes of a log that are read for its last lines.
 const TAIL: u64 = 64 * 1024;
+
+/// Rows that are looked through for an earlier run of the same workflow.
+const EARLIER: usize = 100;
 
 /// How a command answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -80,6 +82,17 @@ impl Kept {
         Ok(view)
     }
 
+    /// Returns a view that has taken nothing in, but knows what to type next.
+    pub fn blank(&self, globals: &Globals, row: &RunRow) -> RunView {
+        let rows = self.newest(EARLIER).unwrap_or_default();
+        let before = rows.iter().find(|other| other.number < row.number && other.workflow == row.workflow);
+        RunView {
+            program: globals.program(&self.project),
+            earlier: before.map(|row| row.number),
+            ..RunView::default()
+        }
+    }
+
     /// Where an attempt's log is kept; `instance` counts over the run.
     pub fn log(&self, view: &RunView, instance: u32, attempt: u32) -> Option<PathBuf> {
         let job = view.jobs.get(view.instances.get(instance as usize)?.job as usize)?;
@@ -108,15 +121,4 @@ impl Kept {
 /// What the store could not tell.
 pub(super) fn reading(error: &StoreError) -> Failure {
     Failure::tool("cannot read the store").caused_by(error)
-}
-
-/// The exit code that a run's end stands for.
-pub(super) fn exit(summary: &RunSummary) -> Exit {
-    match summary.conclusion {
-        Conclusion::Success | Conclusion::Skipped => Exit::Good,
-        Conclusion::Cancelled => Exit::Cancelled,
-        Conclusion::Failure if summary.gate => Exit::Gate,
-        Conclusion::Failure if summary.tool_failure => Exit::Tool,
-        Conclusion::Failure => Exit::JobFailed,
-    }
 }

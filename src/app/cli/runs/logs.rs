@@ -4,15 +4,23 @@ use super::{Format, Kept};
 use crate::app::cli::{Exit, Failure, Globals};
 use crate::app::report::{InstanceView, RunView};
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read, Seek as _, SeekFrom, Write as _};
+use std::time::Duration;
+use tidegate_edge::store::RunRow;
 use tidegate_flow::run::{EventKind, RunEvent};
 
 /// Arguments of `tidegate runs logs`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  tidegate runs logs 7                                       all of run 7
+  tidegate runs logs 7 train --matrix model=svm,c=0.1
+  tidegate runs logs 7 train --step fit --attempt 1
+  tidegate runs logs 7 train --follow                        while it runs")]
 pub struct Args {
-    /// Number or ULID
-    run: String,
+    /// Number or ULID; without it, the newest
+    run: Option<String>,
     /// Only this job
     job: Option<String>,
     /// Only instances with these matrix values: `model=svm,c=0.1`
@@ -24,6 +32,9 @@ pub struct Args {
     /// This attempt; without it, the last
     #[arg(long, value_name = "N")]
     attempt: Option<u32>,
+    /// Go on printing while it runs
+    #[arg(long, short = 'f', conflicts_with = "attempt")]
+    follow: bool,
     /// How to answer; JSON has an object a line
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
@@ -32,7 +43,10 @@ pub struct Args {
 /// Prints what steps wrote.
 pub fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
     let kept = Kept::open(globals)?;
-    let row = kept.find(Some(&args.run))?;
+    let row = kept.find(args.run.as_deref())?;
+    if args.follow {
+        return follow(args, globals, &kept, &row);
+    }
     let events = kept.events(&row, 0)?;
     let mut view = RunView::default();
     events.iter().for_each(|event| view.apply(event));
@@ -61,6 +75,54 @@ pub fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
         "`tidegate runs show {}` shows what ran, and what came from an earlier run",
         row.number
     )))
+}
+
+/// How often the log is looked at.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Prints what is there, then what comes, until the run has ended or its engine is gone.
+fn follow(args: &Args, globals: &Globals, kept: &Kept, row: &RunRow) -> Result<Exit, Failure> {
+    let mut printed: BTreeMap<(u32, u32), u64> = BTreeMap::new();
+    let mut last = None;
+    loop {
+        // Asked before reading: what was written last is read in this round.
+        let alive = kept.find(Some(&row.run))?.owner.is_some();
+        let events = kept.events(row, 0)?;
+        let mut view = RunView::default();
+        events.iter().for_each(|event| view.apply(event));
+        let ended = view.summary.is_some() || !alive;
+        // Instances that are asked for may come later, when what they need has ended.
+        let chosen = match choose(args, &view) {
+            Err(failure) if ended => return Err(failure),
+            chosen => chosen.unwrap_or_default(),
+        };
+        for (index, instance) in chosen {
+            let attempt = instance.attempt;
+            let Some((from, to)) = part(args, &events, index, attempt) else { continue };
+            let Some(file) = kept.log(&view, index, attempt).and_then(|path| File::open(path).ok()) else {
+                continue;
+            };
+            let size = file.metadata().map_or(0, |meta| meta.len());
+            let from = printed.get(&(index, attempt)).copied().unwrap_or(from);
+            let to = to.unwrap_or(size).min(size);
+            if to <= from {
+                continue;
+            }
+            let name = name(&view, instance);
+            if args.format == Format::Text && view.instances.len() > 1 && last != Some((index, attempt)) {
+                globals.print(format!("{}── {name}\n", if last.is_some() { "\n" } else { "" }))?;
+            }
+            last = Some((index, attempt));
+            copy(file, (from, Some(to)), args.format, &name, attempt).map_err(|error| {
+                Failure::tool(format!("cannot print the log of {name}")).caused_by(&error)
+            })?;
+            printed.insert((index, attempt), to);
+        }
+        if ended {
+            return Ok(Exit::Good);
+        }
+        std::thread::sleep(PAUSE);
+    }
 }
 
 fn choose<'a>(args: &Args, view: &'a RunView) -> Result<Vec<(u32, &'a InstanceView)>, Failure> {

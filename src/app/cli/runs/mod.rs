@@ -11,10 +11,17 @@ mod watch;
 
 use super::{Exit, Failure, Globals};
 
+pub(super) use diff::texts;
 pub(super) use kept::{Format, Kept};
 
 /// Arguments of `tidegate runs`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  tidegate runs list
+  tidegate runs show 7
+  tidegate runs logs 7 train
+  tidegate runs rerun 7 --failed
+  tidegate runs diff 6 7")]
 pub struct Args {
     #[command(subcommand)]
     command: Command,

@@ -14,10 +14,13 @@ use tidegate_lang::workflow::Dialect;
 
 /// Arguments of `tidegate runs rerun`.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "The project's tree as it is now is what runs; inputs and the event are those of the run.
-Secrets are never kept: give them again."
-)]
+#[command(after_help = "Examples:
+  tidegate runs rerun 7 --failed        what did not succeed, and what needs it
+  tidegate runs rerun 7 --from train    train and what needs it
+  tidegate runs rerun                   the newest run, all of it
+
+The project's tree as it is now is what runs; inputs and the event are those of the run.
+Secrets are never kept: give them again.")]
 pub struct Args {
     /// Number or ULID; without it, the newest
     run: Option<String>,
@@ -93,7 +96,6 @@ fn request(args: &Args, project: Project, view: &RunView, rerun: Rerun) -> Resul
         dialect,
         event: created.event.clone(),
         payload: created.payload.clone(),
-        // Its filters let it start once; the question now is only what is run again.
         by_hand: created.event == "workflow_dispatch",
         inputs: inputs(view),
         jobs: option(view, "jobs").unwrap_or_default(),

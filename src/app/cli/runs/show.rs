@@ -7,6 +7,10 @@ use crate::app::report::{RunView, Style};
 
 /// Arguments of `tidegate runs show`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  tidegate runs show                    the newest run
+  tidegate runs show 7
+  tidegate runs show 7 --format json    with steps, verdicts, metrics and artifacts")]
 pub struct Args {
     /// Number or ULID; without it, the newest
     run: Option<String>,
@@ -27,7 +31,8 @@ pub fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
         Format::Json => format!("{}\n", show_json(&view, running)),
         Format::Text => {
             let lines = |instance, attempt, from, to| kept.last_lines(&view, instance, attempt, from, to);
-            show(&events, running, Style { color: globals.color() }, &lines)
+            let before = kept.blank(globals, &row);
+            show(before, &events, running, Style { color: globals.color() }, &lines)
         }
     };
     globals.print(text)?;

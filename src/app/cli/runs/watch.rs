@@ -1,17 +1,20 @@
 //! `tidegate runs watch`.
 
-use super::kept::exit;
-use super::{Format, Kept};
+use super::Kept;
+use crate::app::cli::run::{Format, Watch};
 use crate::app::cli::{Exit, Failure, Globals};
-use crate::app::report::terminal::Plain;
-use crate::app::report::{RunView, Style, json};
+use crate::app::engine::Observer as _;
+use crate::app::report::InstanceState;
 use std::time::Duration;
 
 /// How often the log is looked at.
-const PAUSE: Duration = Duration::from_millis(150);
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Arguments of `tidegate runs watch`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  tidegate runs watch                    the newest run
+  tidegate runs watch 7 --format json    its events, one a line")]
 pub struct Args {
     /// Number or ULID; without it, the newest
     run: Option<String>,
@@ -20,37 +23,54 @@ pub struct Args {
     format: Format,
 }
 
-/// Follows a run to its end, and ends as it does.
+/// Follows a run to its end, as `run` shows it, and ends as it does.
 pub fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
     let kept = Kept::open(globals)?;
     let found = kept.find(args.run.as_deref())?;
-    let mut plain = Plain::new(Style { color: globals.color() });
-    let (mut view, mut position) = (RunView::default(), 0_u64);
+    let mut watch = Watch::new(globals, args.format);
+    watch.project(&kept.project);
+    let mut position = 0_u64;
     loop {
         // Asked before reading: what a living owner wrote last is read in the next round.
         let alive = kept.find(Some(&found.run))?.owner.is_some();
         let events = kept.events(&found, position)?;
-        let mut text = String::new();
         for event in &events {
             position += 1;
-            view.apply(event);
-            let lines = |instance, attempt, from, to| kept.last_lines(&view, instance, attempt, from, to);
-            text.push_str(&match args.format {
-                Format::Json => json::line(event),
-                Format::Text => plain.event(&view, event, &lines),
-            });
+            watch.event(event);
         }
-        globals.print(text)?;
-        if let Some(summary) = &view.summary {
-            return Ok(exit(summary));
+        if args.format == Format::Text {
+            tails(&kept, &mut watch);
+        }
+        watch.turn();
+        if let Some(summary) = &watch.view().summary {
+            let exit = Exit::of(summary);
+            watch.end()?;
+            return Ok(exit);
         }
         if !alive && events.is_empty() {
+            watch.stop();
             globals.warn(format!(
-                "run {0} was interrupted: its engine is gone; `tidegate run --resume {0}` goes on from here\n",
-                found.number
+                "run {} was interrupted: its engine is gone; `{}` goes on from here\n",
+                found.number,
+                watch.view().next(&format!("run --resume {}", found.number))
             ));
             return Ok(Exit::Inconclusive);
         }
         std::thread::sleep(PAUSE);
+    }
+}
+
+/// Gives the last line that each running instance printed.
+fn tails(kept: &Kept, watch: &mut Watch) {
+    let mut last = Vec::new();
+    for (index, instance) in (0..).zip(&watch.view().instances) {
+        if instance.state == InstanceState::Running {
+            last.push((index, kept.last_lines(watch.view(), index, instance.attempt, 0, 0).pop()));
+        }
+    }
+    for (index, line) in last {
+        if let Some(line) = line {
+            watch.tail(index, &line);
+        }
     }
 }

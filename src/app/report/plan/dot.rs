@@ -8,7 +8,8 @@ use tidegate_flow::plan::Plan;
 pub fn dot(plan: &Plan) -> String {
     let graph = graph(plan);
     let mut out = String::from("digraph plan {\n  rankdir=LR;\n");
-    let _ = writeln!(out, "  label=\"{}\";\n  labelloc=t;", escaped(&graph.title));
+    let _ =
+        writeln!(out, "  label=\"{}\";\n  labelloc=t;\n  fontname=\"sans-serif\";", escaped(&graph.title));
     out.push_str("  node [shape=box, style=\"rounded,filled\", fontname=\"sans-serif\", fontsize=11];\n");
     for (at, node) in graph.nodes.iter().enumerate() {
         let mut label = format!("{}\\n{}", escaped(&node.title), node.fate);

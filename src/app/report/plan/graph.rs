@@ -1,12 +1,16 @@
 //! The graph of a plan: what mermaid, dot and the picture draw.
 
 use super::words;
+use crate::app::report::cut;
 use std::collections::HashMap;
 use tidegate_flow::plan::{Fate, Plan, PlannedJob};
 use tidegate_flow::trigger::Decision;
 
 /// Instances that are named in a node; the rest is counted.
 const NAMED: usize = 6;
+
+/// Columns of an instance's values.
+const VALUES: usize = 44;
 
 /// Jobs and what needs what.
 pub(super) struct Graph {
@@ -40,10 +44,16 @@ pub(super) enum Kind {
 
 /// Makes the graph of a plan.
 pub(super) fn graph(plan: &Plan) -> Graph {
+    // Without a `name` the file's own name says enough over a picture.
+    let file = plan.workflow.rsplit('/').next().unwrap_or(&plan.workflow);
+    let name = if plan.name == plan.workflow { file } else { &plan.name };
     let title = match &plan.decision {
-        Decision::Start(_) => format!("{} on {}", plan.name, plan.event),
-        Decision::NoStart(no) => format!("{} does not start: {}", plan.name, no.words),
-        Decision::Refused { problems } => format!("{} is refused: {}", plan.name, problems.join("; ")),
+        Decision::Start(start) if start.reasons.iter().any(|why| why == "started by hand") => {
+            format!("{name}, started by hand")
+        }
+        Decision::Start(_) => format!("{name} on {}", plan.event),
+        Decision::NoStart(no) => format!("{name} does not start: {}", no.words),
+        Decision::Refused { problems } => format!("{name} is refused: {}", problems.join("; ")),
     };
     let places: HashMap<&str, usize> =
         plan.jobs.iter().enumerate().map(|(at, job)| (job.id.as_str(), at)).collect();
@@ -96,5 +106,5 @@ fn node(job: &PlannedJob) -> Node {
 fn values(instance: &str, job: &str) -> String {
     let rest = instance.strip_prefix(job).map(str::trim);
     let inner = rest.and_then(|rest| rest.strip_prefix('(')).and_then(|rest| rest.strip_suffix(')'));
-    inner.unwrap_or(instance).to_owned()
+    cut(inner.unwrap_or(instance), VALUES)
 }

@@ -38,6 +38,9 @@ fn one(plan: &Plan, style: Style, out: &mut String) {
             for planned in &plan.jobs {
                 job(planned, width, style, out);
             }
+            if let Some(estimate) = &plan.estimate {
+                let _ = writeln!(out, "  {}", style.dim(&words::estimate(estimate)));
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! How parts of a plan read: fates, gates, resources.
 
 use crate::app::report::{bytes, count};
-use tidegate_flow::plan::{CacheAnswer, Fate, PlannedGate, PlannedJob};
+use tidegate_flow::plan::{CacheAnswer, Estimate, Fate, PlannedGate, PlannedJob};
 use tidegate_flow::run::ResourceRequest;
 use tidegate_lang::workflow::BoundKind;
 
@@ -43,12 +43,54 @@ fn cache(job: &PlannedJob) -> Option<String> {
     }
     match answers.first()? {
         CacheAnswer::Miss { differs, since: Some(run) } if !differs.is_empty() => {
-            Some(format!("{} changed since run {run}", differs.join(", ")))
+            let words: Vec<&str> = differs.iter().map(|part| said(part)).collect();
+            Some(format!("{} changed since run {run}", words.join(", ")))
+        }
+        CacheAnswer::Miss { since: Some(run), .. } => {
+            Some(format!("nothing changed since run {run}, but nothing was kept there"))
         }
         CacheAnswer::Miss { .. } => Some("not done before".to_owned()),
         CacheAnswer::Later => Some("the cache is asked when its inputs are there".to_owned()),
         CacheAnswer::Hit { .. } => None,
     }
+}
+
+/// A part of a key in words; a file is its own name.
+fn said(part: &str) -> &str {
+    match part {
+        "commands" => "its commands",
+        "params" => "its parameters",
+        "consumes" => "what it consumes",
+        "environment" => "the Python environment",
+        "image" => "the image",
+        "source" => "the sources",
+        other => other,
+    }
+}
+
+/// How long it may take: `about 12 minutes on 4 GPUs at once, 0.8 GPU hours (from runs 4 to 6)`.
+pub(super) fn estimate(estimate: &Estimate) -> String {
+    let time = match estimate.seconds {
+        seconds if seconds < 1.0 => "less than a second".to_owned(),
+        seconds if seconds < 90.0 => format!("about {seconds:.0} s"),
+        seconds if seconds < 5400.0 => format!("about {:.0} minutes", seconds / 60.0),
+        seconds => format!("about {:.1} hours", seconds / 3600.0),
+    };
+    let gpus = match estimate.gpus {
+        0 => String::new(),
+        1 => format!(" on 1 GPU, {} GPU hours", hours(estimate.gpu_hours)),
+        n => format!(" on {n} GPUs at once, {} GPU hours", hours(estimate.gpu_hours)),
+    };
+    let from = match estimate.runs.as_slice() {
+        [only] => format!("run {only}"),
+        [first, .., last] => format!("runs {first} to {last}"),
+        [] => "earlier runs".to_owned(),
+    };
+    format!("{time}{gpus} (from {from})")
+}
+
+fn hours(hours: f64) -> String {
+    if hours < 0.1 { format!("{hours:.3}") } else { format!("{hours:.1}") }
 }
 
 /// All thresholds of a gate: `accuracy ≥ 0.95, at most 0.005 worse than branch:main; loss ≤ 2`.

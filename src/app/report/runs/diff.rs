@@ -1,10 +1,10 @@
 //! Finds what differs between two runs.
 
 use super::{Change, Difference};
-use crate::app::report::{InstanceState, InstanceView, RunView};
+use crate::app::report::{FileChange, InstanceState, InstanceView, RunView, TextChange};
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
-use tidegate_flow::job::Receipt;
+use tidegate_flow::job::{ArtifactRef, Receipt};
 
 /// One of the two runs.
 #[derive(Debug)]
@@ -15,88 +15,147 @@ pub struct Side<'a> {
     pub texts: BTreeMap<String, String>,
 }
 
-/// Most lines of a workflow file that are compared line by line; larger ones are only told to differ.
-const LINES: usize = 5_000;
+/// An instance by job and matrix values: the same in both runs, whatever their order.
+type Named<'a> = BTreeMap<(String, String), &'a InstanceView>;
 
-/// Compares two runs.
-pub fn compare(a: &Side, b: &Side) -> Difference {
+/// Compares two runs; `files` are those of their trees that differ.
+pub fn compare(a: &Side, b: &Side, files: Vec<FileChange>) -> Difference {
     let (left, right) = (named(a.view), named(b.view));
     let mut difference = Difference {
         runs: [a.view.created.number, b.view.created.number],
         start: start(a.view, b.view),
-        results: values("", &results(a.view), &results(b.view)),
+        only: [only(&left, &right), only(&right, &left)],
+        results: results(a.view, b.view, &left, &right),
         commands: commands(a, b),
         ..Difference::default()
     };
-    let names: BTreeSet<&String> = left.keys().chain(right.keys()).collect();
-    for name in names {
-        let of = |side: &BTreeMap<String, &InstanceView>| side.get(name).and_then(|i| i.receipt.clone());
-        let (before, after) = (of(&left), of(&right));
-        let goals = after.as_ref().or(before.as_ref()).map(|r| r.goals.clone()).unwrap_or_default();
-        let pick = |side: &Option<Receipt>, what: fn(&Receipt) -> BTreeMap<String, Json>| {
-            side.as_ref().map(what).unwrap_or_default()
-        };
-        let both = |what| values(name, &pick(&before, what), &pick(&after, what));
-        let mut metrics = both(|receipt| receipt.metrics.clone());
+    // Workflow files are told line by line.
+    let told = |file: &FileChange| difference.commands.iter().any(|text| text.paths.contains(&file.path));
+    difference.files = files.into_iter().filter(|file| !told(file)).collect();
+    for ((job, matrix), before) in &left {
+        let Some(after) = right.get(&(job.clone(), matrix.clone())) else { continue };
+        let (Some(before), Some(after)) = (&before.receipt, &after.receipt) else { continue };
+        let of =
+            |what: fn(&Receipt) -> BTreeMap<String, Json>| values(job, matrix, &what(before), &what(after));
+        let mut metrics = of(|receipt| receipt.metrics.clone());
         for change in &mut metrics {
-            change.goal = goals.get(&change.name).cloned();
+            change.goal = after.goals.get(&change.name).or(before.goals.get(&change.name)).cloned();
         }
         difference.metrics.extend(metrics);
-        difference.params.extend(both(|receipt| receipt.params.clone()));
-        difference.artifacts.extend(both(artifacts));
+        difference.params.extend(of(|receipt| receipt.params.clone()));
+        difference.artifacts.extend(of(artifacts));
     }
     difference
 }
 
-/// Instances by job and matrix values: the same in both runs, whatever their order.
-fn named(view: &RunView) -> BTreeMap<String, &InstanceView> {
+fn named(view: &RunView) -> Named<'_> {
     let name = |instance: &InstanceView| {
-        let job = view.jobs.get(instance.job as usize);
-        let job = job.map_or("", |job| {
-            if job.declared.display.is_empty() { &job.declared.id } else { &job.declared.display }
-        });
-        let matrix = instance.matrix_text(", ");
-        if matrix.is_empty() { job.to_owned() } else { format!("{job} ({matrix})") }
+        let job = view.jobs.get(instance.job as usize).map(|job| &job.declared);
+        let inner = job.filter(|job| job.workflow != view.created.workflow);
+        let job = inner.map(|job| &job.display).or(job.map(|job| &job.id));
+        (job.cloned().unwrap_or_default(), instance.matrix_text(", "))
     };
     view.instances.iter().map(|instance| (name(instance), instance)).collect()
 }
 
-fn results(view: &RunView) -> BTreeMap<String, Json> {
-    let jobs = view.jobs.iter().filter_map(|job| Some((job.declared.id.clone(), json!(job.result?))));
-    let instances = named(view).into_iter().filter_map(|(name, instance)| match instance.state {
-        InstanceState::Ended(conclusion) => Some((name, json!(conclusion))),
-        _ => None,
-    });
-    jobs.chain(instances).collect()
+/// Instances that only the first has, folded to their job where it has none in the second.
+fn only(these: &Named, others: &Named) -> Vec<String> {
+    let missing: Vec<&(String, String)> = these.keys().filter(|name| !others.contains_key(*name)).collect();
+    let mut jobs: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (job, matrix) in missing {
+        jobs.entry(job).or_default().push(matrix);
+    }
+    let mut lines = Vec::new();
+    for (job, rows) in jobs {
+        let mut other = others.keys().filter(|(other, _)| other == job).peekable();
+        let (there, matrix) = (other.peek().is_some(), other.any(|(_, matrix)| !matrix.is_empty()));
+        match rows.as_slice() {
+            [""] if there => lines.push(format!("{job} without a matrix")),
+            [""] => lines.push(job.to_owned()),
+            [one] => lines.push(format!("{job} ({one})")),
+            _ if !matrix => lines.push(format!("{job} × {}", rows.len())),
+            [first, rest @ ..] => lines.push(format!("{job} ({first}, and {} more)", rest.len())),
+            [] => {}
+        }
+    }
+    lines
+}
+
+/// Results of the jobs and instances that both have.
+fn results(a: &RunView, b: &RunView, left: &Named, right: &Named) -> Vec<Change> {
+    let jobs = |view: &RunView| -> BTreeMap<String, Json> {
+        let jobs = view.jobs.iter();
+        jobs.filter_map(|job| Some((job.declared.id.clone(), json!(job.result?)))).collect()
+    };
+    let (before, after) = (jobs(a), jobs(b));
+    let mut changes: Vec<Change> = values("", "", &before, &after)
+        .into_iter()
+        .filter(|change| !change.before.is_null() && !change.after.is_null())
+        .map(|change| Change { of: change.name.clone(), name: String::new(), ..change })
+        .collect();
+    let word = |instance: &InstanceView| match instance.state {
+        InstanceState::Ended(conclusion) => json!(conclusion),
+        _ => Json::Null,
+    };
+    for ((job, matrix), before) in left.iter().filter(|((_, matrix), _)| !matrix.is_empty()) {
+        if let Some(after) = right.get(&(job.clone(), matrix.clone()))
+            && word(before) != word(after)
+        {
+            let (before, after) = (word(before), word(after));
+            let (of, matrix) = (job.clone(), matrix.clone());
+            changes.push(Change { of, matrix, before, after, ..Change::default() });
+        }
+    }
+    changes
 }
 
 fn artifacts(receipt: &Receipt) -> BTreeMap<String, Json> {
-    let short = |digest: &str| json!(digest.chars().take(12).collect::<String>());
-    receipt.artifacts.iter().map(|(name, artifact)| (name.clone(), short(&artifact.digest))).collect()
+    let short = |artifact: &ArtifactRef| {
+        let digest: String = artifact.digest.chars().take(8).collect();
+        json!(format!("{digest} ({})", crate::app::report::bytes(artifact.size)))
+    };
+    receipt.artifacts.iter().map(|(name, artifact)| (name.clone(), short(artifact))).collect()
 }
 
 fn start(a: &RunView, b: &RunView) -> Vec<Change> {
     let facts = |view: &RunView| {
         let created = &view.created;
+        let commit: String = created.source.commit.chars().take(12).collect();
+        let state = if created.source.dirty { " and uncommitted changes" } else { "" };
         let mut facts = BTreeMap::from([
             ("workflow".to_owned(), json!(created.workflow)),
             ("event".to_owned(), json!(created.event)),
-            ("commit".to_owned(), json!(created.source.commit)),
-            ("tree".to_owned(), json!(created.source.tree.chars().take(12).collect::<String>())),
+            ("commit".to_owned(), json!(format!("{commit}{state}"))),
         ]);
-        if let Some(inputs) = created.contexts.get("inputs").and_then(Json::as_object) {
-            facts.extend(inputs.iter().map(|(name, value)| (format!("inputs.{name}"), value.clone())));
+        for context in ["inputs", "vars"] {
+            if let Some(values) = created.contexts.get(context).and_then(Json::as_object) {
+                let named = values.iter().map(|(name, value)| (format!("{context}.{name}"), value.clone()));
+                facts.extend(named);
+            }
+        }
+        if let Some(sources) = created.contexts.get("data").and_then(Json::as_object) {
+            let version = |(name, pinned): (&String, &Json)| {
+                let digest = pinned.get("version").and_then(Json::as_str).unwrap_or_default();
+                (format!("data.{name}"), json!(digest.chars().take(8).collect::<String>()))
+            };
+            facts.extend(sources.iter().map(version));
         }
         facts
     };
-    values("", &facts(a), &facts(b))
+    values("", "", &facts(a), &facts(b))
 }
 
-fn values(of: &str, before: &BTreeMap<String, Json>, after: &BTreeMap<String, Json>) -> Vec<Change> {
+fn values(
+    of: &str,
+    matrix: &str,
+    before: &BTreeMap<String, Json>,
+    after: &BTreeMap<String, Json>,
+) -> Vec<Change> {
     let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     let value = |side: &BTreeMap<String, Json>, name: &String| side.get(name).cloned().unwrap_or(Json::Null);
     let change = |name: &String| Change {
         of: of.to_owned(),
+        matrix: matrix.to_owned(),
         name: name.clone(),
         before: value(before, name),
         after: value(after, name),
@@ -105,77 +164,19 @@ fn values(of: &str, before: &BTreeMap<String, Json>, after: &BTreeMap<String, Js
     names.into_iter().map(change).filter(|change| change.before != change.after).collect()
 }
 
-fn commands(a: &Side, b: &Side) -> Vec<Change> {
-    let (left, right) = (&a.view.created.texts, &b.view.created.texts);
-    let paths: BTreeSet<&String> = left.keys().chain(right.keys()).collect();
-    let mut changes = Vec::new();
-    for path in paths.into_iter().filter(|path| left.get(*path) != right.get(*path)) {
-        let change = |before: Option<&str>, after: Option<&str>| Change {
-            of: path.clone(),
-            name: String::new(),
-            before: before.map_or(Json::Null, Json::from),
-            after: after.map_or(Json::Null, Json::from),
-            goal: None,
-        };
-        match (a.texts.get(path), b.texts.get(path)) {
-            (Some(old), Some(new)) if old.lines().count().max(new.lines().count()) <= LINES => {
-                changes.extend(lines(old, new).into_iter().map(|(before, after)| change(before, after)));
-            }
-            _ => changes.push(Change {
-                before: json!(left.get(path)),
-                after: json!(right.get(path)),
-                ..change(None, None)
-            }),
-        }
-    }
-    changes
-}
-
-/// Lines that went and lines that came, in order: the longest common subsequence stays.
-fn lines<'a>(old: &'a str, new: &'a str) -> Vec<(Option<&'a str>, Option<&'a str>)> {
-    let (mut old, mut new): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
-    // What is the same at both ends is most of it: the table below is for the rest.
-    let head = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
-    old.drain(..head);
-    new.drain(..head);
-    while let (Some(a), Some(b)) = (old.last(), new.last()) {
-        if a != b {
-            break;
-        }
-        old.pop();
-        new.pop();
-    }
-    let width = new.len() + 1;
-    let mut common = vec![0_u16; (old.len() + 1) * width];
-    let at = |common: &[u16], i: usize, j: usize| common.get(i * width + j).copied().unwrap_or(0);
-    for (i, a) in old.iter().enumerate().rev() {
-        for (j, b) in new.iter().enumerate().rev() {
-            let best = if a == b {
-                at(&common, i + 1, j + 1).saturating_add(1)
-            } else {
-                at(&common, i + 1, j).max(at(&common, i, j + 1))
-            };
-            if let Some(cell) = common.get_mut(i * width + j) {
-                *cell = best;
-            }
-        }
-    }
-    let (mut i, mut j, mut changes) = (0, 0, Vec::new());
-    while i < old.len() || j < new.len() {
-        match (old.get(i), new.get(j)) {
-            (Some(a), Some(b)) if a == b => (i, j) = (i + 1, j + 1),
-            (Some(a), b) if b.is_none() || at(&common, i + 1, j) >= at(&common, i, j + 1) => {
-                changes.push((Some(*a), None));
-                i += 1;
-            }
-            (_, Some(b)) => {
-                changes.push((None, Some(*b)));
-                j += 1;
-            }
-            (_, None) => break,
-        }
-    }
-    changes
+/// Workflow files that differ: the two root files with one another, called ones by path.
+fn commands(a: &Side, b: &Side) -> Vec<TextChange> {
+    let (left, right) = (&a.view.created, &b.view.created);
+    let roots = (&left.workflow, &right.workflow);
+    let mut pairs = vec![roots];
+    let paths: BTreeSet<&String> = left.texts.keys().chain(right.texts.keys()).collect();
+    let called = |path: &&String| *path != roots.0 && *path != roots.1;
+    pairs.extend(paths.into_iter().filter(called).map(|path| (path, path)));
+    let differ = |(old, new): &(&String, &String)| left.texts.get(*old) != right.texts.get(*new);
+    let text = |(old, new): (&String, &String)| {
+        TextChange::of([old, new], a.texts.get(old).map(String::as_str), b.texts.get(new).map(String::as_str))
+    };
+    pairs.into_iter().filter(differ).map(text).collect()
 }
 
 #[cfg(test)]
@@ -183,18 +184,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_that_went_and_came() {
-        let changes = lines("a\nb\nc\nd", "a\nc\nx\nd");
-        assert_eq!(changes, [(Some("b"), None), (None, Some("x"))]);
-        assert_eq!(lines("a", "a"), []);
-        assert_eq!(lines("", "a\nb"), [(None, Some("a")), (None, Some("b"))]);
-    }
-
-    #[test]
     fn values_that_differ_are_named_with_both_sides() {
         let before = BTreeMap::from([("accuracy".to_owned(), json!(0.9)), ("loss".to_owned(), json!(1))]);
         let after = BTreeMap::from([("accuracy".to_owned(), json!(0.95)), ("loss".to_owned(), json!(1))]);
-        let changes = values("train", &before, &after);
+        let changes = values("train", "", &before, &after);
         assert_eq!(changes.len(), 1);
         assert_eq!((changes[0].name.as_str(), &changes[0].after), ("accuracy", &json!(0.95)));
     }

@@ -1,15 +1,18 @@
 //! What differs between two runs, as data, and as people read it.
 
-use crate::app::report::{Style, metric};
+use crate::app::report::{FileChange, Style, TextChange, metric};
 use serde::Serialize;
 use serde_json::Value as Json;
+use std::collections::BTreeMap;
 
 /// One thing that differs.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Change {
-    /// Whose: `train (model=svm)`; empty for the run itself.
+    /// Whose: the job's id; empty for the run itself.
     pub of: String,
-    /// Which: a metric's, a parameter's, an artifact's name.
+    /// The instance's matrix values: `model=svm, c=0.1`; empty without a matrix.
+    pub matrix: String,
+    /// Which: a metric's, a parameter's, an artifact's name; empty for a result.
     pub name: String,
     /// In the first run; null if it is not there.
     pub before: Json,
@@ -20,57 +23,54 @@ pub struct Change {
     pub goal: Option<String>,
 }
 
-/// What differs between two runs.
+/// What differs between two runs. Values are compared between instances that both have.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Difference {
     /// Numbers of the two.
     pub runs: [u64; 2],
-    /// Event, commit, inputs.
+    /// Workflow, event, commit, inputs, variables, versions of data.
     pub start: Vec<Change>,
-    /// Results of jobs.
+    /// Jobs and instances that only the first, and only the second has.
+    pub only: [Vec<String>; 2],
+    /// Results of jobs and instances.
     pub results: Vec<Change>,
     /// Metrics.
     pub metrics: Vec<Change>,
     /// Parameters.
     pub params: Vec<Change>,
-    /// Digests of artifacts.
+    /// Digests and sizes of artifacts.
     pub artifacts: Vec<Change>,
-    /// Lines of workflow files: `before` went, `after` came.
-    pub commands: Vec<Change>,
+    /// Files of the tree.
+    pub files: Vec<FileChange>,
+    /// Workflow files.
+    pub commands: Vec<TextChange>,
 }
 
+/// Rows of one job's matrix that are shown for one name; the rest is counted.
+const ROWS: usize = 4;
+/// Files that are shown.
+const FILES: usize = 20;
+
 impl Difference {
-    /// Tells whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.sections().iter().all(|(_, changes)| changes.is_empty())
-    }
-
-    fn sections(&self) -> [(&'static str, &[Change]); 6] {
-        [
-            ("metrics", &self.metrics),
-            ("results", &self.results),
-            ("parameters", &self.params),
-            ("artifacts", &self.artifacts),
-            ("started with", &self.start),
-            ("commands", &self.commands),
-        ]
-    }
-
-    /// Writes it for people; each section says so when nothing differs in it.
+    /// Writes it for people: what differs, section by section, and what is the same.
     pub fn text(&self, style: Style) -> String {
         let [first, second] = self.runs;
         let mut text = format!("run {first} → run {second}\n");
         let mut same = Vec::new();
-        for (title, changes) in self.sections() {
-            if changes.is_empty() {
+        let sections = [
+            ("metrics", table(&self.metrics, by, style)),
+            ("results", self.results(style)),
+            ("parameters", table(&self.params, nothing, style)),
+            ("artifacts", table(&self.artifacts, nothing, style)),
+            ("started with", table(&self.start, nothing, style)),
+            ("files", self.files()),
+            ("commands", self.commands.iter().map(|file| file.text("    ", style)).collect()),
+        ];
+        for (title, lines) in sections {
+            if lines.is_empty() {
                 same.push(title);
-                continue;
-            }
-            text.push_str(&format!("\n  {}\n", style.name(title)));
-            if title == "commands" {
-                text.push_str(&commands(changes, style));
             } else {
-                text.push_str(&table(changes, style));
+                text.push_str(&format!("\n  {}\n{lines}", style.name(title)));
             }
         }
         if !same.is_empty() {
@@ -78,21 +78,81 @@ impl Difference {
         }
         text
     }
+
+    fn results(&self, style: Style) -> String {
+        let mut text = table(&self.results, nothing, style);
+        for (run, only) in self.runs.iter().zip(&self.only) {
+            if !only.is_empty() {
+                text.push_str(&format!("    only in run {run}: {}\n", only.join(", ")));
+            }
+        }
+        text
+    }
+
+    fn files(&self) -> String {
+        let width = self.files.iter().take(FILES).map(|file| file.path.chars().count()).max().unwrap_or(0);
+        let row = |file: &FileChange| format!("    {:width$}   {}\n", file.path, file.sides());
+        let mut text: String = self.files.iter().take(FILES).map(row).collect();
+        if self.files.len() > FILES {
+            text.push_str(&format!("    and {} more\n", self.files.len() - FILES));
+        }
+        text
+    }
 }
 
-fn table(changes: &[Change], style: Style) -> String {
-    let label = |change: &Change| match change.of.as_str() {
-        "" => change.name.clone(),
-        of if change.name.is_empty() => of.to_owned(),
-        of => format!("{of}  {}", change.name),
-    };
-    let width = changes.iter().map(|change| label(change).chars().count()).max().unwrap_or(0);
-    let row = |change: &Change| {
-        let values = format!("{} → {}", shown(&change.before), shown(&change.after));
-        let by = by(change, style).map(|by| format!("   {by}")).unwrap_or_default();
-        format!("    {:width$}   {values}{by}\n", label(change))
-    };
-    changes.iter().map(row).collect()
+/// A row for each change; of one job's matrix the largest changes first, and the rest counted.
+fn table(changes: &[Change], by: fn(&Change, Style) -> Option<String>, style: Style) -> String {
+    let mut groups: Vec<((&str, &str), Vec<&Change>)> = Vec::new();
+    let mut places: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for change in changes {
+        let key = (change.of.as_str(), change.name.as_str());
+        let at = *places.entry(key).or_insert_with(|| {
+            groups.push((key, Vec::new()));
+            groups.len() - 1
+        });
+        if let Some((_, rows)) = groups.get_mut(at) {
+            rows.push(change);
+        }
+    }
+    let mut shown: Vec<(String, String)> = Vec::new();
+    for ((of, name), mut rows) in groups {
+        // Rounded, so that what the last bit makes differ stays in matrix order.
+        rows.sort_by_key(|change| std::cmp::Reverse(format!("{:032.9}", size(change))));
+        for change in rows.iter().take(ROWS) {
+            let values = format!("{} → {}", value(&change.before), value(&change.after));
+            let by = by(change, style).map(|by| format!("   {by}")).unwrap_or_default();
+            shown.push((label(change), format!("{values}{by}")));
+        }
+        if rows.len() > ROWS {
+            let name = if name.is_empty() { String::new() } else { format!("  {name}") };
+            let more = style.dim(&format!("and {} more instances", rows.len() - ROWS));
+            shown.push((format!("{of}{name}"), more));
+        }
+    }
+    let width = shown.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0);
+    shown.iter().fold(String::new(), |all, (label, text)| all + &format!("    {label:width$}   {text}\n"))
+}
+
+fn label(change: &Change) -> String {
+    let matrix = if change.matrix.is_empty() { String::new() } else { format!(" ({})", change.matrix) };
+    match (change.of.as_str(), change.name.as_str()) {
+        ("", name) => name.to_owned(),
+        (of, "") => format!("{of}{matrix}"),
+        (of, name) => format!("{of}{matrix}  {name}"),
+    }
+}
+
+/// How far a number moved, for the order of rows.
+fn size(change: &Change) -> f64 {
+    match (change.before.as_f64(), change.after.as_f64()) {
+        (Some(before), Some(after)) => (after - before).abs(),
+        _ => 0.0,
+    }
+}
+
+/// Nothing is better or worse.
+fn nothing(_change: &Change, _style: Style) -> Option<String> {
+    None
 }
 
 /// `+0.011`, in green or red where a goal says which is better.
@@ -107,24 +167,7 @@ fn by(change: &Change, style: Style) -> Option<String> {
     })
 }
 
-fn commands(changes: &[Change], style: Style) -> String {
-    let (mut text, mut file) = (String::new(), "");
-    for change in changes {
-        if change.of != file {
-            file = &change.of;
-            text.push_str(&format!("    {file}\n"));
-        }
-        if let Some(line) = change.before.as_str() {
-            text.push_str(&format!("    {}\n", style.bad(&format!("- {line}"))));
-        }
-        if let Some(line) = change.after.as_str() {
-            text.push_str(&format!("    {}\n", style.good(&format!("+ {line}"))));
-        }
-    }
-    text
-}
-
-fn shown(value: &Json) -> String {
+fn value(value: &Json) -> String {
     match value {
         Json::Null => "none".to_owned(),
         Json::String(text) => text.clone(),

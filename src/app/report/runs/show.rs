@@ -6,9 +6,16 @@ use serde_json::{Value as Json, json};
 use tidegate_flow::job::Conclusion;
 use tidegate_flow::run::RunEvent;
 
-/// Writes a run from its events. `running` tells whether its owner lives.
-pub fn show(events: &[RunEvent], running: bool, style: Style, lines: &LastLines) -> String {
-    let (mut view, mut rows, mut text) = (RunView::default(), Plain::folded(style), String::new());
+/// Writes a run from its events. `view` has taken none of them in yet; `running` tells whether its
+/// owner lives.
+pub fn show(
+    mut view: RunView,
+    events: &[RunEvent],
+    running: bool,
+    style: Style,
+    lines: &LastLines,
+) -> String {
+    let (mut rows, mut text) = (Plain::folded(style), String::new());
     let mut ending = String::new();
     for event in events {
         view.apply(event);
@@ -34,12 +41,16 @@ pub fn show(events: &[RunEvent], running: bool, style: Style, lines: &LastLines)
     text + &if running {
         format!(
             "\nrunning\n{}\n",
-            style.dim(&format!("tidegate runs watch {number} · tidegate runs cancel {number}"))
+            style.dim(&format!(
+                "{} · {}",
+                view.next(&format!("runs watch {number}")),
+                view.next(&format!("runs cancel {number}"))
+            ))
         )
     } else {
         format!(
             "\ninterrupted: its engine is gone\n{}\n",
-            style.dim(&format!("tidegate run --resume {number}"))
+            style.dim(&view.next(&format!("run --resume {number}")))
         )
     }
 }

@@ -44,17 +44,26 @@ fn next_commands(view: &RunView) -> Vec<String> {
     let failed = view.instances.iter().find(|i| i.state == InstanceState::Ended(Conclusion::Failure));
     let mut commands = Vec::new();
     let gate = view.summary.as_ref().is_some_and(|s| s.gate);
-    match failed {
-        Some(_) if gate && number > 1 => commands.push(format!("tidegate runs diff {} {number}", number - 1)),
-        Some(_) | None => commands.push(format!("tidegate runs show {number}")),
+    match view.earlier.filter(|_| gate) {
+        Some(earlier) => commands.push(view.next(&format!("runs diff {earlier} {number}"))),
+        None => commands.push(view.next(&format!("runs show {number}"))),
     }
     if let Some(instance) = failed.filter(|i| i.attempt > 0) {
         commands.push(failure::logs(view, instance));
         if !gate {
-            commands.push(format!("tidegate runs rerun {number} --failed"));
+            commands.push(view.next(&format!("runs rerun {number} --failed")));
         }
     } else if let Some(job) = view.jobs.iter().find(|j| j.result == Some(Conclusion::Skipped)) {
-        commands.push(format!("tidegate why {}", job.declared.id));
+        commands.push(view.next(&format!("why {}", quoted(&job.declared.id))));
     }
     commands
+}
+
+/// A word as a shell takes it.
+pub fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "_-./:=,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
 }

@@ -1,12 +1,25 @@
 //! A failed instance: class, step, last lines, and where all of it is.
 
+use super::ending::quoted;
 use super::{LastLines, row};
-use crate::app::report::{InstanceView, RunView, Style, duration, verdict_lines};
+use crate::app::report::{InstanceView, RunView, Style, cut, duration, verdict_lines};
 use tidegate_flow::gate::Outcome;
 use tidegate_flow::job::{Conclusion, FailureClass};
 
+/// Columns of a step's name; one without `name` is called as its command.
+const NAME: usize = 48;
 /// Lines of output that are shown.
 const LAST: usize = 12;
+
+/// Writes in one row what an instance failed of.
+pub fn brief(view: &RunView, instance: &InstanceView, style: Style) -> String {
+    let said = match instance.class() {
+        Some(FailureClass::Gate) => "stopped by a gate".to_owned(),
+        _ => headline(instance),
+    };
+    let sign = style.sign(Conclusion::Failure);
+    row::row(&sign, &row::name(view, instance), "", instance.elapsed(view.last), &[said])
+}
 
 /// Writes what an instance failed of.
 pub fn failure(
@@ -16,14 +29,7 @@ pub fn failure(
     style: Style,
     lines: &LastLines,
 ) -> String {
-    let sign = style.sign(Conclusion::Failure);
-    let name = row::name(view, instance);
-    let mut text = match instance.class() {
-        Some(FailureClass::Gate) => {
-            row::row(&sign, &name, "", instance.elapsed(view.last), &["stopped by a gate".to_owned()])
-        }
-        _ => row::row(&sign, &name, "", instance.elapsed(view.last), &[headline(instance)]),
-    };
+    let mut text = brief(view, instance, style);
     for verdict in instance.verdicts.iter().filter(|v| v.outcome != Outcome::Pass) {
         for line in verdict_lines(verdict, style) {
             text.push_str(&format!("      {line}\n"));
@@ -37,18 +43,66 @@ pub fn failure(
         };
         text.push_str(&format!("    {}{place}{}\n", style.bad("error: "), annotation.message));
     }
+    if instance.class() == Some(FailureClass::Gate) {
+        for line in best_of_needs(view, instance) {
+            text.push_str(&format!("    {}\n", style.dim(&line)));
+        }
+        return text;
+    }
     let failed = instance.steps.iter().rev().find(|s| s.conclusion == Some(Conclusion::Failure));
-    if let Some(step) = failed.or(instance.steps.last())
-        && instance.class() != Some(FailureClass::Gate)
-    {
-        for line in lines(index, instance.attempt, step.log.0, step.log.1).iter().rev().take(LAST).rev() {
+    let mut origin = None;
+    if let Some(step) = failed.or(instance.steps.last()) {
+        let said = lines(index, instance.attempt, step.log.0, step.log.1);
+        origin = place(&said);
+        let said: Vec<&String> = said.iter().filter(|line| !is_echo(line)).collect();
+        for line in said.iter().skip(said.len().saturating_sub(LAST)) {
             text.push_str(&format!("    {} {line}\n", style.dim("│")));
         }
     }
-    if instance.attempt > 0 && instance.class() != Some(FailureClass::Gate) {
-        text.push_str(&format!("    {}\n", style.dim(&format!("all of it: {}", logs(view, instance)))));
+    if instance.attempt > 0 {
+        let place = origin.map(|place| format!("{place} · ")).unwrap_or_default();
+        text.push_str(&format!(
+            "    {place}{}\n",
+            style.dim(&format!("all of it: {}", logs(view, instance)))
+        ));
     }
     text
+}
+
+/// Lines of the log that say in other words what the row above them says.
+fn is_echo(line: &str) -> bool {
+    line.starts_with("##[error]Process completed with exit code")
+}
+
+/// Finds the line of the user's own file in a Python traceback: the last one with a relative path.
+fn place(lines: &[String]) -> Option<String> {
+    lines.iter().rev().find_map(|line| {
+        let (file, rest) = line.trim_start().strip_prefix("File \"")?.split_once("\", line ")?;
+        let number: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        let own = !file.starts_with(['/', '<']) && !number.is_empty();
+        own.then(|| format!("{}:{number}", file.trim_start_matches("./")))
+    })
+}
+
+/// What was best of the matrices that a job that a gate stopped needs.
+fn best_of_needs(view: &RunView, instance: &InstanceView) -> Vec<String> {
+    let needs =
+        view.jobs.get(instance.job as usize).map(|job| job.declared.needs.clone()).unwrap_or_default();
+    let needed = needs.iter().filter_map(|need| view.jobs.get(*need as usize));
+    needed
+        .filter(|job| job.instances.len() > 1)
+        .filter_map(|job| {
+            let all: Vec<&InstanceView> = view.instances_of(job).map(|(_, i)| i).collect();
+            let good = all.iter().filter(|i| i.outcome == Some(Conclusion::Success)).count();
+            let best = row::best_lines(&all).into_iter().next()?;
+            let (value, matrix) = best.strip_prefix("best ")?.split_once(": ")?;
+            let name = &job.declared.display;
+            Some(format!(
+                "the best of {name} was {matrix}, {value} ({good} of {} instances finished)",
+                all.len()
+            ))
+        })
+        .collect()
 }
 
 /// Writes that an instance will be tried again.
@@ -69,8 +123,8 @@ pub fn retry(view: &RunView, instance: &InstanceView, wait_ms: u64, infra: bool,
 pub fn logs(view: &RunView, instance: &InstanceView) -> String {
     let job = view.jobs.get(instance.job as usize).map(|j| j.declared.id.as_str()).unwrap_or_default();
     let matrix = instance.matrix_text(",");
-    let matrix = if matrix.is_empty() { matrix } else { format!(" --matrix {matrix}") };
-    format!("tidegate runs logs {} {job}{matrix}", view.created.number)
+    let matrix = if matrix.is_empty() { matrix } else { format!(" --matrix {}", quoted(&matrix)) };
+    view.next(&format!("runs logs {} {}{matrix}", view.created.number, quoted(job)))
 }
 
 fn attempts(instance: &InstanceView) -> String {
@@ -87,7 +141,7 @@ fn headline(instance: &InstanceView) -> String {
         receipt.reason.clone().or_else(|| receipt.exit.map(|e| format!("exit {e}"))).unwrap_or_default();
     let step = receipt.failed_step.and_then(|n| instance.steps.iter().find(|s| s.index == n));
     let place = match step {
-        Some(step) if !reason.contains(&step.name) => format!(" in step `{}`", step.name),
+        Some(step) if !reason.contains(&step.name) => format!(" in step `{}`", cut(&step.name, NAME)),
         _ => String::new(),
     };
     let again =

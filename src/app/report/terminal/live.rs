@@ -2,7 +2,7 @@
 //! time, matrix rows folded to a count with the best so far, and the last line of output, dimmed.
 
 use super::{LastLines, Plain, row};
-use crate::app::report::{InstanceState, InstanceView, JobView, RunView, Style, duration};
+use crate::app::report::{InstanceState, InstanceView, JobView, RunView, Style, cut, duration};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::BTreeMap;
 use tidegate_flow::job::Conclusion;
@@ -19,7 +19,9 @@ pub struct Live {
     area: MultiProgress,
     /// One bar per drawn line, as many as were ever needed at once.
     lines: Vec<ProgressBar>,
-    tails: BTreeMap<u32, String>,
+    /// The last line of each instance, with its place in the order of all.
+    tails: BTreeMap<u32, (u64, String)>,
+    said: u64,
     frame: usize,
 }
 
@@ -32,6 +34,7 @@ impl Live {
             area: MultiProgress::with_draw_target(ProgressDrawTarget::stdout_with_hz(20)),
             lines: Vec::new(),
             tails: BTreeMap::new(),
+            said: 0,
             frame: 0,
         }
     }
@@ -44,7 +47,7 @@ impl Live {
         }
         if !text.is_empty() {
             // `println` of the area keeps the order of what is above and what is redrawn.
-            for line in text.trim_end_matches('\n').split('\n') {
+            for line in text.strip_suffix('\n').unwrap_or(&text).split('\n') {
                 let _ = self.area.println(line);
             }
         }
@@ -52,11 +55,13 @@ impl Live {
 
     /// Takes in the last line an instance printed.
     pub fn tail(&mut self, instance: u32, line: &str) {
-        self.tails.insert(instance, line.chars().filter(|c| !c.is_control()).take(200).collect());
+        let line = line.chars().filter(|c| !c.is_control()).take(200).collect();
+        self.said = self.said.saturating_add(1);
+        self.tails.insert(instance, (self.said, line));
     }
 
-    /// Draws what runs now.
-    pub fn draw(&mut self, view: &RunView, now: Millis) {
+    /// Draws what runs now, in so many columns.
+    pub fn draw(&mut self, view: &RunView, now: Millis, columns: usize) {
         self.frame = self.frame.wrapping_add(1);
         let running: Vec<&JobView> = view
             .jobs
@@ -70,7 +75,7 @@ impl Live {
         }
         while self.lines.len() < texts.len() {
             let bar = self.area.add(ProgressBar::no_length());
-            if let Ok(style) = ProgressStyle::with_template("{wide_msg}") {
+            if let Ok(style) = ProgressStyle::with_template("{msg}") {
                 bar.set_style(style);
             }
             self.lines.push(bar);
@@ -82,7 +87,8 @@ impl Live {
             }
         }
         for (bar, text) in self.lines.iter().zip(texts) {
-            bar.set_message(text);
+            // A line that wraps cannot be redrawn.
+            bar.set_message(cut(&text, columns.saturating_sub(1)));
             bar.tick();
         }
     }
@@ -103,14 +109,14 @@ impl Live {
         let started = all.iter().filter_map(|(_, i)| i.started).min();
         let elapsed =
             started.and_then(|s| u64::try_from(now.0 - s.0).ok()).map(whole_seconds).unwrap_or_default();
-        let active = all.iter().find(|(_, i)| active(i));
+        let first = all.iter().find(|(_, i)| active(i));
         let single = all.len() == 1;
         let ended = all.iter().filter(|(_, i)| matches!(i.state, InstanceState::Ended(_))).count();
         let failed = all.iter().filter(|(_, i)| i.state == InstanceState::Ended(Conclusion::Failure)).count();
         let fold = if single { String::new() } else { format!("{ended} of {}", all.len()) };
         let instances: Vec<&InstanceView> = all.iter().map(|(_, i)| *i).collect();
         let mut detail = Vec::new();
-        if single && let Some(step) = active.and_then(|(_, i)| i.step()) {
+        if single && let Some(step) = first.and_then(|(_, i)| i.step()) {
             detail.push(step.name.clone());
         }
         if failed > 0 {
@@ -119,10 +125,14 @@ impl Live {
         if !single {
             detail.extend(row::best_lines(&instances).into_iter().take(1));
         }
-        let text = row::row(&self.style.again(spinner), &job.declared.display, &fold, None, &[]);
-        let head = format!("{:<29} {elapsed:>7}   {}", text.trim_end(), detail.join(", "));
-        let tail = active.and_then(|(index, _)| self.tails.get(index));
-        std::iter::once(head).chain(tail.map(|t| self.style.dim(&format!("      {t}")))).collect()
+        let spinner = self.style.again(spinner);
+        let detail = [detail.join(", ")];
+        let head = row::timed(&spinner, &job.declared.display, &fold, &elapsed, &detail);
+        let tails = all.iter().filter(|(_, i)| active(i)).filter_map(|(index, _)| self.tails.get(index));
+        let tail = tails.max_by_key(|(when, _)| *when).map(|(_, line)| line);
+        std::iter::once(head.trim_end().to_owned())
+            .chain(tail.map(|t| self.style.dim(&format!("      {t}"))))
+            .collect()
     }
 }
 

@@ -8,7 +8,7 @@ mod live;
 mod plain;
 mod row;
 
-pub use ending::ending;
+pub use ending::{ending, quoted};
 pub use live::Live;
 pub use plain::Plain;
 

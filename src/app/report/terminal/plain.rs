@@ -2,7 +2,7 @@
 
 use super::{LastLines, ending, failure, row};
 use crate::app::report::{InstanceState, RunView, Style};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use tidegate_flow::job::Conclusion;
 use tidegate_flow::run::{EventKind, RunEvent};
 
@@ -14,7 +14,12 @@ pub struct Plain {
     folded: bool,
     /// Notes that were said; the same is true for most jobs.
     notes: BTreeSet<String>,
+    /// Failed instances of each job so far.
+    failures: BTreeMap<u32, u32>,
 }
+
+/// Failed instances of a job that are told with their last lines; more get a row each.
+const WHOLE: u32 = 5;
 
 impl Plain {
     /// Tells everything.
@@ -79,7 +84,13 @@ impl Plain {
             }
             EventKind::InstanceEnded { .. } => match instance.state {
                 InstanceState::Ended(Conclusion::Failure) => {
-                    failure::failure(view, index, instance, style, lines)
+                    let told = self.failures.entry(instance.job).or_default();
+                    *told = told.saturating_add(1);
+                    if *told > WHOLE {
+                        failure::brief(view, instance, style)
+                    } else {
+                        failure::failure(view, index, instance, style, lines)
+                    }
                 }
                 _ if self.folded && !instance.matrix.is_null() => String::new(),
                 _ => row::instance(view, instance, style),

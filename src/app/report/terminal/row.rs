@@ -66,7 +66,11 @@ pub fn job(view: &RunView, job: &JobView, style: Style) -> String {
 
 /// Lays out a row; the second and later lines of `detail` stand under the first.
 pub fn row(sign: &str, name: &str, fold: &str, time: Option<u64>, detail: &[String]) -> String {
-    let time = time.map(duration).unwrap_or_default();
+    timed(sign, name, fold, &time.map(duration).unwrap_or_default(), detail)
+}
+
+/// Like [`row`], with the time as it is to be read.
+pub fn timed(sign: &str, name: &str, fold: &str, time: &str, detail: &[String]) -> String {
     let width = if fold.is_empty() { NAME } else { NAME.saturating_sub(fold.chars().count() + 1).max(8) };
     let gap = if fold.is_empty() { String::new() } else { format!(" {fold}") };
     let head = format!("  {sign} {name:width$}{gap} {time:>7}");
@@ -126,7 +130,7 @@ fn details(instance: &InstanceView, conclusion: Conclusion, style: Style) -> Vec
         lines.push(reason.clone());
     }
     if instance.taken_from.is_some() {
-        lines.push(style.dim("from cache"));
+        lines.push(style.dim(if instance.adopted { "taken over" } else { "from cache" }));
     }
     if conclusion == Conclusion::Success && instance.attempt > 1 {
         lines.push(format!("on attempt {}", instance.attempt));
@@ -139,6 +143,9 @@ fn details(instance: &InstanceView, conclusion: Conclusion, style: Style) -> Vec
         && let Some(reason) = instance.receipt.as_ref().and_then(|r| r.reason.clone())
     {
         lines.push(reason);
+    }
+    if conclusion == Conclusion::Cancelled && instance.attempt == 0 {
+        lines.push("cancelled before it started".to_owned());
     }
     if conclusion == Conclusion::Success {
         for verdict in &instance.verdicts {

@@ -1,11 +1,10 @@
 //! The answer as data, from the events of the run and of the one before it.
 
-use crate::app::report::RunView;
+use super::Keyed;
 use serde::Serialize;
-use serde_json::Value as Json;
 use tidegate_flow::gate::Verdict;
 use tidegate_flow::job::{Conclusion, FailureClass};
-use tidegate_flow::run::{CacheKey, EventKind, InstanceSettings, RunEvent};
+use tidegate_flow::run::CacheKey;
 
 /// Why a job ended as it did.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -50,7 +49,10 @@ pub struct InstanceAnswer {
 #[serde(rename_all = "kebab-case")]
 pub enum Origin {
     /// It has not started.
-    Waits,
+    Waits {
+        /// What for: `cpu 4`, `the concurrency group deploy`; `None`: what it needs has not ended.
+        behind: Option<String>,
+    },
     /// It ran: `cache` is not written.
     Uncached,
     /// It ran: no earlier run of it is known to compare with.
@@ -85,70 +87,45 @@ pub struct KeyPart {
     pub before: String,
     /// Now; empty if it is not there any more.
     pub now: String,
+    /// What differs in it, a line each: files, consumed artifacts, lines of the workflow, inputs.
+    pub details: Vec<String>,
 }
 
-/// A run with what `why` needs of it.
-struct Keyed {
-    view: RunView,
-    keys: Vec<Option<CacheKey>>,
+/// Says what differs in a part of the key: job, place of the instance in each run, the part.
+pub type Details<'a> = dyn Fn(&str, [u32; 2], &KeyPart) -> Vec<String> + 'a;
+
+/// Where an answer takes from what the events of the run do not hold.
+pub struct Evidence<'a> {
+    /// An earlier run of the same workflow in which the job had a key.
+    pub earlier: Option<&'a Keyed>,
+    /// Finds a run's number by its ULID.
+    pub number: &'a dyn Fn(&str) -> Option<u64>,
+    /// Says what differs in a part of the key.
+    pub details: &'a Details<'a>,
 }
 
-impl Keyed {
-    fn new(events: &[RunEvent]) -> Self {
-        let (mut view, mut keys) = (RunView::default(), Vec::new());
-        for event in events {
-            view.apply(event);
-            if let EventKind::InstanceEvaluated { instance, settings } = &event.kind
-                && let InstanceSettings::Ready(ready) = &**settings
-            {
-                let at = instance.0 as usize;
-                keys.resize(keys.len().max(at.saturating_add(1)), None);
-                if let Some(key) = keys.get_mut(at) {
-                    key.clone_from(&ready.cache);
-                }
-            }
-        }
-        Self { view, keys }
-    }
-
-    fn key(&self, instance: u32) -> Option<&CacheKey> {
-        self.keys.get(instance as usize)?.as_ref()
-    }
-
-    /// The key of the same job with the same matrix values.
-    fn same(&self, job: &str, matrix: &Json) -> Option<&CacheKey> {
-        let job = self.view.jobs.iter().find(|other| other.declared.id == job)?;
-        let (index, _) = self.view.instances_of(job).find(|(_, instance)| instance.matrix == *matrix)?;
-        self.key(index)
-    }
-}
-
-/// Answers for the job `name`; `None` if the run has no such job. `earlier` are the events of the
-/// run before it of the same workflow; `number` finds a run's number by its ULID.
-pub fn answer(
-    events: &[RunEvent],
-    earlier: Option<&[RunEvent]>,
-    name: &str,
-    number: &dyn Fn(&str) -> Option<u64>,
-) -> Option<Answer> {
-    let run = Keyed::new(events);
-    let earlier = earlier.map(Keyed::new);
-    let jobs = &run.view.jobs;
+/// Answers for the job `name`; `None` if the run has no such job.
+pub fn answer(run: &Keyed, name: &str, evidence: &Evidence<'_>) -> Option<Answer> {
+    let jobs = &run.view().jobs;
+    let number = evidence.number;
     let by_id = jobs.iter().find(|job| job.declared.id == name);
     let job = by_id.or_else(|| jobs.iter().find(|job| job.declared.display == name))?;
     let needs = job.declared.needs.iter().filter_map(|need| jobs.get(*need as usize));
     let from = |ulid: &str| number(ulid).map_or_else(|| ulid.to_owned(), |number| number.to_string());
-    let instances = run.view.instances_of(job).map(|(index, instance)| {
+    let instances = run.view().instances_of(job).map(|(index, instance)| {
         let origin = match (&instance.taken_from, run.key(index)) {
             (Some(ulid), Some(_)) => Origin::Cached { from: from(ulid) },
             (Some(ulid), None) => Origin::Adopted { from: from(ulid) },
-            (None, _) if instance.attempt == 0 => Origin::Waits,
+            (None, _) if instance.attempt == 0 => Origin::Waits { behind: run.waits_for(index) },
             (None, None) => Origin::Uncached,
             (None, Some(key)) => {
-                let before = earlier.as_ref().and_then(|run| {
-                    Some((run.view.created.number, run.same(&job.declared.id, &instance.matrix)?))
+                let before = evidence.earlier.and_then(|run| {
+                    Some((run.view().created.number, run.same(&job.declared.id, &instance.matrix)?))
                 });
-                before.map_or(Origin::FirstTime, |(from, before)| changed(from, before, key))
+                before.map_or(Origin::FirstTime, |(from, (other, before))| {
+                    let details = |part: &KeyPart| (evidence.details)(&job.declared.id, [other, index], part);
+                    changed(from, before, key, &details)
+                })
             }
         };
         let receipt = instance.receipt.as_ref();
@@ -168,7 +145,7 @@ pub fn answer(
     });
     Some(Answer {
         job: job.declared.id.clone(),
-        run: run.view.created.number,
+        run: run.view().created.number,
         result: job.result,
         reason: job.reason.clone(),
         needs: needs.map(|need| (need.declared.id.clone(), need.result)).collect(),
@@ -176,7 +153,12 @@ pub fn answer(
     })
 }
 
-fn changed(from: u64, before: &CacheKey, now: &CacheKey) -> Origin {
+fn changed(
+    from: u64,
+    before: &CacheKey,
+    now: &CacheKey,
+    details: &dyn Fn(&KeyPart) -> Vec<String>,
+) -> Origin {
     let names: std::collections::BTreeSet<&String> = before.parts.keys().chain(now.parts.keys()).collect();
     let (mut parts, mut same) = (Vec::new(), Vec::new());
     for name in names {
@@ -185,7 +167,9 @@ fn changed(from: u64, before: &CacheKey, now: &CacheKey) -> Origin {
         if before == now {
             same.push(name.clone());
         } else {
-            parts.push(KeyPart { part: name.clone(), before, now });
+            let mut part = KeyPart { part: name.clone(), before, now, details: Vec::new() };
+            part.details = details(&part);
+            parts.push(part);
         }
     }
     Origin::Changed { from, parts, same }
@@ -205,8 +189,11 @@ mod tests {
                 ("image".to_owned(), "i".to_owned()),
             ]),
         };
-        let part = KeyPart { part: "source".to_owned(), before: "a".to_owned(), now: "b".to_owned() };
+        let details = vec!["fit.py".to_owned()];
+        let part =
+            KeyPart { part: "source".to_owned(), before: "a".to_owned(), now: "b".to_owned(), details };
         let wanted = Origin::Changed { from: 6, parts: vec![part], same: vec!["image".to_owned()] };
-        assert_eq!(changed(6, &key("a"), &key("b")), wanted);
+        let details = |_: &KeyPart| vec!["fit.py".to_owned()];
+        assert_eq!(changed(6, &key("a"), &key("b"), &details), wanted);
     }
 }

@@ -21,21 +21,52 @@ pub fn text(answer: &Answer, style: Style) -> String {
         text.push_str(&needs(answer, style));
         return text;
     }
-    match answer.instances.as_slice() {
-        [only] => text.push_str(&one(&answer.job, only, run, style)),
-        many => {
-            for instance in many {
-                let name = format!("{} ({})", answer.job, instance.matrix);
-                text.push_str(&one(&name, instance, run, style));
+    for group in groups(&answer.instances) {
+        let Some(first) = group.first() else { continue };
+        let name = match group.as_slice() {
+            [only] if only.matrix.is_empty() => answer.job.clone(),
+            [only] => format!("{} ({})", answer.job, only.matrix),
+            many if many.len() == answer.instances.len() => format!("{} × {}", answer.job, many.len()),
+            [_, rest @ ..] => {
+                let more = if rest.len() == 1 { "1 more".to_owned() } else { format!("{} more", rest.len()) };
+                format!("{} ({}, and {more})", answer.job, first.matrix)
             }
+            [] => continue,
+        };
+        text.push_str(&one(&name, first, run, style));
+        if matches!(&first.origin, Origin::Waits { behind: None }) && first.conclusion.is_none() {
+            text.push_str(&needs(answer, style));
         }
     }
     text
 }
 
+/// Instances of which the same is to be said, in matrix order.
+fn groups(instances: &[InstanceAnswer]) -> Vec<Vec<&InstanceAnswer>> {
+    let mut groups: Vec<Vec<&InstanceAnswer>> = Vec::new();
+    for instance in instances {
+        let alike = |other: &InstanceAnswer| {
+            let bare = |one: &InstanceAnswer| InstanceAnswer { matrix: String::new(), ..one.clone() };
+            let good = instance.conclusion != Some(Conclusion::Failure);
+            let (mut a, mut b) = (bare(instance), bare(other));
+            if good {
+                // The numbers of gates that hold are not part of the answer.
+                (a.verdicts, b.verdicts) = (Vec::new(), Vec::new());
+            }
+            a == b
+        };
+        match groups.iter_mut().find(|group| group.first().is_some_and(|first| alike(first))) {
+            Some(group) => group.push(instance),
+            None => groups.push(vec![instance]),
+        }
+    }
+    groups
+}
+
 fn needs(answer: &Answer, style: Style) -> String {
     let row = |(name, result): &(String, Option<Conclusion>)| match result {
-        Some(Conclusion::Success) | None if answer.reason.is_some() => String::new(),
+        Some(Conclusion::Success) => String::new(),
+        None if answer.reason.is_some() => String::new(),
         Some(result) => format!("  {} {name} {}\n", style.sign(*result), word(*result)),
         None => format!("  … {name} has not ended\n"),
     };
@@ -45,13 +76,18 @@ fn needs(answer: &Answer, style: Style) -> String {
 fn one(name: &str, instance: &InstanceAnswer, run: u64, style: Style) -> String {
     let name = style.name(name);
     let mut text = match &instance.origin {
-        Origin::Waits if instance.conclusion == Some(Conclusion::Cancelled) => {
+        Origin::Waits { .. } if instance.conclusion == Some(Conclusion::Cancelled) => {
             format!("{name} was cancelled in run {run} before it started\n")
         }
-        Origin::Waits if instance.conclusion.is_some() => format!("{name} could not start in run {run}\n"),
-        Origin::Waits => format!("{name} has not started in run {run}\n"),
+        Origin::Waits { .. } if instance.conclusion.is_some() => {
+            format!("{name} could not start in run {run}\n")
+        }
+        Origin::Waits { behind: Some(what) } => format!("{name} waits in run {run} for {what}\n"),
+        Origin::Waits { behind: None } => format!("{name} has not started in run {run}\n"),
         Origin::Uncached => format!("{name} ran in run {run}: it has no `cache`, so it always runs\n"),
-        Origin::FirstTime => format!("{name} ran in run {run}: no earlier run of it is kept\n"),
+        Origin::FirstTime => {
+            format!("{name} ran in run {run}: no earlier run of this workflow had a key for it\n")
+        }
         Origin::Changed { from, parts, same } => changed(&name, run, *from, parts, same, style),
         Origin::Cached { from } => {
             format!("{name} came from the cache in run {run}: done in run {from} with the same key\n")
@@ -77,9 +113,17 @@ fn changed(name: &str, run: u64, from: u64, parts: &[KeyPart], same: &[String], 
         n => format!("{name} ran in run {run}: its key differs from run {from} in {n} parts\n"),
     };
     let width = parts.iter().map(|part| part.part.chars().count()).max().unwrap_or(0);
+    let indent = " ".repeat(width + 5);
     for part in parts {
-        let (before, now) = (short(&part.before), short(&part.now));
-        text.push_str(&format!("  {:width$}   {before} → {now}\n", part.part));
+        let lines = match part.details.as_slice() {
+            [] => vec![format!("{} → {}", short(&part.before), short(&part.now))],
+            lines => lines.to_vec(),
+        };
+        for (at, line) in lines.iter().enumerate() {
+            let title = if at == 0 { format!("  {:width$}   ", part.part) } else { indent.clone() };
+            text.push_str(format!("{title}{line}").trim_end());
+            text.push('\n');
+        }
     }
     if !same.is_empty() {
         text.push_str(&format!("  {}\n", style.dim(&format!("the same: {}", same.join(", ")))));
