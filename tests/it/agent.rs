@@ -362,7 +362,8 @@ fn odd_output_is_kept_as_it_is() {
     ]), &[]).ok();
     assert!(ran.bytes.starts_with(b"\0\xff\n"));
     assert_eq!(String::from_utf8_lossy(&ran.bytes).matches('x').count(), 3_000_000);
-    assert!(ran.annotations().is_empty());
+    let said: Vec<_> = ran.annotations().iter().map(|a| a.level.clone()).collect();
+    assert_eq!(said, ["warning"], "set-output is deprecated");
 }
 
 #[test]

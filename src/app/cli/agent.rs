@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tidegate_edge::agent::{Children, Hosted, PythonPlace, Surroundings, TempFolders, supervise};
+use tidegate_edge::agent::{Children, Hosted, Surroundings, TempFolders, supervise};
 use tidegate_edge::python::Environments;
 use tidegate_edge::store::FileObjects;
 use tidegate_edge::workspace::Workspaces;
@@ -35,10 +35,7 @@ pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
     let around = Surroundings {
         places: Arc::new(Workspaces::new(store.join("work"), objects.clone())),
         objects,
-        python: Box::new(move |spec, project| match pythons.prepare(spec, project) {
-            Ok(made) => Ok(PythonPlace { bin: made.bin, env: made.env }),
-            Err(error) => Err(error.to_string()),
-        }),
+        python: pythons,
         temps: TempFolders::new(store.join("tmp")),
         launcher: Box::new(Arc::new(Children::default())),
         env: environment(std::env::vars_os()),

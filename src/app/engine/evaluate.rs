@@ -4,9 +4,10 @@ use super::{Engine, EngineError};
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use tidegate_edge::store::RunLog as _;
 use tidegate_flow::job::{Conclusion, EnvLayer, JobSpec};
 use tidegate_flow::plan::{self, Attempt, CacheFacts, Contexts, InstanceFacts, NeedFacts};
-use tidegate_flow::run::{InstanceId, InstanceSettings, JobEvaluation, JobId, JobState};
+use tidegate_flow::run::{EventKind, InstanceId, InstanceSettings, JobEvaluation, JobId, JobState};
 use tidegate_lang::value::Value;
 use tidegate_lang::workflow::{Job, Workflow};
 
@@ -139,17 +140,47 @@ impl Engine<'_> {
             sources: &self.loaded.sources,
         };
         let spec = plan::job_spec(&frame.workflow, written.job()?, settings, &contexts, &attempt);
+        let display = self.run.job(job).map(|j| j.declared.display.clone()).unwrap_or_default();
         let env: BTreeMap<String, String> = created
             .options
             .get("env")
             .and_then(|env| serde_json::from_value(env.clone()).ok())
             .unwrap_or_default();
+        let scope = match &spec {
+            Ok(spec) if spec.checkpoint.is_some() => Some(self.origin()?),
+            _ => None,
+        };
         Ok(spec.map(|mut spec| {
+            if let (Some(checkpoint), Some(origin)) = (&mut spec.checkpoint, scope) {
+                // Two calls of one workflow have jobs of the same name.
+                let call: String = display.chars().take(100).collect();
+                checkpoint.key = format!("{origin}-{}-{call}", checkpoint.key);
+            }
             if !env.is_empty() {
                 spec.env.insert(0, layer(env));
             }
             spec
         }))
+    }
+
+    /// The run that this one reruns, or the one that that one reran, and so on: checkpoints are kept
+    /// across them, and no other run gets them.
+    fn origin(&mut self) -> Result<String, EngineError> {
+        if let Some(known) = &self.origin {
+            return Ok(known.clone());
+        }
+        let mut origin = self.owned.run.clone();
+        let mut before = self.run.created().and_then(|c| c.rerun_of.clone());
+        while let Some(run) = before {
+            let log = self.store.events(&run, 0)?;
+            before = match log.first().map(|e| &e.kind) {
+                Some(EventKind::RunCreated(created)) => created.rerun_of.clone(),
+                _ => None,
+            };
+            origin = run;
+        }
+        self.origin = Some(origin.clone());
+        Ok(origin)
     }
 
     /// The contexts of an instance: the job's, which are kept until it ends, with its own.

@@ -62,6 +62,8 @@ pub struct Engine<'a> {
     /// Which attempt a token names.
     pub(super) tokens: HashMap<String, (InstanceId, u32)>,
     pub(super) warned: std::collections::BTreeSet<String>,
+    /// The run at the start of a chain of reruns, once somebody asked.
+    pub(super) origin: Option<String>,
     /// The last event's content.
     summary: Option<RunSummary>,
 }
@@ -108,6 +110,7 @@ impl<'a> Engine<'a> {
             heard: HashMap::new(),
             tokens: HashMap::new(),
             warned: std::collections::BTreeSet::new(),
+            origin: None,
             summary: None,
         })
     }

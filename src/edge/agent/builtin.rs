@@ -20,6 +20,52 @@ pub enum Post {
     },
 }
 
+/// The inputs of each action: those that do something, those that cannot, and why.
+type ActionInputs = (&'static str, &'static [&'static str], &'static [&'static str], &'static str);
+const CACHE: &[&str] = &["path", "key", "restore-keys", "fail-on-cache-miss", "lookup-only"];
+const CACHE_IDLE: &[&str] = &["upload-chunk-size", "enableCrossOsArchive", "save-always"];
+const INPUTS: &[ActionInputs] = &[
+    (
+        "actions/checkout",
+        &["repository", "ref", "path"],
+        &[
+            "token",
+            "ssh-key",
+            "ssh-known-hosts",
+            "ssh-strict",
+            "ssh-user",
+            "persist-credentials",
+            "clean",
+            "filter",
+            "sparse-checkout",
+            "sparse-checkout-cone-mode",
+            "fetch-depth",
+            "fetch-tags",
+            "show-progress",
+            "lfs",
+            "submodules",
+            "set-safe-directory",
+            "github-server-url",
+        ],
+        "the tree is there already, as it lies in the working copy, without history and submodules",
+    ),
+    (
+        "actions/upload-artifact",
+        &["name", "path", "if-no-files-found", "overwrite", "include-hidden-files"],
+        &["retention-days", "compression-level", "archive"],
+        "artifacts are kept in the store as they are",
+    ),
+    (
+        "actions/download-artifact",
+        &["name", "path", "pattern", "merge-multiple", "artifact-ids", "run-id"],
+        &["github-token", "repository", "skip-decompress"],
+        "artifacts come from this run",
+    ),
+    ("actions/cache", CACHE, CACHE_IDLE, "caches are kept in the store as they are"),
+    ("actions/cache/restore", CACHE, CACHE_IDLE, "caches are kept in the store as they are"),
+    ("actions/cache/save", &["path", "key"], CACHE_IDLE, "caches are kept in the store as they are"),
+];
+
 type Outputs = Vec<(String, String)>;
 type Inputs = [(String, String)];
 
@@ -40,6 +86,7 @@ impl Job<'_> {
         inputs: &Inputs,
     ) -> Option<Result<Outputs, Failed>> {
         let name = uses.split('@').next().unwrap_or_default().to_ascii_lowercase();
+        self.look_at_inputs(&name, inputs);
         Some(match name.as_str() {
             "actions/checkout" => self.checkout(inputs),
             "actions/upload-artifact" => self.upload(inputs),
@@ -54,6 +101,32 @@ impl Job<'_> {
         })
     }
 
+    /// Says which inputs do nothing: unknown ones, and those that make no sense here.
+    fn look_at_inputs(&mut self, action: &str, inputs: &Inputs) {
+        let Some((_, used, idle, why)) = INPUTS.iter().find(|(name, ..)| *name == action) else { return };
+        for (given, value) in inputs.iter().filter(|(_, value)| !value.trim().is_empty()) {
+            let is = |known: &&str| given.eq_ignore_ascii_case(known);
+            if idle.iter().any(is) {
+                let off = ["false", "0"].contains(&value.trim());
+                if !off {
+                    self.output.note(&format!("{action}: `{given}` has no effect here: {why}"));
+                }
+            } else if !used.iter().any(is) {
+                let valid = used.iter().chain(*idle).map(|n| format!("'{n}'")).collect::<Vec<_>>().join(", ");
+                let text = format!("Unexpected input(s) '{given}', valid inputs are [{valid}]");
+                self.output.issue("warning", &text);
+            }
+        }
+    }
+
+    /// Refuses a name that would be stored although it holds a secret.
+    fn not_secret(&self, action: &str, what: &str, name: &str) -> Result<(), Failed> {
+        if self.output.masks.finds(name) {
+            return Err(Failed::user(format!("{action}: the {what} holds a secret, and it would be stored")));
+        }
+        Ok(())
+    }
+
     /// The tree is there already; another place in it gets a copy.
     fn checkout(&mut self, inputs: &Inputs) -> Result<Outputs, Failed> {
         let repository = input(inputs, "repository");
@@ -61,7 +134,7 @@ impl Job<'_> {
         let text = |name: &str| github.get(name).map(|v| v.to_text().to_string()).unwrap_or_default();
         if !repository.is_empty() && repository != text("repository") {
             return Err(Failed::user(format!(
-                "actions/checkout: only this repository's tree is here, not {repository}; add it as a submodule, or clone it in a `run:` step"
+                "actions/checkout: only this repository's tree is here, not {repository}; clone it in a `run:` step"
             )));
         }
         let commit = self.spec.source.commit.clone();
@@ -98,6 +171,12 @@ impl Job<'_> {
             "" => "artifact",
             name => name,
         };
+        self.not_secret("upload-artifact", "artifact's name", name)?;
+        if let Some(wrong) = name.chars().find(|c| "\":<>|*?\r\n\\/".contains(*c)) {
+            return Err(Failed::user(format!(
+                "upload-artifact: the artifact name `{name}` is not valid: it contains {wrong:?}"
+            )));
+        }
         let overwrite = input(inputs, "overwrite") == "true";
         if self.uploads.contains_key(name) && !overwrite {
             return Err(Failed::user(format!(
@@ -157,34 +236,27 @@ impl Job<'_> {
             let pattern = expand_home(pattern, &self.base);
             let whole = project.join(pattern.trim_start_matches("./").trim_end_matches('/'));
             let text = whole.to_string_lossy().into_owned();
-            let fixed = match text.find(['*', '?', '[']) {
-                None => whole.clone(),
-                Some(at) => {
-                    PathBuf::from(text.get(..at).and_then(|t| t.rsplit_once('/')).map_or("/", |(d, _)| d))
-                }
-            };
+            let fixed = fixed_part(&whole);
             let mut found = Vec::new();
             if fixed.is_dir() {
                 list(&fixed, &mut found);
             } else if fixed.exists() {
                 found.push(fixed.clone());
             }
+            let dotted = |name: &std::ffi::OsStr| name.as_encoded_bytes().starts_with(b".");
+            // A file or folder that is named itself may be hidden, too.
+            let own = fixed.file_name().is_some_and(dotted) && fixed != *project;
             let visible = |f: &PathBuf| {
-                hidden
-                    || !f
-                        .strip_prefix(&fixed)
-                        .unwrap_or(f)
-                        .components()
-                        .any(|c| c.as_os_str().to_string_lossy().starts_with('.'))
+                let below = f.strip_prefix(&fixed).unwrap_or(f);
+                hidden || !(own || below.components().any(|c| dotted(c.as_os_str())))
             };
             found.retain(|f| {
                 (text == fixed.to_string_lossy() || matches(&text, &f.to_string_lossy())) && visible(f)
             });
-            if !found.is_empty() {
-                let base = if fixed.is_dir() { fixed } else { fixed.parent().unwrap_or(&fixed).to_owned() };
-                bases.push(base);
-                files.extend(found);
-            }
+            // A path that matches nothing counts for the common folder, too, as in @actions/glob.
+            let base = if fixed.is_dir() { fixed } else { fixed.parent().unwrap_or(&fixed).to_owned() };
+            bases.push(base);
+            files.extend(found);
         }
         files.sort();
         files.dedup();
@@ -205,6 +277,16 @@ impl Job<'_> {
             None => return Err(Failed::user("cancelled while the artifacts were asked for")),
         };
         all.extend(self.uploads.clone());
+        let other_run = input(inputs, "run-id");
+        if !other_run.is_empty() && other_run != self.spec.run {
+            return Err(Failed::user(
+                "download-artifact: artifacts of other runs are not there; use `consumes`, or take `run-id` away",
+            ));
+        }
+        let ids: Vec<&str> = input(inputs, "artifact-ids").split(',').map(str::trim).collect();
+        if ids != [""] {
+            all.retain(|_, artifact| ids.contains(&artifact.digest.as_str()));
+        }
         let name = input(inputs, "name");
         let folder = match input(inputs, "path") {
             "" => self.place.project.clone(),
@@ -251,16 +333,21 @@ impl Job<'_> {
         if key.is_empty() || paths.is_empty() {
             return Err(Failed::user("actions/cache: `key` and `path` are needed"));
         }
+        self.not_secret("actions/cache", "key", &key)?;
+        let look_only = input(inputs, "lookup-only") == "true";
         let restore_keys = input(inputs, "restore-keys");
         let found = self.find_cache(&key, &paths, restore_keys);
         let hit = found.as_ref().is_some_and(|(k, _)| *k == key);
         match &found {
+            Some((name, _)) if look_only => {
+                self.output.note(&format!("Cache found and can be restored from key: {name}"));
+            }
             Some((name, artifact)) => {
                 let staged = self.temp.join("cache").join(file_name(name));
                 self.fetch(artifact, &staged)?;
-                for (index, line) in paths.lines().map(str::trim).filter(|l| !l.is_empty()).enumerate() {
+                for (index, line) in cached_lines(&paths) {
                     let from = staged.join(index.to_string());
-                    let to = self.place.project.join(expand_home(line, &self.base));
+                    let to = fixed_part(&self.place.project.join(expand_home(line, &self.base)));
                     if from.exists() {
                         copy_tree(&from, &to)
                             .map_err(|e| Failed::new(class_of(&e), format!("actions/cache: {line}: {e}")))?;
@@ -321,11 +408,20 @@ impl Job<'_> {
         let staged = self.temp.join("cache-save").join(file_name(key));
         let wrong = |e: std::io::Error| Failed::new(class_of(&e), format!("actions/cache: {e}"));
         let mut any = false;
-        for (index, line) in paths.lines().map(str::trim).filter(|l| !l.is_empty()).enumerate() {
+        let not: Vec<&str> = paths.lines().map(str::trim).filter(|l| l.starts_with('!')).collect();
+        for (index, line) in cached_lines(paths) {
             let from = self.place.project.join(expand_home(line, &self.base));
-            if from.exists() {
+            let to = staged.join(index.to_string());
+            if not.is_empty() || fixed_part(&from) != from {
+                let base = fixed_part(&from);
+                let (files, _) = self.choose(&format!("{line}\n{}", not.join("\n")), true);
+                for file in files {
+                    any = true;
+                    copy_file(&file, &to.join(file.strip_prefix(&base).unwrap_or(&file))).map_err(wrong)?;
+                }
+            } else if from.exists() {
                 any = true;
-                copy_tree(&from, &staged.join(index.to_string())).map_err(wrong)?;
+                copy_tree(&from, &to).map_err(wrong)?;
             }
         }
         if !any {
@@ -364,6 +460,20 @@ impl Job<'_> {
                 self.output.note(&format!("##[warning]{}", failed.reason));
             }
         }
+    }
+}
+
+/// The lines of a cache's `path` that add something, with their numbers.
+fn cached_lines(paths: &str) -> impl Iterator<Item = (usize, &str)> {
+    paths.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('!')).enumerate()
+}
+
+/// The folders of a pattern before its first wildcard; a path without one is itself.
+fn fixed_part(pattern: &Path) -> PathBuf {
+    let text = pattern.to_string_lossy();
+    match text.find(['*', '?', '[']) {
+        None => pattern.to_owned(),
+        Some(at) => PathBuf::from(text.get(..at).and_then(|t| t.rsplit_once('/')).map_or("/", |(d, _)| d)),
     }
 }
 

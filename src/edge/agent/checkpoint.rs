@@ -1,26 +1,37 @@
 //! `checkpoint`: a folder that is kept across attempts of the same instance.
 
 use super::job::Job;
+use super::keep::within;
 use super::place::file_name;
 use super::scope::Failed;
 use std::path::{Path, PathBuf};
 
 impl Job<'_> {
-    /// Puts the saved folder into the work folder: as a link to where it is kept, so that what a
-    /// step writes is saved while it runs, and a kill at any moment loses nothing that was written.
-    pub(super) fn lay_in_checkpoint(&self, path: &str) -> Result<Option<String>, Failed> {
-        let Some(checkpoint) = &self.spec.checkpoint else { return Ok(None) };
+    /// Where the checkpoint is kept between attempts; `None` where there is none, and in place.
+    pub(super) fn checkpoint_folder(&self) -> Option<PathBuf> {
+        let checkpoint = self.spec.checkpoint.as_ref().filter(|_| !self.place.in_place)?;
         let key = if checkpoint.key.is_empty() {
             format!("{}.{}.{}", self.spec.run, self.spec.job, self.spec.instance)
         } else {
             checkpoint.key.clone()
         };
-        let kept: PathBuf = self.around.store.join("checkpoints").join(file_name(&key));
+        Some(self.around.store.join("checkpoints").join(file_name(&key)))
+    }
+
+    /// Puts the saved folder into the work folder: as a link to where it is kept, so that what a
+    /// step writes is saved while it runs, and a kill at any moment loses nothing that was written.
+    ///
+    /// In the user's own tree the folder is used as it lies there: it stays anyway.
+    pub(super) fn lay_in_checkpoint(&self, path: &str) -> Result<Option<String>, Failed> {
+        let Some(kept) = self.checkpoint_folder() else { return Ok(None) };
+        let to = self.place.project.join(path.trim_end_matches('/'));
+        if !within(&self.place.root, to.parent().unwrap_or(&to)) {
+            return Err(Failed::user(format!("checkpoint {path} lies outside of the work folder")));
+        }
         let wrong =
             |e: std::io::Error| Failed::new(super::job::class_of(&e), format!("checkpoint {path}: {e}"));
         let found = kept.read_dir().is_ok_and(|mut d| d.next().is_some());
         std::fs::create_dir_all(&kept).map_err(wrong)?;
-        let to = self.place.project.join(path.trim_end_matches('/'));
         match std::fs::symlink_metadata(&to) {
             Ok(there) if there.is_symlink() => std::fs::remove_file(&to).map_err(wrong)?,
             Ok(there) if there.is_dir() => move_into(&to, &kept, found).map_err(wrong)?,

@@ -66,6 +66,17 @@ impl Children {
         }
     }
 
+    /// Tells whether an orphan lives that does not say whose it is.
+    pub fn has_unmarked(&self) -> bool {
+        self.has_strays() && {
+            let _gate = self.gate.write();
+            let own = std::process::id();
+            let live = self.live.lock().map(|l| l.clone()).unwrap_or_default();
+            let stray = |p: &Process| p.parent == own && !p.zombie && !live.contains(&p.pid);
+            processes().values().any(|p| stray(p) && !has_mark(p.pid, "", false))
+        }
+    }
+
     /// Ends what an attempt left behind; returns the names of what was ended. `mark` is the
     /// whole value of the mark, or its start.
     pub fn clean(&self, mark: &str, whole: bool) -> Vec<String> {

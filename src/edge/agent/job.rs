@@ -11,6 +11,7 @@ use super::output::Output;
 use super::place::{Place, Places, log_path_of};
 use super::scope::{Failed, Scope};
 use super::temp::{TempFolder, TempFolders};
+use crate::python::Environments;
 use crate::store::{Objects, StoreError};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
@@ -19,21 +20,7 @@ use std::io::PipeReader;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tidegate_flow::job::{
-    ArtifactRef, Conclusion, FailureClass, JobSpec, Masks, MessageBody, PythonSpec, Receipt,
-};
-
-/// A prepared Python environment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PythonPlace {
-    /// Folder of its programs.
-    pub bin: PathBuf,
-    /// Variables it wants.
-    pub env: Vec<(String, String)>,
-}
-
-/// Makes Python environments.
-pub type Pythons = dyn Fn(&PythonSpec, &Path) -> Result<PythonPlace, String> + Send + Sync;
+use tidegate_flow::job::{ArtifactRef, Conclusion, FailureClass, JobSpec, Masks, MessageBody, Receipt};
 
 /// What all attempts of this process share.
 pub struct Surroundings {
@@ -44,7 +31,7 @@ pub struct Surroundings {
     /// Work folders.
     pub places: Arc<dyn Places>,
     /// Python environments.
-    pub python: Box<Pythons>,
+    pub python: Environments,
     /// Folders for temporary files.
     pub temps: TempFolders,
     /// The processes of all attempts.
@@ -93,6 +80,8 @@ pub struct Job<'a> {
     pub(super) read: BTreeMap<PathBuf, Stamp>,
     /// What is left to do after the steps, the last one first.
     pub(super) post: Vec<super::builtin::Post>,
+    /// Whether steps left processes behind.
+    strays: bool,
 }
 
 /// Runs one attempt to its end; the last message is its receipt.
@@ -100,19 +89,19 @@ pub fn run(spec: &JobSpec, secrets: &BTreeMap<String, String>, around: &Surround
     around.launcher.enter();
     let started = Instant::now();
     let masks = Masks::new(secrets.values().map(String::as_str));
-    let output = Output::new(link.clone(), log_path_of(&around.store, spec), masks, spec.debug);
+    let mut output = Output::new(link.clone(), log_path_of(&around.store, spec), masks, spec.debug);
     let mark = format!("{}{}", around.mark, spec.token);
     let (place, temp) = match prepare(spec, around) {
         Ok(made) => made,
         Err(failed) => {
             link.say(MessageBody::Started { notes: Vec::new() });
-            let mut output = output;
             output.note(&format!("##[error]{}", failed.reason));
             around.launcher.leave();
             link.say(MessageBody::Ended(receipt_of(&failed, output.written(), started)));
             return;
         }
     };
+    output.set_workspace(&place.project);
     let mut job = Job {
         spec,
         secrets,
@@ -140,11 +129,19 @@ pub fn run(spec: &JobSpec, secrets: &BTreeMap<String, String>, around: &Surround
         stamps: BTreeMap::new(),
         read: BTreeMap::new(),
         post: Vec::new(),
+        strays: false,
     };
     let receipt = job.attempt();
-    let Job { place, folder, .. } = job;
-    around.places.release(place);
-    around.temps.give(folder);
+    let Job { place, folder, strays, .. } = job;
+    // A daemon that threw its environment away cannot be told from those of other attempts: it is
+    // ended when none runs, and until then nobody gets these folders.
+    let quiet = !strays || !around.launcher.has_unmarked();
+    around.places.release(place, quiet);
+    if quiet {
+        around.temps.give(folder);
+    } else {
+        super::place::remove(&folder.path);
+    }
     around.launcher.leave();
     link.say(MessageBody::Ended(receipt));
 }
@@ -191,18 +188,20 @@ impl Job<'_> {
                 self.fail_job(failed);
             }
         }
+        if self.failed.is_none() {
+            self.set_up();
+            if let Err(failed) = self.set_up_python().and_then(|()| self.evaluate_env()) {
+                self.fail_job(failed);
+            }
+        }
+        // `timeout-minutes` counts from the first step: fetching inputs and making an environment
+        // spend none of it.
         let started = Instant::now();
         self.deadline = self
             .spec
             .timeout_seconds
             .and_then(|s| Duration::try_from_secs_f64(s.max(0.0)).ok())
             .and_then(|d| started.checked_add(d));
-        if self.failed.is_none() {
-            self.set_up();
-            if let Err(failed) = self.evaluate_env() {
-                self.fail_job(failed);
-            }
-        }
         let mut artifacts = BTreeMap::new();
         if self.failed.is_none() {
             let spec = self.spec;
@@ -224,7 +223,8 @@ impl Job<'_> {
         environment_url: Option<String>,
     ) -> Receipt {
         self.lingering.clear();
-        if self.around.launcher.has_strays() {
+        self.strays = self.around.launcher.has_strays();
+        if self.strays {
             let ended = self.around.launcher.clean(&self.mark, true);
             if !ended.is_empty() {
                 self.output.note(&format!("ended what the steps left running: {}", ended.join(", ")));
@@ -254,9 +254,9 @@ impl Job<'_> {
             reason: reason.map(|r| masks.apply(&r)),
             failed_step: failed.as_ref().and_then(|f| f.step),
             outputs,
-            metrics: std::mem::take(&mut self.metrics),
+            metrics: masked(masks, std::mem::take(&mut self.metrics)),
             goals: self.spec.metrics.goals.clone(),
-            params: std::mem::take(&mut self.params),
+            params: masked(masks, std::mem::take(&mut self.params)),
             artifacts,
             uploads: std::mem::take(&mut self.uploads),
             summary: masks.apply(&self.summary),
@@ -272,49 +272,6 @@ impl Job<'_> {
             self.output.note(&format!("##[error]{}", failed.reason));
         }
         self.failed.get_or_insert(failed);
-    }
-
-    /// Lays in what the job consumes; returns what is to be said at the top of the log.
-    fn lay_in(&mut self) -> Result<Vec<String>, Failed> {
-        let mut notes = Vec::new();
-        if let Some(image) = &self.spec.image {
-            notes.push(format!(
-                "the job's image {image} is not used: its steps run as processes of this machine"
-            ));
-        }
-        for consume in &self.spec.consumes {
-            let to = self.place.project.join(consume.path.trim_end_matches('/'));
-            if consume.list {
-                for (index, item) in consume.items.iter().enumerate() {
-                    self.fetch(item, &to.join(index.to_string()))?;
-                }
-            } else {
-                for item in &consume.items {
-                    self.fetch(item, &to)?;
-                }
-            }
-        }
-        if let Some(path) = self.spec.checkpoint.as_ref().map(|c| c.path.clone()) {
-            notes.extend(self.lay_in_checkpoint(&path)?);
-        }
-        Ok(notes)
-    }
-
-    pub(super) fn fetch(&self, item: &ArtifactRef, to: &Path) -> Result<(), Failed> {
-        let wrong =
-            |e: &std::io::Error| Failed::new(class_of(e), format!("cannot lay in {}: {e}", to.display()));
-        if let Some(parent) = to.parent() {
-            std::fs::create_dir_all(parent).map_err(|e| wrong(&e))?;
-        }
-        // What the tree has at this place gives way.
-        if let Ok(there) = std::fs::symlink_metadata(to) {
-            if there.is_dir() { std::fs::remove_dir_all(to) } else { std::fs::remove_file(to) }
-                .map_err(|e| wrong(&e))?;
-        }
-        self.around
-            .objects
-            .fetch(item, to)
-            .map_err(|e| Failed::new(class_of_store(&e), format!("cannot lay in {}: {e}", to.display())))
     }
 
     /// Sets the variables that stay the same for all steps (GitHub, "Variables reference").
@@ -345,12 +302,6 @@ impl Job<'_> {
     }
 
     fn evaluate_env(&mut self) -> Result<(), Failed> {
-        if let Some(python) = &self.spec.python {
-            let made = (self.around.python)(python, &self.place.project)
-                .map_err(|e| Failed::new(FailureClass::Failure, e))?;
-            self.added_paths.push(made.bin.to_string_lossy().into_owned());
-            self.base.extend(made.env.into_iter().map(|(k, v)| (OsString::from(k), OsString::from(v))));
-        }
         for layer in &self.spec.env {
             let scope = Scope::default();
             let more = self.evaluate_layer(layer, &scope, &[])?;
@@ -367,8 +318,9 @@ impl Job<'_> {
     }
 }
 
-/// Members of the `github` context that are variables, too.
-const EXPORTED: [&str; 31] = [
+/// Members of the `github` context that are variables, too (the runner's `GitHubContext`; `action`
+/// and the paths of files are set for each step).
+const EXPORTED: [&str; 29] = [
     "action_ref",
     "action_repository",
     "actor",
@@ -398,8 +350,6 @@ const EXPORTED: [&str; 31] = [
     "workflow",
     "workflow_ref",
     "workflow_sha",
-    "secret_source",
-    "environment",
 ];
 
 /// Sets a variable; one that is there keeps its place.
@@ -408,6 +358,22 @@ pub(super) fn set(env: &mut Vec<(String, String)>, name: String, value: String) 
         Some(entry) => entry.1 = value,
         None => env.push((name, value)),
     }
+}
+
+/// Masks the texts among values; numbers are what they are.
+fn masked(masks: &Masks, values: BTreeMap<String, Json>) -> BTreeMap<String, Json> {
+    fn mask(masks: &Masks, value: Json) -> Json {
+        match value {
+            Json::String(text) => Json::String(masks.apply(&text)),
+            Json::Array(items) => items.into_iter().map(|item| mask(masks, item)).collect(),
+            Json::Object(map) => map.into_iter().map(|(k, v)| (masks.apply(&k), mask(masks, v))).collect(),
+            other => other,
+        }
+    }
+    if masks.is_empty() {
+        return values;
+    }
+    values.into_iter().map(|(name, value)| (masks.apply(&name), mask(masks, value))).collect()
 }
 
 fn receipt_of(failed: &Failed, log: u64, started: Instant) -> Receipt {

@@ -122,15 +122,17 @@ impl Job<'_> {
 
     fn keep_one(&self, path: &str, name: &str) -> Result<Option<ArtifactRef>, Failed> {
         let whole = self.place.project.join(path.trim_end_matches('/'));
-        if !within(&self.place.root, &whole) {
+        let saved = self.checkpoint_folder().is_some_and(|kept| within(&kept, &whole));
+        if !within(&self.place.root, &whole) && !saved {
             return Err(Failed::user(format!("produces `{name}`: {path} lies outside of the work folder")));
         }
-        // What was consumed was laid in by this attempt, so it may be handed on.
-        let handed_on = self
-            .spec
-            .consumes
-            .iter()
-            .any(|c| whole.starts_with(self.place.project.join(c.path.trim_end_matches('/'))));
+        // What was consumed, or continued from, was laid in by this attempt, so it may be handed on.
+        let handed_on = saved
+            || self
+                .spec
+                .consumes
+                .iter()
+                .any(|c| whole.starts_with(self.place.project.join(c.path.trim_end_matches('/'))));
         if handed_on {
             return if whole.exists() { self.put(&whole, name).map(Some) } else { Ok(None) };
         }
@@ -200,12 +202,15 @@ impl Job<'_> {
     }
 }
 
-/// Tells whether a path stays below a folder, links followed.
+/// Tells whether a path stays below a folder, links followed; of one that is not there yet, the
+/// part that is there decides.
 pub(super) fn within(folder: &Path, path: &Path) -> bool {
-    match (folder.canonicalize(), path.canonicalize()) {
-        (Ok(folder), Ok(path)) => path.starts_with(folder),
-        _ => !path.components().any(|c| c == std::path::Component::ParentDir),
-    }
+    let Ok(folder) = folder.canonicalize() else { return false };
+    let there = path.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
+    there.is_some_and(|(above, real)| {
+        let rest = path.strip_prefix(above).unwrap_or(Path::new(""));
+        real.starts_with(folder) && rest.components().all(|c| c != std::path::Component::ParentDir)
+    })
 }
 
 fn stamps(path: &Path, into: &mut BTreeMap<PathBuf, Stamp>) {

@@ -26,6 +26,8 @@ pub trait Launcher: Send + Sync {
     fn start(&self, program: &Program<'_>) -> io::Result<(Box<dyn Running>, PipeReader)>;
     /// Tells whether processes may be left that no attempt started on purpose.
     fn has_strays(&self) -> bool;
+    /// Tells whether a process is left that does not say which attempt it is of.
+    fn has_unmarked(&self) -> bool;
     /// Ends what an attempt left behind; returns the names of what was ended. `mark` is the whole
     /// value of the mark, or its start.
     fn clean(&self, mark: &str, whole: bool) -> Vec<String>;
@@ -75,6 +77,10 @@ impl Launcher for Arc<Children> {
 
     fn has_strays(&self) -> bool {
         Children::has_strays(self)
+    }
+
+    fn has_unmarked(&self) -> bool {
+        Children::has_unmarked(self)
     }
 
     fn clean(&self, mark: &str, whole: bool) -> Vec<String> {

@@ -4,6 +4,7 @@
 //! to [`LONGEST_COMMAND`]; masking holds back less than one secret.
 
 use super::link::Link;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -15,6 +16,11 @@ use tidegate_flow::job::{
 
 /// A longer line is text, whatever it starts with.
 pub const LONGEST_COMMAND: usize = 1024 * 1024;
+/// Most bytes that a step's commands may set: like its command files, they are held in memory.
+const LARGEST_EFFECTS: usize = 64 * 1024 * 1024;
+/// Annotations that are kept of one step and level, and of one job (GitHub's limits).
+const ANNOTATIONS_OF_STEP: u32 = 10;
+const ANNOTATIONS_OF_JOB: u32 = 50;
 /// Shortest time between two lines for a live display.
 const TAIL_EVERY: Duration = Duration::from_millis(100);
 /// A step that runs longer is told of while it runs; a shorter one together with its end.
@@ -41,7 +47,13 @@ pub struct Output {
     gate: CommandGate,
     echo: bool,
     debug: bool,
-    unsecure: bool,
+    trust: Trust,
+    /// What paths in annotations are shown relative to.
+    workspace: PathBuf,
+    /// Annotations kept of this step by level, and of the job.
+    annotations: (BTreeMap<String, u32>, u32),
+    /// Deprecated commands that were told of in this step.
+    told: BTreeSet<String>,
     step: u32,
     masked: Vec<u8>,
     recent: Vec<u8>,
@@ -59,14 +71,23 @@ pub struct Output {
 pub struct Effects {
     /// `set-output`.
     pub outputs: Vec<(String, String)>,
-    /// `save-state`.
-    pub state: Vec<(String, String)>,
     /// `set-env`, where it is allowed.
     pub env: Vec<(String, String)>,
     /// `add-path`, where it is allowed.
     pub paths: Vec<String>,
     /// Why the step fails although its process did not: a command that is not allowed.
-    pub errors: Vec<String>,
+    pub error: Option<String>,
+    /// Bytes of outputs and variables.
+    size: usize,
+}
+
+/// What a step's environment opts into.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Trust {
+    /// `ACTIONS_ALLOW_UNSECURE_COMMANDS`: `set-env` and `add-path`.
+    pub commands: bool,
+    /// `ACTIONS_ALLOW_UNSECURE_STOPCOMMAND_TOKENS`: any stop token.
+    pub stop_tokens: bool,
 }
 
 impl Output {
@@ -86,7 +107,10 @@ impl Output {
             gate: CommandGate::default(),
             echo: false,
             debug,
-            unsecure: false,
+            trust: Trust::default(),
+            workspace: PathBuf::new(),
+            annotations: (BTreeMap::new(), 0),
+            told: BTreeSet::new(),
             step: 0,
             masked: Vec::new(),
             recent: Vec::new(),
@@ -98,10 +122,18 @@ impl Output {
         }
     }
 
-    /// Starts a step's output. `unsecure`: `ACTIONS_ALLOW_UNSECURE_COMMANDS` is true.
-    pub fn begin(&mut self, step: u32, unsecure: bool) {
+    /// Shows paths in annotations relative to this folder: people do not know work folders.
+    pub fn set_workspace(&mut self, folder: &Path) {
+        folder.clone_into(&mut self.workspace);
+    }
+
+    /// Starts a step's output.
+    pub fn begin(&mut self, step: u32, trust: Trust) {
         self.step = step;
-        self.unsecure = unsecure;
+        self.trust = trust;
+        self.echo = self.debug;
+        self.annotations.0.clear();
+        self.told.clear();
         self.effects = Effects::default();
         self.recent.clear();
         self.tail = None;
@@ -200,101 +232,144 @@ impl Output {
         }
         let line = std::mem::take(&mut self.line);
         let text = String::from_utf8_lossy(&line);
-        match self.gate.admit(text.trim_end_matches(['\n', '\r'])) {
-            Admitted::Text => self.text(&line),
-            Admitted::Switched => self.text(&line),
+        match self.gate.admit(text.trim_end_matches(['\n', '\r']), self.trust.stop_tokens) {
+            Admitted::Text | Admitted::Resumed => self.text(&line),
+            Admitted::Stopped(token) => {
+                // Who reads the log must not be able to resume.
+                if token.len() > 6 {
+                    self.mask(&token);
+                }
+                self.text(&line);
+            }
             Admitted::Refused(reason) => {
                 self.text(&line);
-                self.effects.errors.push(reason);
+                self.refuse(reason);
             }
             Admitted::Command(command) => self.command(&command, &line),
         }
     }
 
     fn command(&mut self, command: &WorkflowCommand, line: &[u8]) {
-        let name = command.property("name").unwrap_or_default().to_owned();
         let data = command.data.as_str();
-        match command.name.as_str() {
+        let name = command.name.as_str();
+        let omit_echo = matches!(name, "error" | "warning" | "notice" | "debug" | "add-mask");
+        if self.echo && !omit_echo {
+            self.text(line);
+        }
+        match name {
             "error" | "warning" | "notice" => {
-                self.prefixed(&command.name, data);
+                self.prefixed(name, data);
                 if let Some(annotation) = command.annotation(self.step) {
-                    let annotation = self.masked_annotation(annotation);
-                    self.link.say(MessageBody::Annotation(annotation));
+                    self.annotate(annotation);
                 }
-                return;
             }
-            "debug" => {
-                if self.debug {
-                    self.prefixed("debug", data);
-                }
-                return;
+            "debug" if self.debug => self.prefixed("debug", data),
+            "debug" => {}
+            "group" => self.prefixed("group", data),
+            "endgroup" => self.prefixed("endgroup", ""),
+            "add-mask" if data.trim().is_empty() => {
+                self.issue("warning", "Can't add secret mask for empty string in ##[add-mask] command.");
             }
-            "group" => return self.prefixed("group", data),
-            "endgroup" => return self.prefixed("endgroup", ""),
             "add-mask" => {
-                if data.trim().is_empty() {
-                    self.warn("Can't add secret mask for empty string in ##[add-mask] command.");
-                } else {
-                    self.mask(data);
+                self.mask(data);
+                if self.echo {
+                    self.text(b"::add-mask::***\n");
                 }
             }
             "echo" => match data.trim().to_ascii_lowercase().as_str() {
                 "on" => self.echo = true,
                 "off" => self.echo = false,
-                _ => self.effects.errors.push(format!("Invalid echo command value. Possible values can be: 'on', 'off'. Current value is: '{data}'.")),
+                _ => self.refuse(format!("Invalid echo command value. Possible values can be: 'on', 'off'. Current value is: '{data}'.")),
             },
-            "set-output" => self.named(name, "set-output", |e, name| e.outputs.push((name, data.to_owned()))),
-            "save-state" => self.named(name, "save-state", |e, name| e.state.push((name, data.to_owned()))),
-            "set-env" if self.unsecure => self.named(name, "set-env", |e, name| e.env.push((name, data.to_owned()))),
-            "add-path" if self.unsecure => self.effects.paths.push(data.to_owned()),
-            "set-env" | "add-path" => {
-                let file = if command.name == "set-env" { "GITHUB_ENV" } else { "GITHUB_PATH" };
-                let reason = format!(
-                    "The `{}` command is disabled. Write to the file ${file} instead, or opt in with ACTIONS_ALLOW_UNSECURE_COMMANDS=true.",
-                    command.name
-                );
-                self.prefixed("error", &reason);
-                self.effects.errors.push(reason);
-                return;
+            "set-output" | "save-state" => {
+                self.deprecated(name);
+                self.set(command);
             }
-            "add-matcher" | "remove-matcher" => self.warn(&format!("problem matchers (`{}`) are not supported; use ::error file=…::", command.name)),
+            "set-env" | "add-path" if !self.trust.commands => {
+                let file = if name == "set-env" { "GITHUB_ENV" } else { "GITHUB_PATH" };
+                self.refuse(format!("The `{name}` command is disabled. Write to the file ${file} instead, or opt in with ACTIONS_ALLOW_UNSECURE_COMMANDS=true."));
+            }
+            "set-env" => self.set(command),
+            "add-path" if data.is_empty() => self.refuse("The `add-path` command has no path.".to_owned()),
+            "add-path" => self.effects.paths.push(data.to_owned()),
+            "add-matcher" | "remove-matcher" => {
+                self.issue("warning", &format!("problem matchers (`{name}`) are not supported; use ::error file=…::"));
+            }
             // GitHub's other commands are its own business; anything else is text.
-            _ => return self.text(line),
-        }
-        if self.echo {
-            self.text(line);
+            _ => self.text(line),
         }
     }
 
-    fn named(&mut self, name: String, command: &str, act: impl FnOnce(&mut Effects, String)) {
-        if name.is_empty() {
-            self.effects.errors.push(format!("Required field 'name' is missing in ##[{command}] command."));
-        } else {
-            act(&mut self.effects, name);
+    /// Takes over a command that sets a named value.
+    fn set(&mut self, command: &WorkflowCommand) {
+        let Some(name) = command.property("name") else {
+            let text = format!("Required field 'name' is missing in ##[{}] command.", command.name);
+            return self.refuse(text);
+        };
+        self.effects.size += name.len() + command.data.len();
+        if self.effects.size > LARGEST_EFFECTS {
+            return self
+                .refuse(format!("The values that commands set have more than {LARGEST_EFFECTS} bytes."));
+        }
+        let pair = (name.to_owned(), command.data.clone());
+        match command.name.as_str() {
+            "set-output" => self.effects.outputs.push(pair),
+            // Only actions with a `post` of their own read it, and none of them run here.
+            "save-state" => {}
+            _ => self.effects.env.push(pair),
         }
     }
 
-    fn warn(&mut self, text: &str) {
-        self.prefixed("warning", text);
-        let annotation = Annotation {
-            level: "warning".into(),
-            message: text.into(),
+    /// Fails the step for a command that cannot be carried out.
+    fn refuse(&mut self, reason: String) {
+        self.issue("error", &reason);
+        self.effects.error.get_or_insert(reason);
+    }
+
+    fn deprecated(&mut self, name: &str) {
+        if self.told.insert(name.to_owned()) {
+            self.issue("warning", &format!("The `{name}` command is deprecated and will be disabled soon. Please upgrade to using Environment Files. For more information see: https://github.blog/changelog/2022-10-11-github-actions-deprecating-save-state-and-set-output-commands/"));
+        }
+    }
+
+    /// Writes a line and keeps it as an annotation.
+    pub fn issue(&mut self, level: &str, text: &str) {
+        self.prefixed(level, text);
+        self.annotate(Annotation {
+            level: level.to_owned(),
+            message: text.to_owned(),
             step: self.step,
             ..Annotation::default()
-        };
-        self.link.say(MessageBody::Annotation(annotation));
+        });
+    }
+
+    /// Keeps an annotation, masked; beyond GitHub's limits the log has it only, so that a program
+    /// that prints millions of them does not fill the run's log.
+    fn annotate(&mut self, mut a: Annotation) {
+        let of_step = self.annotations.0.entry(a.level.clone()).or_insert(0);
+        *of_step = of_step.saturating_add(1);
+        if *of_step > ANNOTATIONS_OF_STEP || self.annotations.1 >= ANNOTATIONS_OF_JOB {
+            if *of_step == ANNOTATIONS_OF_STEP + 1 {
+                let text =
+                    format!("(more annotations of level `{}` in this step are in the log only)", a.level);
+                self.prefixed("debug", &text);
+            }
+            return;
+        }
+        self.annotations.1 += 1;
+        let relative = a.file.as_ref().and_then(|f| Path::new(f).strip_prefix(&self.workspace).ok());
+        if let Some(relative) = relative.filter(|r| !r.as_os_str().is_empty()) {
+            a.file = Some(relative.to_string_lossy().into_owned());
+        }
+        a.message = self.masks.apply(&a.message);
+        a.title = a.title.map(|t| self.masks.apply(&t));
+        a.file = a.file.map(|t| self.masks.apply(&t));
+        self.link.say(MessageBody::Annotation(a));
     }
 
     fn prefixed(&mut self, kind: &str, text: &str) {
         let line = format!("##[{kind}]{text}\n");
         self.text(line.as_bytes());
-    }
-
-    fn masked_annotation(&self, mut a: Annotation) -> Annotation {
-        a.message = self.masks.apply(&a.message);
-        a.title = a.title.map(|t| self.masks.apply(&t));
-        a.file = a.file.map(|t| self.masks.apply(&t));
-        a
     }
 
     fn text(&mut self, bytes: &[u8]) {

@@ -9,8 +9,8 @@ use tidegate_flow::job::{ArtifactRef, JobSpec, SourceSpec};
 pub trait Places: Send + Sync {
     /// Makes the work folder of an attempt.
     fn prepare(&self, source: &SourceSpec, token: &str) -> Result<Place, String>;
-    /// Gives it back.
-    fn release(&self, place: Place);
+    /// Gives it back. `quiet`: nobody can write to it any more.
+    fn release(&self, place: Place, quiet: bool);
 }
 
 /// A work folder.
@@ -58,7 +58,7 @@ impl Places for FreshFolders {
         Ok(Place { root, project, in_place: false })
     }
 
-    fn release(&self, place: Place) {
+    fn release(&self, place: Place, _quiet: bool) {
         if !place.in_place {
             remove(&place.root);
         }
@@ -72,8 +72,12 @@ impl Places for Workspaces {
         Ok(Place { root: workspace.root, project: workspace.project, in_place: workspace.in_place })
     }
 
-    fn release(&self, place: Place) {
-        Workspaces::release(self, &place.root);
+    fn release(&self, place: Place, quiet: bool) {
+        if quiet {
+            Workspaces::release(self, &place.root);
+        } else {
+            Workspaces::retire(self, &place.root);
+        }
     }
 }
 

@@ -14,7 +14,9 @@ use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use tidegate_flow::job::{FailureClass, SUMMARY_LIMIT, parse_metrics, parse_pairs, parse_paths};
+use tidegate_flow::job::{
+    CommandFileError, FailureClass, SUMMARY_LIMIT, parse_metrics, parse_pairs, parse_paths,
+};
 
 /// The command files of one step: variable and what the file's name ends with.
 const FILES: [(&str, &str); 6] = [
@@ -231,44 +233,78 @@ impl Job<'_> {
     fn take_files(&mut self, files: &[PathBuf; 6], tried: &mut Tried) -> Result<(), Failed> {
         let effects = std::mem::take(&mut self.output.effects);
         let [output, env, path, _, summary, metrics] = files;
-        let wrong = |name: &str, e: &dyn std::fmt::Display| {
-            Failed::user(format!("Unable to process file command '{name}' successfully. {e}"))
-        };
-        let read = |file: &Path, name: &str| read_file(file).map_err(|e| wrong(name, &e));
-        if let Some(text) = read(summary, "summary")? {
-            if text.len() > SUMMARY_LIMIT {
-                self.output.note(&format!(
-                    "##[error]$GITHUB_STEP_SUMMARY upload aborted, supports content up to a size of {}k, got {}k.",
-                    SUMMARY_LIMIT / 1024,
-                    text.len() / 1024
-                ));
-            } else if self.summary.len() + text.len() <= SUMMARY_LIMIT {
-                self.summary.push_str(&String::from_utf8_lossy(&text));
-            }
-        }
-        self.add_env(effects.env)?;
-        if let Some(text) = read(env, "env")? {
-            self.add_env(parse_pairs(&text).map_err(|e| wrong("env", &e))?)?;
-        }
+        let mut wrong = effects.error.map(Failed::user);
+        self.add_env(effects.env);
+        tried.outputs = effects.outputs;
         let mut paths = effects.paths;
-        if let Some(text) = read(path, "path")? {
-            paths.extend(parse_paths(&text).map_err(|e| wrong("path", &e))?);
-        }
+        // A file that cannot be taken does not keep the others from it, as at GitHub.
+        self.take_file(path, "path", &mut wrong, |_, text| {
+            paths.extend(parse_paths(&text));
+            None
+        });
         for path in paths {
             self.added_paths.retain(|p| *p != path);
             self.added_paths.insert(0, path);
         }
-        tried.outputs = effects.outputs;
-        if let Some(text) = read(output, "output")? {
-            tried.outputs.extend(parse_pairs(&text).map_err(|e| wrong("output", &e))?);
+        self.take_file(env, "env", &mut wrong, |job, text| {
+            let pairs = parse_pairs(&text);
+            job.add_env(pairs.taken);
+            pairs.wrong
+        });
+        self.take_file(summary, "step_summary", &mut wrong, |job, text| {
+            job.add_summary(&text);
+            None
+        });
+        self.take_file(output, "output", &mut wrong, |_, text| {
+            let pairs = parse_pairs(&text);
+            tried.outputs.extend(pairs.taken);
+            pairs.wrong
+        });
+        self.take_file(metrics, "metrics", &mut wrong, |job, text| match parse_metrics(&text) {
+            Ok(read) => {
+                job.metrics.extend(read);
+                None
+            }
+            Err(wrong) => Some(wrong),
+        });
+        wrong.map_or(Ok(()), Err)
+    }
+
+    /// Reads one command file and hands it on; what is wrong with it is told, and kept if it is the first.
+    fn take_file(
+        &mut self,
+        file: &Path,
+        name: &str,
+        first: &mut Option<Failed>,
+        take: impl FnOnce(&mut Self, Vec<u8>) -> Option<CommandFileError>,
+    ) {
+        let reason = match read_file(file) {
+            Ok(None) => None,
+            Ok(Some(text)) => take(self, text).map(|e| e.to_string()),
+            Err(reason) => Some(reason),
+        };
+        if let Some(reason) = reason {
+            let text = format!("Unable to process file command '{name}' successfully. {reason}");
+            self.output.issue("error", &text);
+            first.get_or_insert(Failed::user(text));
         }
-        if let Some(text) = read(metrics, "metrics")? {
-            let read = parse_metrics(&text).map_err(|e| wrong("metrics", &e))?;
-            self.metrics.extend(read);
-        }
-        match effects.errors.into_iter().next() {
-            Some(error) => Err(Failed::user(error)),
-            None => Ok(()),
+    }
+
+    /// Adds a step's summary to the job's; one that is too large is left out whole, as at GitHub.
+    fn add_summary(&mut self, text: &[u8]) {
+        if text.len() > SUMMARY_LIMIT {
+            let (limit, size) = (SUMMARY_LIMIT / 1024, text.len() / 1024);
+            self.output.issue("error", &format!("$GITHUB_STEP_SUMMARY upload aborted, supports content up to a size of {limit}k, got {size}k."));
+        } else if self.summary.len() + text.len() > SUMMARY_LIMIT {
+            let limit = SUMMARY_LIMIT / 1024;
+            self.output.issue(
+                "warning",
+                &format!(
+                    "This step's summary is left out: those of the job have more than {limit}k together."
+                ),
+            );
+        } else {
+            self.summary.push_str(&String::from_utf8_lossy(text));
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::control::Wish;
 use super::job::{Job, set};
+use super::output::Trust;
 use super::scope::{Failed, Scope};
 use std::time::{Duration, Instant};
 use tidegate_flow::job::{ActionSpec, Conclusion, FailureClass, MessageBody, RetrySpec, StepSpec};
@@ -63,7 +64,7 @@ impl Job<'_> {
         let env_now = env.as_ref().map(Vec::as_slice).unwrap_or_default();
         let name = self.step_name(step, scope, env_now);
         if top {
-            self.output.begin(scope.top, self.allows_unsecure(env_now));
+            self.output.begin(scope.top, self.trust(env_now));
         }
         let log = self.output.written();
         match runs {
@@ -280,27 +281,29 @@ impl Job<'_> {
         self.output.masks.apply(&name)
     }
 
-    fn allows_unsecure(&self, env: &[(String, String)]) -> bool {
-        let name = "ACTIONS_ALLOW_UNSECURE_COMMANDS";
-        let all = self.env.iter().chain(&self.added_env).chain(env);
-        all.rev().find(|(n, _)| n == name).is_some_and(|(_, v)| v.trim().eq_ignore_ascii_case("true"))
+    fn trust(&self, env: &[(String, String)]) -> Trust {
+        let is_true = |name: &str| {
+            let all = self.env.iter().chain(&self.added_env).chain(env);
+            all.rev().find(|(n, _)| n == name).is_some_and(|(_, v)| v.trim().eq_ignore_ascii_case("true"))
+        };
+        Trust {
+            commands: is_true("ACTIONS_ALLOW_UNSECURE_COMMANDS"),
+            stop_tokens: is_true("ACTIONS_ALLOW_UNSECURE_STOPCOMMAND_TOKENS"),
+        }
     }
 
-    /// Takes over variables that a step set for later ones. Runners refuse `NODE_OPTIONS` and their own names.
-    pub(super) fn add_env(&mut self, pairs: Vec<(String, String)>) -> Result<(), Failed> {
+    /// Takes over variables that a step set for later ones. `NODE_OPTIONS` is left out with an error
+    /// that does not fail the step, as by GitHub's runner; names of the runner's own are kept, and
+    /// its own values win over them where it has one.
+    pub(super) fn add_env(&mut self, pairs: Vec<(String, String)>) {
         for (name, value) in pairs {
-            let upper = name.to_ascii_uppercase();
-            if upper == "NODE_OPTIONS" {
-                return Err(Failed::user(format!(
-                    "Can't store {name} output parameter using '$GITHUB_ENV' command."
-                )));
+            if name.eq_ignore_ascii_case("NODE_OPTIONS") {
+                let text = "Can't store NODE_OPTIONS output parameter using '$GITHUB_ENV' command.";
+                self.output.issue("error", text);
+            } else {
+                set(&mut self.added_env, name, value);
             }
-            if upper.starts_with("GITHUB_") || upper.starts_with("RUNNER_") {
-                continue;
-            }
-            set(&mut self.added_env, name, value);
         }
-        Ok(())
     }
 }
 

@@ -3,20 +3,19 @@
 //! Reads row by row in constant memory; only `unique` remembers a digest of each key.
 
 use super::job::Job;
+use super::rows::{RowSchema, read, schema};
 use super::scope::{Failed, Scope};
 use serde_json::{Map, Value as Json};
 use std::collections::{BTreeMap, HashSet};
-use std::fs::File;
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use tidegate_flow::gate::{Finding, Outcome, Verdict};
-use tidegate_flow::job::{FailureClass, ValidateSpec};
+use tidegate_flow::job::ValidateSpec;
 use tidegate_lang::workflow::BoundKind;
 
 /// How many wrong rows are told; the rest is counted.
 const TOLD: usize = 20;
-/// The longest line of JSON Lines in bytes.
-const LONGEST_LINE: u64 = 64 * 1024 * 1024;
+/// Characters of what is said of one row.
+const LONGEST_NOTE: usize = 400;
 
 /// What is asked of a file, evaluated.
 #[derive(Debug, Default)]
@@ -142,85 +141,16 @@ fn nulls(json: &Json) -> Result<BTreeMap<String, f64>, Failed> {
     Ok(found)
 }
 
-/// A schema of rows, and which type its properties want: CSV has only text.
-struct RowSchema {
-    validator: jsonschema::Validator,
-    types: BTreeMap<String, Vec<String>>,
-}
-
-fn schema(path: &Path, name: &str) -> Result<RowSchema, Failed> {
-    let wrong = |e: &dyn std::fmt::Display| Failed::user(format!("validate: the schema {name}: {e}"));
-    let text = std::fs::read_to_string(path).map_err(|e| wrong(&e))?;
-    let json: Json = serde_json::from_str(&text).map_err(|e| wrong(&e))?;
-    let validator = jsonschema::validator_for(&json).map_err(|e| wrong(&e))?;
-    let mut types = BTreeMap::new();
-    if let Some(Json::Object(properties)) = json.get("properties") {
-        for (column, property) in properties {
-            types.insert(column.clone(), types_of(property));
-        }
-    }
-    Ok(RowSchema { validator, types })
-}
-
-fn types_of(property: &Json) -> Vec<String> {
-    match property.get("type") {
-        Some(Json::String(one)) => vec![one.clone()],
-        Some(Json::Array(many)) => many.iter().filter_map(Json::as_str).map(str::to_owned).collect(),
-        _ => match property.get("enum").and_then(Json::as_array) {
-            Some(values) => values
-                .iter()
-                .map(|v| match v {
-                    Json::Number(_) => "number".to_owned(),
-                    Json::Bool(_) => "boolean".to_owned(),
-                    Json::Null => "null".to_owned(),
-                    _ => "string".to_owned(),
-                })
-                .collect(),
-            None => Vec::new(),
-        },
-    }
-}
-
-/// A CSV cell as the schema wants it; one that does not fit stays text, and the schema says so.
-fn cell(text: &str, types: Option<&Vec<String>>) -> Option<Json> {
-    let wants = |name: &str| types.is_some_and(|t| t.iter().any(|x| x == name));
-    if text.is_empty() {
-        // An empty cell is a null where the schema knows null, text where it wants text, else it is missing.
-        return if wants("null") {
-            Some(Json::Null)
-        } else if wants("string") {
-            Some(Json::String(String::new()))
-        } else {
-            None
-        };
-    }
-    let trimmed = text.trim();
-    if wants("integer")
-        && let Ok(n) = trimmed.parse::<i64>()
-    {
-        return Some(Json::from(n));
-    }
-    if (wants("number") || wants("integer"))
-        && let Ok(n) = trimmed.parse::<f64>()
-        && let Some(n) = serde_json::Number::from_f64(n)
-    {
-        return Some(Json::Number(n));
-    }
-    if wants("boolean")
-        && let Ok(b) = trimmed.to_ascii_lowercase().parse::<bool>()
-    {
-        return Some(Json::Bool(b));
-    }
-    Some(Json::String(text.to_owned()))
-}
-
-struct Judge<'a> {
-    schema: Option<&'a RowSchema>,
+/// What was seen so far of a file.
+pub(super) struct Judge<'a> {
+    /// What each row must be.
+    pub schema: Option<&'a RowSchema>,
     rules: &'a Rules,
     seen: Vec<HashSet<[u8; 16]>>,
     empty: BTreeMap<&'a str, u64>,
     rows: u64,
     wrong_rows: u64,
+    repeated: usize,
     findings: Vec<Finding>,
 }
 
@@ -237,28 +167,44 @@ fn finding(subject: impl Into<String>, holds: bool, note: Option<String>) -> Fin
     }
 }
 
-impl Judge<'_> {
-    /// Looks at one row; `number` counts rows of data from 1, `line` is the line of the file.
-    fn row(&mut self, row: &Map<String, Json>, line: u64) {
+impl<'a> Judge<'a> {
+    /// Columns that the rules name.
+    pub fn columns(&self) -> impl Iterator<Item = &'a String> + use<'a> {
+        self.rules.unique.iter().flatten().chain(self.rules.nulls.keys())
+    }
+
+    /// Notes something that is wrong with the whole file.
+    pub fn fail(&mut self, subject: &str, note: String) {
+        self.findings.push(finding(subject, false, Some(note)));
+    }
+
+    /// Notes a row that is none.
+    pub fn no_row(&mut self, line: u64, why: &str) {
         self.rows += 1;
-        if let Some(schema) = self.schema {
-            let row = Json::Object(row.clone());
-            if !schema.validator.is_valid(&row) {
-                self.wrong_rows += 1;
-                if self.findings.len() < TOLD {
-                    let note = schema.validator.iter_errors(&row).next().map_or_else(String::new, |e| {
-                        let at = e.instance_path().to_string();
-                        let at = at.trim_start_matches('/');
-                        if at.is_empty() { e.to_string() } else { format!("{at}: {e}") }
-                    });
-                    let number = self.rows;
-                    self.findings.push(finding(
-                        "schema",
-                        false,
-                        Some(format!("row {number} (line {line}): {note}")),
-                    ));
-                }
-            }
+        self.wrong_row(line, why);
+    }
+
+    fn wrong_row(&mut self, line: u64, why: &str) {
+        self.wrong_rows += 1;
+        if self.wrong_rows <= TOLD as u64 {
+            let why: String = why.chars().take(LONGEST_NOTE).collect();
+            self.fail("schema", format!("row {} (line {line}): {why}", self.rows));
+        }
+    }
+
+    /// Looks at one row; rows of data are counted from 1, `line` is the line of the file.
+    pub fn row(&mut self, row: Map<String, Json>, line: u64) {
+        self.rows += 1;
+        let row = Json::Object(row);
+        if let Some(schema) = self.schema
+            && !schema.validator.is_valid(&row)
+        {
+            let note = schema.validator.iter_errors(&row).next().map_or_else(String::new, |e| {
+                let at = e.instance_path().to_string();
+                let at = at.trim_start_matches('/');
+                if at.is_empty() { e.to_string() } else { format!("{at}: {e}") }
+            });
+            self.wrong_row(line, &note);
         }
         let is_null = |c: &str| row.get(c).is_none_or(|v| v.is_null() || v.as_str() == Some(""));
         for column in self.rules.nulls.keys().filter(|c| is_null(c)) {
@@ -266,17 +212,25 @@ impl Judge<'_> {
         }
         for (columns, seen) in self.rules.unique.iter().zip(&mut self.seen) {
             let mut hash = blake3::Hasher::new();
+            let mut shown = String::new();
             for column in columns {
                 let value = row.get(column).map(Json::to_string).unwrap_or_default();
+                if self.repeated < TOLD {
+                    shown.push(' ');
+                    shown.push_str(&value);
+                }
                 hash.update(&(value.len() as u64).to_le_bytes());
                 hash.update(value.as_bytes());
             }
             let mut key = [0; 16];
             hash.finalize_xof().fill(&mut key);
-            if !seen.insert(key) && self.findings.len() < 2 * TOLD {
-                let number = self.rows;
-                let note = format!("row {number} (line {line}) repeats an earlier one");
-                self.findings.push(finding(format!("unique {}", columns.join(", ")), false, Some(note)));
+            if !seen.insert(key) {
+                self.repeated += 1;
+                if self.repeated <= TOLD {
+                    let shown: String = shown.chars().take(LONGEST_NOTE).collect();
+                    let note = format!("row {} (line {line}) repeats an earlier one:{shown}", self.rows);
+                    self.findings.push(finding(format!("unique {}", columns.join(", ")), false, Some(note)));
+                }
             }
         }
     }
@@ -284,6 +238,10 @@ impl Judge<'_> {
     #[expect(clippy::cast_precision_loss, reason = "row counts are far below 2^52")]
     fn verdict(mut self, name: &str) -> Verdict {
         let rows = self.rows as f64;
+        if self.repeated > TOLD {
+            let text = format!("{} rows in all repeat an earlier one", self.repeated);
+            self.findings.push(finding("unique", false, Some(text)));
+        }
         let mut count = |bound: Option<f64>, holds: bool, sign: f64| {
             if let Some(bound) = bound {
                 self.findings.push(Finding {
@@ -313,7 +271,8 @@ impl Judge<'_> {
                 ..finding(format!("nulls {column}"), value <= bound, None)
             });
         }
-        if self.schema.is_some() && self.wrong_rows == 0 {
+        let headed = self.findings.iter().all(|f| f.subject != "header");
+        if self.schema.is_some() && self.wrong_rows == 0 && headed {
             self.findings.push(finding("schema", true, Some(format!("{} rows of {name}", self.rows))));
         } else if self.wrong_rows > TOLD as u64 {
             self.findings.push(finding(
@@ -331,8 +290,6 @@ impl Judge<'_> {
 }
 
 fn judge(path: &Path, name: &str, schema: Option<&RowSchema>, rules: &Rules) -> Result<Verdict, Failed> {
-    let wrong = |e: &dyn std::fmt::Display| Failed::new(FailureClass::Gate, format!("validate: {name}: {e}"));
-    let file = File::open(path).map_err(|e| wrong(&e))?;
     let mut judge = Judge {
         schema,
         rules,
@@ -340,92 +297,17 @@ fn judge(path: &Path, name: &str, schema: Option<&RowSchema>, rules: &Rules) -> 
         empty: BTreeMap::new(),
         rows: 0,
         wrong_rows: 0,
+        repeated: 0,
         findings: Vec::new(),
     };
-    let ending = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
-    match ending.as_str() {
-        "jsonl" | "ndjson" => json_lines(file, &mut judge).map_err(|e| wrong(&e))?,
-        "csv" | "tsv" => {
-            csv_rows(file, if ending == "tsv" { b'\t' } else { b',' }, &mut judge).map_err(|e| wrong(&e))?;
-        }
-        "parquet" => {
-            return Err(Failed::user(format!(
-                "validate: {name}: Parquet is not read yet; CSV and JSON Lines are"
-            )));
-        }
-        _ => {
-            return Err(Failed::user(format!(
-                "validate: {name}: the file's ending is none of .csv .tsv .jsonl .ndjson"
-            )));
-        }
-    }
+    read(path, name, &mut judge)?;
     Ok(judge.verdict(name))
-}
-
-fn json_lines(file: File, judge: &mut Judge<'_>) -> Result<(), String> {
-    let mut reader = BufReader::with_capacity(256 * 1024, file);
-    let mut line = Vec::new();
-    for number in 1_u64.. {
-        line.clear();
-        let n = std::io::Read::take(&mut reader, LONGEST_LINE)
-            .read_until(b'\n', &mut line)
-            .map_err(|e| e.to_string())?;
-        if n == 0 {
-            break;
-        }
-        if n as u64 == LONGEST_LINE {
-            return Err(format!("line {number} is longer than {LONGEST_LINE} bytes"));
-        }
-        if line.trim_ascii().is_empty() {
-            continue;
-        }
-        match serde_json::from_slice::<Json>(&line) {
-            Ok(Json::Object(row)) => judge.row(&row, number),
-            Ok(_) => return Err(format!("line {number} is no JSON object")),
-            Err(e) => return Err(format!("line {number}: {e}")),
-        }
-    }
-    Ok(())
-}
-
-fn csv_rows(file: File, delimiter: u8, judge: &mut Judge<'_>) -> Result<(), String> {
-    let mut reader = csv::ReaderBuilder::new()
-        .delimiter(delimiter)
-        .from_reader(BufReader::with_capacity(256 * 1024, file));
-    let headers: Vec<String> = reader
-        .byte_headers()
-        .map_err(|e| e.to_string())?
-        .iter()
-        .enumerate()
-        .map(|(i, h)| {
-            let h = String::from_utf8_lossy(h);
-            if i == 0 { h.trim_start_matches('\u{feff}').to_owned() } else { h.into_owned() }
-        })
-        .collect();
-    let columns = judge.rules.unique.iter().flatten().chain(judge.rules.nulls.keys());
-    for column in columns {
-        if !headers.contains(column) {
-            return Err(format!("there is no column `{column}`; there are {}", headers.join(", ")));
-        }
-    }
-    let mut record = csv::ByteRecord::new();
-    while reader.read_byte_record(&mut record).map_err(|e| e.to_string())? {
-        let line = record.position().map_or(0, csv::Position::line);
-        let mut row = Map::new();
-        for (header, value) in headers.iter().zip(&record) {
-            let types = judge.schema.and_then(|s| s.types.get(header));
-            if let Some(value) = cell(&String::from_utf8_lossy(value), types) {
-                row.insert(header.clone(), value);
-            }
-        }
-        judge.row(&row, line);
-    }
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
 
     fn check(name: &str, data: &str, schema_text: Option<&str>, rules: &Rules) -> Result<Verdict, Failed> {
         let dir = tempfile::tempdir().unwrap();
@@ -461,8 +343,74 @@ mod tests {
         let v = check("a.jsonl", "{\"n\":1,\"t\":\"x\"}\n{\"n\":1}\n", None, &rules).unwrap();
         let broken: Vec<_> = v.findings.iter().filter(|f| !f.holds).map(|f| f.subject.as_str()).collect();
         assert_eq!(broken, ["unique n", "rows", "nulls t"]);
-        assert!(check("a.csv", "x\n1\n", None, &rules).is_err());
-        assert!(check("a.jsonl", "[1]\n", None, &Rules::default()).is_err());
         assert!(check("a.txt", "", None, &Rules::default()).is_err());
+    }
+
+    /// The notes of what does not hold.
+    fn wrong(name: &str, data: &str, schema: Option<&str>, rules: &Rules) -> Vec<String> {
+        let verdict = check(name, data, schema, rules).unwrap();
+        assert_eq!(verdict.outcome == Outcome::Fail, verdict.findings.iter().any(|f| !f.holds));
+        verdict.findings.into_iter().filter(|f| !f.holds).filter_map(|f| f.note).collect()
+    }
+
+    #[test]
+    fn csv_of_all_kinds() {
+        let fine = |data: &str| {
+            assert_eq!(wrong("a.csv", data, Some(SCHEMA), &Rules::default()), [""; 0], "{data:?}");
+        };
+        fine("\u{feff}n,t\r\n1,x\r\n2,\"two\r\nlines, \"\"quoted\"\"\"\r\n");
+        fine("n,t\n18446744073709551615,x\n 3 ,x\n4.0,x");
+        fine("n,t\n");
+        let none = Rules::default();
+        for (data, note) in [
+            ("", "there is no column `n` (there: the file is empty)"),
+            ("x,t\n1,2\n", "there is no column `n` (there: x, t)"),
+            ("n,n\n1,2\n", "the column `n` is there twice"),
+            ("n,t\n1\n", "row 1 (line 2): 1 cells, the header has 2"),
+            ("n,t\n1,\"a\nb\"\n1.5,x\n", "row 2 (line 4): n: 1.5 is not of type \"integer\""),
+            ("n,t\nNaN,x\n", "row 1 (line 2): n: \"NaN\" is not of type \"integer\""),
+        ] {
+            assert_eq!(
+                wrong("a.csv", data, Some(SCHEMA), &none).first().map(String::as_str),
+                Some(note),
+                "{data:?}"
+            );
+        }
+        let rules = Rules { unique: vec![vec!["k".into()]], ..Rules::default() };
+        assert_eq!(wrong("a.csv", "x\n1\n", None, &rules), ["there is no column `k` (there: x)"]);
+        assert_eq!(
+            wrong("a.csv", "k\na\na\n", None, &rules),
+            ["row 2 (line 3) repeats an earlier one: \"a\""]
+        );
+    }
+
+    #[test]
+    fn lines_that_are_no_rows_are_told_and_counted() {
+        let none = Rules::default();
+        let notes = wrong("a.jsonl", "\u{feff}{\"n\":1}\r\n[1]\n\n{oops\n", Some(SCHEMA), &none);
+        assert_eq!(notes[0], "row 2 (line 2): no JSON object");
+        assert!(notes[1].starts_with("row 3 (line 4): key must be a string"), "{notes:?}");
+        let many = "{\"n\":\"x\"}\n".repeat(50);
+        let notes = wrong("a.jsonl", &many, Some(SCHEMA), &none);
+        assert_eq!((notes.len(), notes[20].as_str()), (21, "50 rows in all do not fit"));
+        assert!(notes[0].contains("\"x\" is not of type"), "the value is told: {}", notes[0]);
+        assert_eq!(wrong("a.jsonl", "", Some(SCHEMA), &none), [""; 0], "no rows are no wrong rows");
+    }
+
+    #[test]
+    fn types_are_found_through_references() {
+        let schema = r##"{"$defs":{"age":{"type":"integer"}},"properties":{
+            "a":{"$ref":"#/$defs/age"},"b":{"anyOf":[{"type":"number"},{"type":"null"}]},"c":{"const":true}}}"##;
+        assert_eq!(wrong("a.csv", "a,b,c\n1,,true\n2,0.5,TRUE\n", Some(schema), &Rules::default()), [""; 0]);
+    }
+
+    #[test]
+    fn an_unclosed_quote_does_not_fill_the_memory() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.csv");
+        std::fs::write(&path, "n\n\"1\n").unwrap();
+        File::options().write(true).open(&path).unwrap().set_len(1 << 30).unwrap();
+        let failed = judge(&path, "a.csv", None, &Rules::default()).unwrap_err();
+        assert!(failed.reason.contains("is a quote not closed?"), "{failed:?}");
     }
 }

@@ -1,3 +1,4 @@
 //! Where attempts run: on this machine, in containers, on a cluster.
 
 pub mod local;
+pub mod machine;

@@ -1,8 +1,7 @@
 //! Which Python of this machine a job gets.
 
-use super::PythonError;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use super::{Call, PythonError, Ran, Runner};
+use std::path::{Path, PathBuf};
 
 /// A Python of this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,12 +15,13 @@ pub struct Interpreter {
 }
 
 /// What an interpreter is asked to say of itself, a line each.
-const QUESTION: &str = "import sys, sysconfig, platform; print(getattr(sys, '_base_executable', None) or \
-                        sys.executable); print(platform.python_version()); print(sysconfig.get_platform())";
+const QUESTION: &str = "import sys, sysconfig, platform; print('python:' + (getattr(sys, '_base_executable', None) or \
+     sys.executable)); print('python:' + platform.python_version()); print('python:' + \
+     sysconfig.get_platform())";
 
 impl Interpreter {
     /// Finds one whose version starts with `wanted` (`3`, `3.11`, `3.11.7`); empty: any Python 3.
-    pub fn find(wanted: &str) -> Result<Self, PythonError> {
+    pub fn find(wanted: &str, folder: &Path, runner: &mut dyn Runner) -> Result<Self, PythonError> {
         let major_minor: Vec<&str> = wanted.split('.').take(2).collect();
         let mut names = vec!["python3".to_owned(), "python".to_owned()];
         if !wanted.is_empty() {
@@ -29,7 +29,7 @@ impl Interpreter {
         }
         let mut others = Vec::new();
         for name in names {
-            match Self::ask(&name) {
+            match Self::ask(&name, folder, runner)? {
                 Some(found) if fits(wanted, &found.version) => return Ok(found),
                 Some(found) => others.push(found.version),
                 None => {}
@@ -42,14 +42,21 @@ impl Interpreter {
         Err(PythonError::NoInterpreter { wanted, found })
     }
 
-    fn ask(name: &str) -> Option<Self> {
-        let mut command = Command::new(name);
-        command.args(["-I", "-c", QUESTION]).stdin(Stdio::null());
-        let said = command.output().ok().filter(|o| o.status.success())?;
-        let text = String::from_utf8(said.stdout).ok()?;
-        let mut lines = text.lines().map(str::to_owned);
-        let (program, version, platform) = (lines.next()?, lines.next()?, lines.next()?);
-        Some(Self { program: program.into(), version, platform })
+    fn ask(name: &str, folder: &Path, runner: &mut dyn Runner) -> Result<Option<Self>, PythonError> {
+        let args = ["-I", "-c", QUESTION].map(Into::into).to_vec();
+        let call = Call { program: name.into(), args, folder: folder.to_owned() };
+        let text = match runner.run(&call, false) {
+            Ran::Good(text) => text,
+            Ran::Bad(_) => return Ok(None),
+            Ran::Stopped => return Err(PythonError::Stopped),
+        };
+        // Whatever else it prints, such as warnings, is not meant.
+        let mut lines = text.lines().filter_map(|l| l.strip_prefix("python:")).map(str::to_owned);
+        let (Some(program), Some(version), Some(platform)) = (lines.next(), lines.next(), lines.next())
+        else {
+            return Ok(None);
+        };
+        Ok(Some(Self { program: program.into(), version, platform }))
     }
 }
 
@@ -74,7 +81,8 @@ mod tests {
 
     #[test]
     fn a_version_nobody_has_is_told_with_what_there_is() {
-        let message = Interpreter::find("3.99").err().map(|e| e.to_string()).unwrap_or_default();
+        let found = Interpreter::find("3.99", Path::new("/"), &mut super::super::runner::Plain);
+        let message = found.err().map(|e| e.to_string()).unwrap_or_default();
         assert!(message.starts_with("no Python 3.99 is on PATH"), "{message}");
     }
 }

@@ -2,9 +2,11 @@
 
 mod environment;
 mod interpreter;
+mod runner;
 
 pub use environment::{Environment, Environments};
 pub use interpreter::Interpreter;
+pub use runner::{Call, FOREIGN, Ran, Runner};
 
 /// Why there is no environment: one sentence, with the last lines of whoever failed.
 #[derive(Debug, thiserror::Error)]
@@ -26,13 +28,18 @@ pub enum PythonError {
         source: std::io::Error,
     },
     /// Something that was run failed.
-    #[error("{doing} failed:\n{output}")]
+    #[error("{doing} failed{hint}:\n{output}")]
     Failed {
         /// What was being done.
         doing: String,
+        /// What may help; empty, or with a leading space.
+        hint: String,
         /// Its last lines.
         output: String,
     },
+    /// The attempt was told to stop meanwhile.
+    #[error("stopped while the Python environment was made")]
+    Stopped,
     /// The file system said no.
     #[error("the Python environment {path}: {source}")]
     Io {

@@ -8,11 +8,13 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tidegate_flow::job::ArtifactRef;
 
 /// Bytes of a chunk: bigger files are kept in pieces, so that they can be shared and resumed.
 const CHUNK: usize = 64 << 20;
+/// Smaller files are written sooner than shared.
+const WORTH_SHARING: usize = 16 << 10;
 /// The form of manifests that is written.
 const VERSION: u8 = 1;
 
@@ -22,6 +24,8 @@ pub struct FileObjects {
     folder: PathBuf,
     /// Distinguishes this process's unfinished files.
     next: AtomicU64,
+    /// Blocks cannot be shared here.
+    no_sharing: AtomicBool,
 }
 
 impl FileObjects {
@@ -29,7 +33,7 @@ impl FileObjects {
     pub fn open(folder: impl Into<PathBuf>) -> Result<Self, StoreError> {
         let folder = folder.into();
         fs::create_dir_all(folder.join("new")).map_err(|e| io("making", &folder, e))?;
-        Ok(Self { folder, next: AtomicU64::new(0) })
+        Ok(Self { folder, next: AtomicU64::new(0), no_sharing: AtomicBool::new(false) })
     }
 
     fn place(&self, digest: &str) -> Result<PathBuf, StoreError> {
@@ -137,9 +141,30 @@ impl FileObjects {
                     .map_err(|e| io("writing", to, e))?;
                 let parts = if chunks.is_empty() { std::slice::from_ref(digest) } else { chunks };
                 for part in parts {
-                    file.write_all(&self.get(part)?).map_err(|e| io("writing", to, e))?;
+                    let bytes = self.get(part)?;
+                    if !(parts.len() == 1 && self.share(part, bytes.len(), &file)) {
+                        file.write_all(&bytes).map_err(|e| io("writing", to, e))?;
+                    }
                 }
                 Ok(())
+            }
+        }
+    }
+
+    /// Makes a new file share an object's blocks, where the file system can; the object has just been
+    /// read, so its content is known to be right. Tells whether it is done.
+    fn share(&self, digest: &str, size: usize, to: &File) -> bool {
+        if size < WORTH_SHARING || self.no_sharing.load(Ordering::Relaxed) {
+            return false;
+        }
+        let from = self.place(digest).ok().and_then(|path| File::open(path).ok());
+        let Some(from) = from else { return false };
+        match rustix::fs::ioctl_ficlone(to, from) {
+            Ok(()) => true,
+            Err(_) => {
+                // This file system, or these two, cannot: nobody needs to ask again.
+                self.no_sharing.store(true, Ordering::Relaxed);
+                false
             }
         }
     }

@@ -79,6 +79,7 @@ pub(super) fn repair(
         Repair { root, wanted, memory, right: vec![false; wanted.entries.len()], changed: false };
     repair.folder(Path::new(""))?;
     repair.missing(objects)?;
+    repair.forget();
     Ok(repair.changed)
 }
 
@@ -118,6 +119,16 @@ impl Repair<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Forgets files of other trees, so that the memory does not grow with every commit.
+    fn forget(&mut self) {
+        let known = self.memory.files.len();
+        if known > self.wanted.by_path.len() {
+            let wanted = &self.wanted.by_path;
+            self.memory.files.retain(|path, _| wanted.contains_key(&text_path(path)));
+            self.changed |= self.memory.files.len() != known;
+        }
     }
 
     fn mark_folder(&mut self, path: &Path) {
@@ -182,8 +193,8 @@ impl Repair<'_> {
 }
 
 /// Gives the owner back what a job may have taken from a folder's rights.
-fn open(folder: &Path, mode: u32) -> Result<(), StoreError> {
-    if mode & 0o777 == 0o755 {
+pub(super) fn open(folder: &Path, mode: u32) -> Result<(), StoreError> {
+    if mode & 0o7777 == 0o755 {
         return Ok(());
     }
     fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).map_err(|e| io("opening", folder, e))

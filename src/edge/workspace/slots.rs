@@ -1,12 +1,16 @@
 //! Which folder a job gets: the first that nobody uses, in this process or another.
 
-use super::repair::{Memory, Wanted, remove_folder, repair};
+use super::repair::{Memory, Wanted, open, remove_folder, repair};
 use crate::store::{FileObjects, StoreError, io};
 use std::collections::HashMap;
 use std::fs::{self, File, TryLockError};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tidegate_flow::job::SourceSpec;
+
+/// How many folders that cannot be used one request puts up with.
+const SPOILED: u32 = 3;
 
 /// A work folder in use.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,13 +36,16 @@ struct State {
     /// Slots of this process that no job uses, the last used at the end.
     free: Vec<Slot>,
     busy: HashMap<PathBuf, Slot>,
+    /// Not to be used again by this process, and locked against others.
+    retired: Vec<Slot>,
     /// The next number to try.
     next: u32,
     /// The tree that was wanted last: jobs of a run want the same.
     tree: Option<(String, Arc<Wanted>)>,
 }
 
-/// A folder that this process has locked.
+/// A folder that this process has locked. Beside the tree there is nothing in it, so that a job
+/// that writes to `..` finds and leaves nothing there: lock and memory lie one level up.
 #[derive(Debug)]
 struct Slot {
     folder: PathBuf,
@@ -52,13 +59,57 @@ impl Slot {
         self.folder.join("tree")
     }
 
+    fn memory_path(folder: &Path) -> PathBuf {
+        folder.with_extension("json")
+    }
+
     /// Writes what is remembered. If that fails, the next process reads the files once more.
     fn remember(&self) {
+        let path = Self::memory_path(&self.folder);
         if let Ok(bytes) = serde_json::to_vec(&self.memory) {
-            let new = self.folder.join("memory.new");
-            let _ = fs::write(&new, bytes).and_then(|()| fs::rename(&new, self.folder.join("memory.json")));
+            let new = path.with_extension("new");
+            let _ = fs::write(&new, bytes).and_then(|()| fs::rename(&new, path));
         }
     }
+
+    /// Makes the slot hold the tree and nothing else.
+    fn fill(&mut self, wanted: &Wanted, objects: &FileObjects) -> Result<(), StoreError> {
+        let root = self.root();
+        tidy(&self.folder)?;
+        let changed = repair(&root, wanted, &mut self.memory, objects).or_else(|_| {
+            // Something a job left resists: start from nothing, and let that fail if it must.
+            remove_folder(&root)?;
+            self.memory = Memory::default();
+            repair(&root, wanted, &mut self.memory, objects)
+        })?;
+        if changed {
+            self.remember();
+        }
+        Ok(())
+    }
+}
+
+/// Removes all but the tree from a slot's folder.
+fn tidy(folder: &Path) -> Result<(), StoreError> {
+    match fs::symlink_metadata(folder) {
+        Ok(meta) if meta.is_dir() => open(folder, meta.permissions().mode())?,
+        Ok(_) => fs::remove_file(folder).map_err(|e| io("removing", folder, e))?,
+        Err(_) => {}
+    }
+    fs::create_dir_all(folder).map_err(|e| io("making", folder, e))?;
+    for entry in fs::read_dir(folder).map_err(|e| io("reading", folder, e))? {
+        let entry = entry.map_err(|e| io("reading", folder, e))?;
+        if entry.file_name() == "tree" {
+            continue;
+        }
+        let path = entry.path();
+        if entry.file_type().is_ok_and(|t| t.is_dir()) {
+            remove_folder(&path)?;
+        } else {
+            fs::remove_file(&path).map_err(|e| io("removing", &path, e))?;
+        }
+    }
+    Ok(())
 }
 
 impl Workspaces {
@@ -74,22 +125,23 @@ impl Workspaces {
             return Ok(Workspace { project: inside(&root, &source.project), root, in_place: true });
         }
         let wanted = self.wanted(&source.tree)?;
-        let mut slot = self.take()?;
-        let root = slot.root();
-        let repaired = repair(&root, &wanted, &mut slot.memory, &self.objects).or_else(|_| {
-            // Something a job left resists: start from nothing, and let that fail if it must.
-            remove_folder(&root)?;
-            slot.memory = Memory::default();
-            repair(&root, &wanted, &mut slot.memory, &self.objects)
-        });
-        match repaired {
-            Ok(true) => slot.remember(),
-            Ok(false) => {}
-            Err(e) => {
-                self.state().free.push(slot);
-                return Err(e);
+        let mut tries = 0;
+        let slot = loop {
+            let mut slot = self.take()?;
+            match slot.fill(&wanted, &self.objects) {
+                Ok(()) => break slot,
+                // A job left something that cannot be removed: this folder is of no more use, the
+                // next one may be. A full disk is the same everywhere.
+                Err(e) => {
+                    self.state().retired.push(slot);
+                    tries += 1;
+                    if tries > SPOILED || matches!(e, StoreError::Full(_) | StoreError::Missing(_)) {
+                        return Err(e);
+                    }
+                }
             }
-        }
+        };
+        let root = slot.root();
         let project = inside(&root, &source.project);
         let made = fs::create_dir_all(&project).map_err(|e| io("making", &project, e));
         self.state().busy.insert(root.clone(), slot);
@@ -101,6 +153,14 @@ impl Workspaces {
         let mut state = self.state();
         if let Some(slot) = state.busy.remove(root) {
             state.free.push(slot);
+        }
+    }
+
+    /// Takes a folder back that somebody may still write to: no other job of this process gets it.
+    pub fn retire(&self, root: &Path) {
+        let mut state = self.state();
+        if let Some(slot) = state.busy.remove(root) {
+            state.retired.push(slot);
         }
     }
 
@@ -130,12 +190,12 @@ impl Workspaces {
         loop {
             let folder = self.folder.join(state.next.to_string());
             state.next = state.next.saturating_add(1);
-            fs::create_dir_all(&folder).map_err(|e| io("making", &folder, e))?;
-            let path = folder.join("lock");
+            fs::create_dir_all(&self.folder).map_err(|e| io("making", &self.folder, e))?;
+            let path = folder.with_extension("lock");
             let lock = File::create(&path).map_err(|e| io("locking", &path, e))?;
             match lock.try_lock() {
                 Ok(()) => {
-                    let memory = fs::read(folder.join("memory.json")).ok();
+                    let memory = fs::read(Slot::memory_path(&folder)).ok();
                     let memory = memory.and_then(|bytes| serde_json::from_slice(&bytes).ok());
                     return Ok(Slot { folder, memory: memory.unwrap_or_default(), _lock: lock });
                 }
@@ -154,7 +214,7 @@ fn inside(root: &Path, project: &str) -> PathBuf {
 mod tests {
     use super::*;
     use crate::store::Objects as _;
-    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::os::unix::fs::symlink;
 
     struct Place {
         folder: tempfile::TempDir,
@@ -193,7 +253,11 @@ mod tests {
         let outside = place.folder.path().join("outside");
         fs::create_dir(&outside).unwrap();
         fs::write(outside.join("b"), "mine").unwrap();
-        let mess: [&dyn Fn(&Path); 8] = [
+        let touch = |path: PathBuf, time: &str| {
+            let done = std::process::Command::new("touch").args(["-d", time]).arg(path).status();
+            assert!(done.unwrap().success());
+        };
+        let mess: [&dyn Fn(&Path); 15] = [
             &|_| {},
             &|root| fs::write(root.join("a"), "A").unwrap(),
             &|root| fs::write(root.join("new"), "x").unwrap(),
@@ -212,10 +276,48 @@ mod tests {
                 fs::set_permissions(root.join("sub"), fs::Permissions::from_mode(0o000)).unwrap();
             },
             &|root| fs::set_permissions(root.join("a"), fs::Permissions::from_mode(0o755)).unwrap(),
+            // Beside the tree, and in place of the tree.
+            &|root| fs::write(root.join("../beside"), "x").unwrap(),
+            &|root| {
+                fs::remove_dir_all(root).unwrap();
+                symlink(&outside, root).unwrap();
+            },
+            // As many bytes, and the time they had before.
+            &|root| {
+                fs::write(root.join("a"), "b").unwrap();
+                touch(root.join("a"), "2001-01-01");
+            },
+            // A second name of the file, by which it could be written later.
+            &|root| {
+                fs::hard_link(
+                    root.join("a"),
+                    outside.join(format!("{}", fs::read_dir(&outside).unwrap().count())),
+                )
+                .unwrap();
+            },
+            // Folders that hand their group on to what is made in them.
+            &|root| fs::set_permissions(root.join("sub"), fs::Permissions::from_mode(0o2755)).unwrap(),
+            &|root| {
+                fs::remove_file(root.join("a")).unwrap();
+                fs::create_dir_all(root.join("a/in/the/way")).unwrap();
+            },
+            &|root| {
+                fs::remove_dir_all(root.join("sub/empty")).unwrap();
+                let fifo = std::process::Command::new("mkfifo").arg(root.join("sub/empty")).status();
+                assert!(fifo.unwrap().success());
+            },
         ];
         for (i, mess) in mess.iter().enumerate() {
             let workspace = all.prepare(&place.source).unwrap();
             assert!(place.holds(&workspace), "before {i}");
+            assert!(!workspace.root.join("../beside").exists(), "before {i}");
+            let mode = fs::metadata(workspace.root.join("sub")).unwrap().permissions().mode();
+            assert_eq!(mode & 0o7777, 0o755, "before {i}");
+            for name in fs::read_dir(&outside).unwrap().flatten().filter(|n| n.file_name() != "b") {
+                // Who has an earlier job's file by another name does not write to this tree.
+                fs::write(name.path(), "through the other name").unwrap();
+            }
+            assert_eq!(fs::read_to_string(workspace.root.join("a")).unwrap(), "a", "before {i}");
             assert_eq!(workspace.project, workspace.root.join("sub"));
             mess(&workspace.root);
             all.release(&workspace.root);
@@ -247,6 +349,29 @@ mod tests {
         one.release(&roots[1]);
         assert_eq!(one.prepare(&SourceSpec::default()).unwrap().root, roots[1]);
         assert!(!roots[1].join("a").exists(), "an empty tree is empty");
+    }
+
+    #[test]
+    fn a_folder_that_is_still_written_to_is_not_used_again() {
+        let place = Place::new();
+        let all = place.workspaces();
+        let first = all.prepare(&place.source).unwrap();
+        all.retire(&first.root);
+        let second = all.prepare(&place.source).unwrap();
+        assert_ne!(first.root, second.root);
+        assert_ne!(place.workspaces().prepare(&place.source).unwrap().root, first.root, "nor by others");
+    }
+
+    #[test]
+    fn the_memory_forgets_files_of_other_trees() {
+        let place = Place::new();
+        let all = place.workspaces();
+        let first = all.prepare(&place.source).unwrap();
+        all.release(&first.root);
+        let empty = all.prepare(&SourceSpec::default()).unwrap();
+        all.release(&empty.root);
+        let memory = fs::read_to_string(Slot::memory_path(first.root.parent().unwrap())).unwrap();
+        assert!(!memory.contains("sub/b"), "{memory}");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! Not here: reading the files, and what is done with the pairs.
 
 use serde_json::Value as Json;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// Bytes a step may write to `GITHUB_STEP_SUMMARY` (GitHub's limit, 1 MiB).
@@ -19,57 +20,73 @@ pub enum CommandFileError {
     #[error("Invalid format '{0}'. Name must not be empty")]
     EmptyName(String),
     /// Nothing after `<<`.
-    #[error("Invalid format '{0}'. Delimiter must not be empty")]
+    #[error("Invalid format '{0}'. Name must not be empty and delimiter must not be empty")]
     EmptyDelimiter(String),
     /// The file ends inside a value.
     #[error("Invalid value. Matching delimiter not found '{0}'")]
     Unclosed(String),
+    /// A value's last line and the file's end are the same: the delimiter cannot follow.
+    #[error("Invalid value. EOF marker missing new line.")]
+    NoNewLine,
     /// Bytes that are not text.
     #[error("the file is not UTF-8 (byte {0})")]
     NotText(usize),
 }
 
-/// Parses names and values: `name=value` a line, or `name<<DELIMITER` … `DELIMITER`.
-///
-/// A byte order mark is skipped, `\r\n` ends a line too. Line ends inside a value stay as written.
-pub fn parse_pairs(bytes: &[u8]) -> Result<Vec<(String, String)>, CommandFileError> {
-    let text = decode(bytes)?;
-    let mut pairs = Vec::new();
-    let mut rest = text;
-    while !rest.is_empty() {
-        let (line, after) = split_line(rest);
-        rest = after;
-        if line.is_empty() {
-            continue;
-        }
-        let equals = line.find('=');
-        let heredoc = line.find("<<");
-        match (equals, heredoc) {
-            (Some(at), None) => pairs.push(single(line, at)?),
-            (Some(at), Some(h)) if at < h => pairs.push(single(line, at)?),
-            (_, Some(at)) => {
-                let (name, delimiter) = (&line[..at], &line[at + 2..]);
-                if name.is_empty() {
-                    return Err(CommandFileError::EmptyName(line.to_owned()));
-                }
-                if delimiter.is_empty() {
-                    return Err(CommandFileError::EmptyDelimiter(line.to_owned()));
-                }
-                let (value, after) = heredoc_value(rest, delimiter)?;
-                pairs.push((name.to_owned(), value));
-                rest = after;
-            }
-            (None, None) => return Err(CommandFileError::Format(line.to_owned())),
-        }
-    }
-    Ok(pairs)
+/// What a command file of names and values says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pairs {
+    /// In the file's order, up to what is wrong.
+    pub taken: Vec<(String, String)>,
+    /// Why the rest is not taken: the step fails, and keeps what stands before, as at GitHub.
+    pub wrong: Option<CommandFileError>,
 }
 
-fn single(line: &str, at: usize) -> Result<(String, String), CommandFileError> {
-    if at == 0 {
-        return Err(CommandFileError::EmptyName(line.to_owned()));
+/// Parses names and values: `name=value` a line, or `name<<DELIMITER` … `DELIMITER`.
+///
+/// Only `\n` ends a line, as in GitHub's runner on Linux: of `\r\n` the `\r` is part of the value.
+/// A byte order mark names the encoding (UTF-8, UTF-16 or UTF-32); what is no text in it becomes
+/// U+FFFD.
+pub fn parse_pairs(bytes: &[u8]) -> Pairs {
+    let text = decode(bytes);
+    let mut pairs = Pairs::default();
+    let mut rest = text.as_ref();
+    while !rest.is_empty() {
+        match next_pair(&mut rest) {
+            Ok(pair) => pairs.taken.extend(pair),
+            Err(wrong) => {
+                pairs.wrong = Some(wrong);
+                break;
+            }
+        }
     }
-    Ok((line[..at].to_owned(), line[at + 1..].to_owned()))
+    pairs
+}
+
+/// Takes the pair that starts in the next line; an empty line has none.
+fn next_pair(rest: &mut &str) -> Result<Option<(String, String)>, CommandFileError> {
+    let (line, after) = split_line(rest);
+    *rest = after;
+    if line.is_empty() {
+        return Ok(None);
+    }
+    let whole = || line.to_owned();
+    let heredoc = line.find("<<");
+    let equals = line.find('=').filter(|at| heredoc.is_none_or(|h| *at < h));
+    if let Some((name, value)) = equals.map(|at| (&line[..at], &line[at + 1..])) {
+        if name.is_empty() {
+            return Err(CommandFileError::EmptyName(whole()));
+        }
+        return Ok(Some((name.to_owned(), value.to_owned())));
+    }
+    let Some(at) = heredoc else { return Err(CommandFileError::Format(whole())) };
+    let (name, delimiter) = (&line[..at], &line[at + 2..]);
+    if name.is_empty() || delimiter.is_empty() {
+        return Err(CommandFileError::EmptyDelimiter(whole()));
+    }
+    let (value, after) = heredoc_value(rest, delimiter)?;
+    *rest = after;
+    Ok(Some((name.to_owned(), value)))
 }
 
 fn heredoc_value<'t>(text: &'t str, delimiter: &str) -> Result<(String, &'t str), CommandFileError> {
@@ -83,30 +100,25 @@ fn heredoc_value<'t>(text: &'t str, delimiter: &str) -> Result<(String, &'t str)
         if line == delimiter {
             return Ok((text[..end].to_owned(), after));
         }
+        if line.len() == rest.len() {
+            return Err(CommandFileError::NoNewLine);
+        }
         // The value ends before the line end that precedes the delimiter.
         end = text.len() - rest.len() + line.len();
         rest = after;
     }
 }
 
-/// Parses `GITHUB_PATH`: a folder a line; empty lines are skipped.
-pub fn parse_paths(bytes: &[u8]) -> Result<Vec<String>, CommandFileError> {
-    let mut rest = decode(bytes)?;
-    let mut paths = Vec::new();
-    while !rest.is_empty() {
-        let (line, after) = split_line(rest);
-        if !line.is_empty() {
-            paths.push(line.to_owned());
-        }
-        rest = after;
-    }
-    Ok(paths)
+/// Parses `GITHUB_PATH`: a folder a line, ended by `\n`, `\r` or both; empty lines are skipped.
+pub fn parse_paths(bytes: &[u8]) -> Vec<String> {
+    decode(bytes).split(['\n', '\r']).filter(|l| !l.is_empty()).map(str::to_owned).collect()
 }
 
 /// Parses metrics or parameters: one JSON object, JSON Lines (the last value of a name wins; `step`
 /// counts lines and is no metric there), or `name=value` lines. Nested keys are joined by `.`.
 pub fn parse_metrics(bytes: &[u8]) -> Result<BTreeMap<String, Json>, CommandFileError> {
-    let text = decode(bytes)?;
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let text = std::str::from_utf8(bytes).map_err(|e| CommandFileError::NotText(e.valid_up_to()))?;
     let mut metrics = BTreeMap::new();
     if text.trim().is_empty() {
         return Ok(metrics);
@@ -203,51 +215,99 @@ fn shorten(text: &str) -> String {
     text.trim().chars().take(200).collect()
 }
 
-fn decode(bytes: &[u8]) -> Result<&str, CommandFileError> {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    std::str::from_utf8(bytes).map_err(|e| CommandFileError::NotText(e.valid_up_to()))
+/// Reads text as .NET's `File.ReadAllText` does, which the runner uses.
+fn decode(bytes: &[u8]) -> Cow<'_, str> {
+    if let Some(rest) = bytes.strip_prefix(b"\xef\xbb\xbf") {
+        return String::from_utf8_lossy(rest);
+    }
+    let wide = |unit: fn([u8; 4]) -> u32| -> Cow<'_, str> {
+        let units = bytes[4..].chunks(4).map(|c| <[u8; 4]>::try_from(c).map_or(u32::MAX, unit));
+        units.map(|u| char::from_u32(u).unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
+    };
+    let half = |unit: fn([u8; 2]) -> u16| -> Cow<'_, str> {
+        let units = bytes[2..].chunks(2).map(|c| <[u8; 2]>::try_from(c).map_or(0xFFFD, unit));
+        char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
+    };
+    match bytes {
+        [0xFF, 0xFE, 0, 0, ..] => wide(u32::from_le_bytes),
+        [0, 0, 0xFE, 0xFF, ..] => wide(u32::from_be_bytes),
+        [0xFF, 0xFE, ..] => half(u16::from_le_bytes),
+        [0xFE, 0xFF, ..] => half(u16::from_be_bytes),
+        _ => String::from_utf8_lossy(bytes),
+    }
 }
 
-/// Splits after the first line; its end (`\n` or `\r\n`) belongs to neither part.
+/// Splits after the first line; its end belongs to neither part.
 fn split_line(text: &str) -> (&str, &str) {
-    match text.find('\n') {
-        Some(at) => {
-            let line = &text[..at];
-            (line.strip_suffix('\r').unwrap_or(line), &text[at + 1..])
-        }
-        None => (text, ""),
-    }
+    text.split_once('\n').unwrap_or((text, ""))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn pairs(bytes: &[u8]) -> Result<Vec<(String, String)>, String> {
+        let Pairs { taken, wrong } = parse_pairs(bytes);
+        wrong.map_or(Ok(taken), |w| Err(w.to_string()))
+    }
+
     #[test]
     fn pairs_by_the_runners_table() {
-        let pairs = |t: &str| parse_pairs(t.as_bytes());
-        let one = |n: &str, v: &str| Ok(vec![(n.to_owned(), v.to_owned())]);
-        assert_eq!(pairs("a=b\n"), one("a", "b"));
-        assert_eq!(pairs("\u{feff}a=b"), one("a", "b"));
-        assert_eq!(pairs("a=b=c\r\n"), one("a", "b=c"));
-        assert_eq!(pairs("a=b << c\n"), one("a", "b << c"));
-        assert_eq!(pairs("a=\n"), one("a", ""));
-        assert_eq!(pairs("a<<EOF\nx\ny\nEOF\n"), one("a", "x\ny"));
-        assert_eq!(pairs("a<<EOF\r\nx\r\ny\r\nEOF"), one("a", "x\r\ny"));
-        assert_eq!(pairs("a<<EOF\nEOF\n"), one("a", ""));
-        assert_eq!(pairs("a<<EOF\n\nEOF\n"), one("a", ""));
-        assert_eq!(pairs("a<<EOF\n\n\nEOF\n"), one("a", "\n"));
-        assert_eq!(pairs("a<<E=F\nx\nE=F\n"), one("a", "x"));
-        assert_eq!(pairs("\n\n").unwrap(), vec![]);
-        assert_eq!(pairs("nonsense").unwrap_err().to_string(), "Invalid format 'nonsense'");
-        assert_eq!(pairs("=x").unwrap_err(), CommandFileError::EmptyName("=x".into()));
-        assert_eq!(pairs("<<x\nx").unwrap_err(), CommandFileError::EmptyName("<<x".into()));
-        assert_eq!(pairs("a<<").unwrap_err(), CommandFileError::EmptyDelimiter("a<<".into()));
-        assert_eq!(
-            pairs("a<<EOF\nx\n").unwrap_err().to_string(),
-            "Invalid value. Matching delimiter not found 'EOF'"
-        );
-        assert_eq!(parse_pairs(b"a=\xff").unwrap_err(), CommandFileError::NotText(2));
+        for (text, value) in [
+            ("a=b\n", "b"),
+            ("\u{feff}a=b", "b"),
+            ("a=b=c", "b=c"),
+            ("a=b << c\n", "b << c"),
+            ("a=\n", ""),
+            ("\n\na= b \n", " b "),
+            ("a<<EOF\nx\ny\nEOF\n", "x\ny"),
+            ("a<<EOF\nx\ny\nEOF", "x\ny"),
+            ("a<<EOF\nEOF\n", ""),
+            ("a<<EOF\n\nEOF\n", ""),
+            ("a<<EOF\n\n\nEOF\n", "\n"),
+            ("a<<E=F\nx\nE=F\n", "x"),
+            ("a<<EOF\n EOF\nEOF\n", " EOF"),
+            // On Linux the runner knows no other line end.
+            ("a=b\r\n", "b\r"),
+            ("a<<EOF\r\nx\r\ny\r\nEOF\r\n", "x\r\ny\r"),
+        ] {
+            assert_eq!(pairs(text.as_bytes()), Ok(vec![("a".to_owned(), value.to_owned())]), "{text:?}");
+        }
+        assert_eq!(pairs(b"\n\n"), Ok(vec![]));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_in_the_runners_words() {
+        for (text, words) in [
+            ("nonsense", "Invalid format 'nonsense'"),
+            ("=x", "Invalid format '=x'. Name must not be empty"),
+            ("<<x\nx", "Invalid format '<<x'. Name must not be empty and delimiter must not be empty"),
+            ("a<<", "Invalid format 'a<<'. Name must not be empty and delimiter must not be empty"),
+            ("a<<EOF\nx\n", "Invalid value. Matching delimiter not found 'EOF'"),
+            ("a<<EOF\r\nx\nEOF\n", "Invalid value. Matching delimiter not found 'EOF\r'"),
+            ("a<<EOF\nx", "Invalid value. EOF marker missing new line."),
+            ("\r\n", "Invalid format '\r'"),
+        ] {
+            assert_eq!(pairs(text.as_bytes()), Err(words.to_owned()), "{text:?}");
+        }
+        let before = parse_pairs(b"a=1\nwrong\nb=2\n");
+        assert_eq!(before.taken, [("a".to_owned(), "1".to_owned())], "what stands before counts");
+        assert!(before.wrong.is_some());
+    }
+
+    #[test]
+    fn encodings_by_their_marks() {
+        let of = |value: &str| Ok(vec![("a".to_owned(), value.to_owned())]);
+        let wide = |mark: &str, little: bool| -> Vec<u8> {
+            let units = mark.encode_utf16();
+            units.flat_map(|u| if little { u.to_le_bytes() } else { u.to_be_bytes() }).collect()
+        };
+        assert_eq!(pairs(&wide("\u{feff}a=é\u{1F600}\n", true)), of("é\u{1F600}"));
+        assert_eq!(pairs(&wide("\u{feff}a=é\n", false)), of("é"));
+        let four: Vec<u8> = "\u{feff}a=x".chars().flat_map(|c| u32::from(c).to_le_bytes()).collect();
+        assert_eq!(pairs(&four), of("x"));
+        assert_eq!(pairs(b"a=\xff!"), of("\u{fffd}!"));
+        assert_eq!(parse_paths(b"\xef\xbb\xbf/a\r\n\r\n/b c\n"), ["/a", "/b c"]);
     }
 
     #[test]
@@ -279,7 +339,7 @@ mod tests {
         #[test]
         fn heredocs_give_back_what_was_written(value in "[a-z=<\\n é]{0,40}") {
             let text = format!("name<<_end_0\n{value}\n_end_0\n");
-            proptest::prop_assert_eq!(parse_pairs(text.as_bytes()).unwrap(), vec![("name".to_owned(), value)]);
+            proptest::prop_assert_eq!(pairs(text.as_bytes()), Ok(vec![("name".to_owned(), value)]));
         }
     }
 }

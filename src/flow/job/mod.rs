@@ -10,7 +10,7 @@ mod spec;
 mod workflow_command;
 
 pub use class::{Conclusion, FailureClass};
-pub use command_file::{CommandFileError, SUMMARY_LIMIT, parse_metrics, parse_pairs, parse_paths};
+pub use command_file::{CommandFileError, Pairs, SUMMARY_LIMIT, parse_metrics, parse_pairs, parse_paths};
 pub use mask::{MASK, MaskStream, Masks};
 pub use mask_forms::forms;
 pub use message::*;

@@ -5,6 +5,9 @@
 
 use super::Annotation;
 
+/// Characters of an annotation's message; the log has all of it (the runner's limit).
+const LONGEST_MESSAGE: usize = 4096;
+
 /// One command as written, unescaped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkflowCommand {
@@ -47,20 +50,21 @@ impl WorkflowCommand {
             return None;
         }
         let mut properties = Vec::new();
+        // `a.py, line=3` has a property ` line`, which nobody asks for: so it is at GitHub.
         for pair in rest.trim().split(separator) {
             if let Some((key, value)) = pair.split_once('=')
-                && !key.trim().is_empty()
+                && !key.is_empty()
                 && !value.is_empty()
             {
-                properties.push((key.trim().to_owned(), unescape(value, in_property)));
+                properties.push((key.to_owned(), unescape(value, in_property)));
             }
         }
         Some(Self { name: name.to_ascii_lowercase(), properties, data: unescape(data, in_data) })
     }
 
-    /// Returns a property by its name in any case.
+    /// Returns a property by its name in any case; of two the last one.
     pub fn property(&self, name: &str) -> Option<&str> {
-        self.properties.iter().find(|(k, _)| k.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
+        self.properties.iter().rev().find(|(k, _)| k.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
     }
 
     /// Returns the annotation of `error`, `warning` and `notice`.
@@ -70,9 +74,9 @@ impl WorkflowCommand {
         }
         let text = |name: &str| self.property(name).map(str::to_owned);
         let number = |name: &str| self.property(name).and_then(|v| v.trim().parse().ok());
-        Some(Annotation {
+        let mut annotation = Annotation {
             level: self.name.clone(),
-            message: self.data.clone(),
+            message: self.data.chars().take(LONGEST_MESSAGE).collect(),
             title: text("title"),
             file: text("file"),
             line: number("line"),
@@ -80,7 +84,26 @@ impl WorkflowCommand {
             column: number("col"),
             end_column: number("endColumn"),
             step,
-        })
+        };
+        tidy_range(&mut annotation);
+        Some(annotation)
+    }
+}
+
+/// Makes lines and columns a range, or takes away what cannot be one (the runner's
+/// `ValidateLinesAndColumns`).
+fn tidy_range(a: &mut Annotation) {
+    a.line = a.line.or(a.end_line);
+    a.column = a.column.or(a.end_column);
+    let several_lines = a.end_line.is_some() && a.line != a.end_line;
+    if a.line.is_none() || several_lines {
+        (a.column, a.end_column) = (None, None);
+    }
+    if a.end_line < a.line && a.end_line.is_some() {
+        (a.line, a.end_line) = (None, None);
+    }
+    if a.end_column < a.column && a.end_column.is_some() {
+        (a.column, a.end_column) = (None, None);
     }
 }
 
@@ -96,31 +119,51 @@ pub struct CommandGate {
     token: Option<String>,
 }
 
+/// Commands there are: none of them can be a stop token, because resuming would be ambiguous.
+const COMMANDS: [&str; 16] = [
+    "add-mask",
+    "add-matcher",
+    "add-path",
+    "debug",
+    "echo",
+    "endgroup",
+    "error",
+    "group",
+    "notice",
+    "pause-logging",
+    "remove-matcher",
+    "save-state",
+    "set-env",
+    "set-output",
+    "stop-commands",
+    "warning",
+];
+
 impl CommandGate {
-    /// Words that cannot be a stop token, because resuming would be ambiguous.
     fn is_reserved(token: &str) -> bool {
-        token.is_empty()
-            || token.eq_ignore_ascii_case("pause-logging")
-            || token.eq_ignore_ascii_case("stop-commands")
+        token.is_empty() || COMMANDS.iter().any(|c| token.eq_ignore_ascii_case(c))
     }
 
     /// Takes a line: gives the command to carry out, or nothing while commands are stopped. A stop
-    /// or resume is carried out here.
-    pub fn admit(&mut self, line: &str) -> Admitted {
+    /// or resume is carried out here. `any_token`: `ACTIONS_ALLOW_UNSECURE_STOPCOMMAND_TOKENS` is true.
+    pub fn admit(&mut self, line: &str, any_token: bool) -> Admitted {
         let Some(command) = WorkflowCommand::parse(line) else { return Admitted::Text };
         if let Some(token) = &self.token {
-            if command.name.eq_ignore_ascii_case(token) {
+            if !token.is_empty() && command.name.eq_ignore_ascii_case(token) {
                 self.token = None;
-                return Admitted::Switched;
+                return Admitted::Resumed;
             }
             return Admitted::Text;
         }
         if command.name == "stop-commands" {
-            if Self::is_reserved(&command.data) {
-                return Admitted::Refused(format!("Invalid stop token '{}'", command.data));
+            if Self::is_reserved(&command.data) && !any_token {
+                return Admitted::Refused(format!(
+                    "You cannot use `{}` as a stop token: it is empty or the name of a command. Use a word nobody can guess, or opt in with ACTIONS_ALLOW_UNSECURE_STOPCOMMAND_TOKENS=true.",
+                    command.data
+                ));
             }
-            self.token = Some(command.data);
-            return Admitted::Switched;
+            self.token = Some(command.data.clone());
+            return Admitted::Stopped(command.data);
         }
         Admitted::Command(command)
     }
@@ -133,8 +176,10 @@ pub enum Admitted {
     Text,
     /// A command to carry out.
     Command(WorkflowCommand),
-    /// Commands were stopped or go on.
-    Switched,
+    /// Commands were stopped, until this token.
+    Stopped(String),
+    /// Commands go on.
+    Resumed,
     /// A command that is wrong, and why.
     Refused(String),
 }
@@ -154,9 +199,7 @@ fn unescape(text: &str, escapes: &Escapes) -> String {
     while let Some(at) = rest.find('%') {
         out.push_str(&rest[..at]);
         rest = &rest[at..];
-        if let Some((_, to)) =
-            escapes.iter().find(|(from, _)| rest.get(..3).is_some_and(|r| r.eq_ignore_ascii_case(from)))
-        {
+        if let Some((_, to)) = escapes.iter().find(|(from, _)| rest.starts_with(from)) {
             out.push_str(to);
             rest = &rest[3..];
         } else {
@@ -192,11 +235,36 @@ mod tests {
     #[test]
     fn stopped_commands_are_text() {
         let mut gate = CommandGate::default();
-        assert_eq!(gate.admit("::stop-commands::tok"), Admitted::Switched);
-        assert_eq!(gate.admit("::error::x"), Admitted::Text);
-        assert_eq!(gate.admit("::tok::"), Admitted::Switched);
-        assert!(matches!(gate.admit("::error::x"), Admitted::Command(_)));
-        assert!(matches!(gate.admit("::stop-commands::"), Admitted::Refused(_)));
+        assert_eq!(gate.admit("::stop-commands::Tok", false), Admitted::Stopped("Tok".into()));
+        assert_eq!(gate.admit("::error::x", false), Admitted::Text);
+        assert_eq!(gate.admit("::tok::", false), Admitted::Resumed);
+        assert!(matches!(gate.admit("::error::x", false), Admitted::Command(_)));
+        for token in ["", "error", "Add-Mask", "pause-logging", "stop-commands"] {
+            let line = format!("::stop-commands::{token}");
+            assert!(matches!(gate.admit(&line, false), Admitted::Refused(_)), "{token}");
+        }
+        assert!(matches!(gate.admit("::stop-commands::error", true), Admitted::Stopped(_)));
+    }
+
+    #[test]
+    fn lines_and_columns_are_a_range_or_nothing() {
+        for (given, range) in [
+            ("line=1,endLine=2,col=3", [Some(1), Some(2), None, None]),
+            ("line=1,endLine=1,col=3,endColumn=4", [Some(1), Some(1), Some(3), Some(4)]),
+            ("endLine=2", [Some(2), Some(2), None, None]),
+            ("col=2", [None; 4]),
+            ("line=3,endLine=2", [None; 4]),
+            ("line=1,col=5,endColumn=4", [Some(1), None, None, None]),
+            ("line=1,endColumn=4", [Some(1), None, Some(4), Some(4)]),
+            ("line=x", [None; 4]),
+            ("line=1,line=2", [Some(2), None, None, None]),
+        ] {
+            let a = WorkflowCommand::parse(&format!("::error {given}::m")).unwrap().annotation(0).unwrap();
+            assert_eq!([a.line, a.end_line, a.column, a.end_column], range, "{given}");
+        }
+        let long = format!("::notice::{}", "é".repeat(5000));
+        let a = WorkflowCommand::parse(&long).unwrap().annotation(0).unwrap();
+        assert_eq!(a.message.chars().count(), 4096);
     }
 
     #[test]
@@ -213,7 +281,7 @@ mod tests {
         #[test]
         fn any_line_is_an_answer(line in "(::|##\\[)?[a-z ,=;%0-9A-F:\\]é]{0,40}") {
             let mut gate = CommandGate::default();
-            let _ = gate.admit(&line);
+            let _ = gate.admit(&line, false);
             if WorkflowCommand::parse(&line).is_some() {
                 proptest::prop_assert!(may_be_command(line.as_bytes()));
             }

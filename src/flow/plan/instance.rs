@@ -61,7 +61,7 @@ pub(super) fn ready(
         concurrency: job.concurrency.as_ref().map(|given| concurrency(given, contexts)).transpose()?,
         cache: None,
         consumes: consume::evaluate(job, contexts)?,
-        grace_seconds: checkpoint.as_ref().map_or(GRACE_SECONDS, |c| c.grace_seconds.max(GRACE_SECONDS)),
+        grace_seconds: checkpoint.as_ref().map_or(GRACE_SECONDS, |c| c.grace_seconds),
         python: python(workflow, job, contexts)?,
         checkpoint,
         image: image(workflow, job, contexts)?,

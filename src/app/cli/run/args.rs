@@ -102,7 +102,7 @@ pub struct Args {
     /// Jobs at once [default: as many as there are cores]
     #[arg(long = "jobs", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub parallel: Option<u32>,
-    /// GPUs that jobs may use
+    /// GPUs that jobs may use [default: what nvidia-smi finds]
     #[arg(long, value_name = "N")]
     pub gpus: Option<u32>,
     /// Refuse jobs that ask for more than this machine has

@@ -17,7 +17,7 @@ pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
         return Err(Failure::wrong("only `--on local` is there yet")
             .hint("container jobs run as processes of this machine for now"));
     }
-    let machine = Machine::here(args.parallel, args.gpus.unwrap_or(0));
+    let machine = Machine::here(args.parallel, args.gpus);
     let mut watch = Watch::new(globals, args.format);
     let finished = match &args.resume {
         Some(name) => resume(&args, globals, name, machine, &mut watch),

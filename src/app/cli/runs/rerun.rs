@@ -60,7 +60,7 @@ pub fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
     let view = kept.view(&row)?;
     let from = again(args, &view)?;
     let request = request(args, kept.project, &view, Rerun { run: row.run, from })?;
-    launch(&request, Machine::here(args.parallel, args.gpus.unwrap_or(0)), globals, args.format)
+    launch(&request, Machine::here(args.parallel, args.gpus), globals, args.format)
 }
 
 /// The jobs that run again whatever their result was.
