@@ -41,6 +41,8 @@ pub trait Running {
     fn try_wait(&mut self) -> io::Result<Option<ExitStatus>>;
     /// Sends a signal to the program, to what it started, and to what carries the mark.
     fn signal(&self, mark: &str, signal: Signal);
+    /// Tells whether the kernel killed it, or something beside it, for memory. Asked once, after the end.
+    fn killed_for_memory(&self) -> bool;
 }
 
 impl Launcher for Arc<Children> {
@@ -59,20 +61,7 @@ impl Launcher for Arc<Children> {
     fn start(&self, program: &Program<'_>) -> io::Result<(Box<dyn Running>, PipeReader)> {
         let (reader, writer) = io::pipe()?;
         fcntl_setfl(&reader, OFlags::NONBLOCK)?;
-        let mut command = Command::new(program.path);
-        command
-            .args(program.args)
-            .current_dir(program.directory)
-            .env_clear()
-            .envs(program.env)
-            .stdin(Stdio::null())
-            .stdout(writer.try_clone()?)
-            .stderr(writer)
-            .process_group(0);
-        let child = Children::start(self, &mut command)?;
-        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        let pidfd = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
-        Ok((Box::new(Here { child, pidfd, children: self.clone() }), reader))
+        Ok((Box::new(spawn(self, program, writer.as_fd())?), reader))
     }
 
     fn has_strays(&self) -> bool {
@@ -88,8 +77,30 @@ impl Launcher for Arc<Children> {
     }
 }
 
+/// Starts a program as a child of this process; its output goes to `output`.
+pub(super) fn spawn(
+    children: &Arc<Children>,
+    program: &Program<'_>,
+    output: BorrowedFd<'_>,
+) -> io::Result<Here> {
+    let mut command = Command::new(program.path);
+    command
+        .args(program.args)
+        .current_dir(program.directory)
+        .env_clear()
+        .envs(program.env)
+        .stdin(Stdio::null())
+        .stdout(output.try_clone_to_owned()?)
+        .stderr(output.try_clone_to_owned()?)
+        .process_group(0);
+    let child = Children::start(children, &mut command)?;
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let pidfd = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+    Ok(Here { child, pidfd, children: children.clone() })
+}
+
 /// A child of this process.
-struct Here {
+pub(super) struct Here {
     child: Child,
     pidfd: Option<OwnedFd>,
     children: Arc<Children>,
@@ -106,6 +117,10 @@ impl Running for Here {
 
     fn signal(&self, mark: &str, signal: Signal) {
         signal_all(self.child.id(), mark, signal);
+    }
+
+    fn killed_for_memory(&self) -> bool {
+        super::oom::killed_for_memory()
     }
 }
 

@@ -54,6 +54,8 @@ pub struct Exit {
     pub status: ExitStatus,
     /// Who ended it.
     pub cause: Cause,
+    /// Whether it was killed (exit code 137) and the kernel says that it was for memory.
+    pub memory: bool,
 }
 
 /// Who ended a process.
@@ -86,7 +88,8 @@ pub fn run(
 ) -> io::Result<Exit> {
     let (running, reader) = launcher.start(program)?;
     let mut watch = Watch { running, reader, open: true, buffer: vec![0; 64 * 1024] };
-    let exit = watch.run(control, limits, lingering, sink)?;
+    let mut exit = watch.run(control, limits, lingering, sink)?;
+    exit.memory = exit.code() == 137 && watch.running.killed_for_memory();
     if exit.cause != Cause::Own {
         watch.running.signal(limits.mark, Signal::KILL);
         launcher.clean(limits.mark, true);
@@ -152,7 +155,7 @@ impl Watch {
             if (ready.ended || self.running.ended().is_none())
                 && let Some(status) = self.running.try_wait()?
             {
-                return Ok(Exit { status, cause });
+                return Ok(Exit { status, cause, memory: false });
             }
         }
     }

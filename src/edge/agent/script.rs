@@ -4,7 +4,6 @@ use super::children::MARK;
 use super::control::Wish;
 use super::job::{Job, class_of};
 use super::keep::stamp_of;
-use super::oom::killed_for_memory;
 use super::process::{Cause, Exit, Limits, Program, run};
 use super::scope::{Failed, Scope};
 use super::shell::Shell;
@@ -144,7 +143,7 @@ impl Job<'_> {
             }
             Cause::Own if code != 0 => {
                 let signal = exit.status.signal();
-                let memory = code == 137 && killed_for_memory();
+                let memory = exit.memory;
                 let class = if memory {
                     FailureClass::Oom
                 } else if self.output.speaks_of_full_disk() {

@@ -1,0 +1,253 @@
+//! The agent's end: programs in the container whose shim came to the door.
+
+use super::protocol::{Bytes, Lines, Order, VERSION, Word, say};
+use crate::agent::control::{Control, Wish, timespec};
+use crate::agent::launcher::{Launcher, Running};
+use crate::agent::process::Program;
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::fs::{CWD, Mode, OFlags, mkfifoat, open};
+use rustix::process::Signal;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, PipeReader, Read as _};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// The socket of one container; its shim is the first that comes.
+#[derive(Debug)]
+pub struct Door {
+    listener: UnixListener,
+    folder: PathBuf,
+}
+
+impl Door {
+    /// Opens the socket. Everybody who sees the folder may come, but only once.
+    pub fn open(socket: &Path) -> io::Result<Self> {
+        let _ = std::fs::remove_file(socket);
+        let listener = UnixListener::bind(socket)?;
+        std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o666))?;
+        let folder = socket.parent().unwrap_or(Path::new("/")).to_owned();
+        Ok(Self { listener, folder })
+    }
+
+    /// Waits for the shim; `None` if the attempt is told to stop first.
+    pub fn shim(self, control: &Control) -> io::Result<Option<ShimLauncher>> {
+        self.listener.set_nonblocking(true)?;
+        loop {
+            match self.listener.accept() {
+                Ok((stream, _)) => return ShimLauncher::new(stream, self.folder).map(Some),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Err(e) => return Err(e),
+            }
+            if control.wish() != Wish::Run {
+                return Ok(None);
+            }
+            let mut fds = vec![PollFd::new(&self.listener, PollFlags::IN)];
+            fds.extend(control.fd().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+            let _ = poll(&mut fds, Some(&timespec(Duration::from_secs(1))));
+        }
+    }
+}
+
+/// Programs of one container.
+pub struct ShimLauncher {
+    shim: Arc<UnixStream>,
+    answers: Mutex<Receiver<Word>>,
+    ending: Arc<Ending>,
+    folder: PathBuf,
+    env: BTreeMap<OsString, OsString>,
+    number: Mutex<u64>,
+}
+
+/// How the running program ended; filled by the reading thread.
+#[derive(Debug)]
+struct Ending {
+    wake: OwnedFd,
+    end: Mutex<End>,
+}
+
+#[derive(Debug, Default)]
+struct End {
+    status: Option<(i32, bool)>,
+    lost: bool,
+}
+
+impl Ending {
+    fn set(&self, change: impl FnOnce(&mut End)) {
+        change(&mut self.end.lock().unwrap_or_else(PoisonError::into_inner));
+        let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
+    }
+}
+
+impl ShimLauncher {
+    fn new(stream: UnixStream, folder: PathBuf) -> io::Result<Self> {
+        stream.set_nonblocking(false)?;
+        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let ending = Arc::new(Ending { wake, end: Mutex::default() });
+        let (sender, answers) = channel();
+        let shim = Arc::new(stream);
+        let (from, told) = (shim.clone(), ending.clone());
+        std::thread::Builder::new().name("shim".into()).spawn(move || {
+            let mut lines = Lines::default();
+            let mut buffer = vec![0; 64 * 1024];
+            loop {
+                let words = match (&*from).read(&mut buffer) {
+                    Ok(read) if read > 0 => lines.push(buffer.get(..read).unwrap_or_default()),
+                    Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                    _ => break,
+                };
+                let Ok(words) = words else { break };
+                for word in words {
+                    match word {
+                        Word::Exited { status, memory } => {
+                            told.set(|end| end.status = Some((status, memory)));
+                        }
+                        word => drop(sender.send(word)),
+                    }
+                }
+            }
+            told.set(|end| end.lost = true);
+        })?;
+        let mut made = Self {
+            shim,
+            answers: Mutex::new(answers),
+            ending,
+            folder,
+            env: BTreeMap::new(),
+            number: Mutex::default(),
+        };
+        match made.answer()? {
+            Word::Hello { version: VERSION, env } => {
+                made.env = env.into_iter().map(|(k, v)| (k.into(), v.into())).collect();
+                Ok(made)
+            }
+            other => Err(io::Error::new(io::ErrorKind::InvalidData, format!("the shim said {other:?}"))),
+        }
+    }
+
+    /// The environment of the container's image.
+    pub fn environment(&self) -> &BTreeMap<OsString, OsString> {
+        &self.env
+    }
+
+    /// Ends the container with this code.
+    pub fn finish(&self, code: u8) {
+        let _ = say(&self.shim, &Order::Finish { code });
+    }
+
+    fn answer(&self) -> io::Result<Word> {
+        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.recv().map_err(|_| gone())
+    }
+
+    fn ask(&self, order: &Order) -> io::Result<Word> {
+        say(&self.shim, order).map_err(|_| gone())?;
+        self.answer()
+    }
+}
+
+/// The container ended under the agent's hands.
+fn gone() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionAborted, "the container of the steps ended")
+}
+
+impl Launcher for ShimLauncher {
+    fn enter(&self) {}
+
+    fn leave(&self) {}
+
+    fn find(&self, name: &str, path: &OsStr, directory: &Path) -> Option<PathBuf> {
+        let order = Order::Find {
+            name: OsStr::new(name).into(),
+            path: path.into(),
+            directory: directory.as_os_str().into(),
+        };
+        match self.ask(&order) {
+            Ok(Word::Found { path }) => path.map(|p| OsString::from(p).into()),
+            _ => None,
+        }
+    }
+
+    fn start(&self, program: &Program<'_>) -> io::Result<(Box<dyn Running>, PipeReader)> {
+        let number = {
+            let mut number = self.number.lock().unwrap_or_else(PoisonError::into_inner);
+            *number += 1;
+            *number
+        };
+        let pipe = self.folder.join(format!("output-{number}"));
+        let _ = std::fs::remove_file(&pipe);
+        mkfifoat(CWD, &pipe, Mode::from_raw_mode(0o600))?;
+        std::fs::set_permissions(&pipe, std::fs::Permissions::from_mode(0o666))?;
+        let reader = open(&pipe, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?;
+        self.ending.set(|end| end.status = None);
+        let text = |t: &OsString| Bytes::from(t.as_os_str());
+        let started = self.ask(&Order::Start {
+            program: program.path.as_os_str().into(),
+            args: program.args.iter().map(text).collect(),
+            directory: program.directory.as_os_str().into(),
+            env: program.env.iter().map(|(k, v)| (text(k), text(v))).collect(),
+            output: pipe.as_os_str().into(),
+        });
+        let _ = std::fs::remove_file(&pipe);
+        match started? {
+            Word::Started { error: None } => {
+                let running = There { shim: self.shim.clone(), ending: self.ending.clone(), memory: false };
+                Ok((Box::new(running), PipeReader::from(reader)))
+            }
+            Word::Started { error: Some(number) } => Err(io::Error::from_raw_os_error(number)),
+            other => Err(io::Error::new(io::ErrorKind::InvalidData, format!("the shim said {other:?}"))),
+        }
+    }
+
+    fn has_strays(&self) -> bool {
+        matches!(self.ask(&Order::Look), Ok(Word::Strays { any: true }))
+    }
+
+    fn clean(&self, mark: &str, whole: bool) -> Vec<String> {
+        match self.ask(&Order::Clean { mark: mark.to_owned(), whole }) {
+            Ok(Word::Cleaned { names }) => names,
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// The program that runs in the container.
+struct There {
+    shim: Arc<UnixStream>,
+    ending: Arc<Ending>,
+    memory: bool,
+}
+
+impl Running for There {
+    fn ended(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.ending.wake.as_fd())
+    }
+
+    fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
+        let _ = rustix::io::read(&self.ending.wake, &mut [0_u8; 8]);
+        let end = self.ending.end.lock().unwrap_or_else(PoisonError::into_inner);
+        match end.status {
+            Some((status, memory)) => {
+                self.memory = memory;
+                Ok(Some(ExitStatus::from_raw(status)))
+            }
+            None if end.lost => Err(gone()),
+            None => Ok(None),
+        }
+    }
+
+    fn signal(&self, mark: &str, signal: Signal) {
+        let _ = say(&self.shim, &Order::Signal { mark: mark.to_owned(), signal: signal.as_raw() });
+    }
+
+    fn killed_for_memory(&self) -> bool {
+        self.memory
+    }
+}
