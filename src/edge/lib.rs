@@ -4,6 +4,7 @@ pub mod agent;
 pub mod data;
 pub mod executor;
 pub mod git;
+pub mod hub;
 pub mod python;
 pub mod store;
 pub mod workspace;

@@ -16,6 +16,7 @@ mod eval;
 mod examples;
 mod harness;
 mod plan;
+mod pod_agent;
 mod rules_docs;
 mod run;
 mod runs;

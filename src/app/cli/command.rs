@@ -1,7 +1,7 @@
 //! The command line as a whole: the list of commands, and how each ends.
 
 use super::{Exit, Failure, Globals};
-use super::{agent, check, completions, eval, init, plan, run, runs, schema, why};
+use super::{agent, check, completions, eval, hub, init, plan, run, runs, schema, shim, why};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -49,6 +49,12 @@ enum Command {
     /// Run steps on an engine's word
     #[command(hide = true)]
     Agent(agent::Args),
+    /// Be the first process of a step container
+    #[command(hide = true)]
+    Shim(shim::Args),
+    /// Keep messages and objects between agents and engines elsewhere
+    #[command(hide = true)]
+    Hub(hub::Args),
 }
 
 /// Runs the command line of this process.
@@ -66,7 +72,7 @@ pub fn main() -> ExitCode {
         return failed(&failure, &globals);
     }
     match line.command.run(&globals) {
-        Ok(exit) => exit.into(),
+        Ok(code) => code,
         Err(failure) => failed(&failure, &globals),
     }
 }
@@ -77,8 +83,8 @@ pub(super) fn definition() -> clap::Command {
 }
 
 impl Command {
-    fn run(self, globals: &Globals) -> Result<Exit, Failure> {
-        match self {
+    fn run(self, globals: &Globals) -> Result<ExitCode, Failure> {
+        let exit = match self {
             Self::Check(args) => check::run(args, globals),
             Self::Plan(args) => plan::run(args, globals),
             Self::Run(args) => run::run(*args, globals),
@@ -89,7 +95,11 @@ impl Command {
             Self::Init(args) => init::run(args, globals),
             Self::Completions(args) => completions::run(args, globals),
             Self::Agent(args) => agent::run(args, globals),
-        }
+            // What ends a step container is the agent's word, not one of our codes.
+            Self::Shim(args) => return shim::run(args, globals),
+            Self::Hub(args) => hub::run(args, globals),
+        }?;
+        Ok(exit.into())
     }
 }
 

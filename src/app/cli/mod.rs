@@ -11,11 +11,13 @@ mod eval;
 mod exit;
 mod failure;
 mod globals;
+mod hub;
 mod init;
 mod plan;
 mod run;
 mod runs;
 mod schema;
+mod shim;
 mod trees;
 mod why;
 

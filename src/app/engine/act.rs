@@ -118,7 +118,8 @@ impl Engine<'_> {
                 Ok(())
             }
             Err(reason) => {
-                let receipt = Box::new(made_up(Conclusion::Failure, Some(FailureClass::Failure), reason));
+                let receipt =
+                    Box::new(Receipt::bare(Conclusion::Failure, Some(FailureClass::Failure), reason));
                 self.attempt_ended(id, attempt, receipt)
             }
         }
@@ -200,26 +201,5 @@ impl Engine<'_> {
 
     fn key(&self, id: InstanceId) -> Option<CacheKey> {
         self.run.instance(id)?.settings.as_ref()?.cache.clone()
-    }
-}
-
-/// A receipt that no agent wrote.
-pub(super) fn made_up(conclusion: Conclusion, class: Option<FailureClass>, reason: String) -> Receipt {
-    Receipt {
-        conclusion,
-        class,
-        exit: None,
-        reason: Some(reason),
-        failed_step: None,
-        outputs: std::collections::BTreeMap::new(),
-        metrics: std::collections::BTreeMap::new(),
-        goals: std::collections::BTreeMap::new(),
-        params: std::collections::BTreeMap::new(),
-        artifacts: std::collections::BTreeMap::new(),
-        uploads: std::collections::BTreeMap::new(),
-        summary: String::new(),
-        environment_url: None,
-        log: 0,
-        duration_ms: 0,
     }
 }

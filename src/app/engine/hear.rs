@@ -1,13 +1,14 @@
 //! What the loop hears, as events: messages of agents, signals, wishes.
 
-use super::act::made_up;
 use super::turn::Incoming;
 use super::{Engine, EngineError};
 use std::collections::BTreeMap;
 use tidegate_edge::executor::local::ExecutorMessage;
 use tidegate_edge::store::RunLog as _;
 use tidegate_flow::gate::Baseline;
-use tidegate_flow::job::{AgentRequest, Answer, Conclusion, FailureClass, JobMessage, MessageBody, Question};
+use tidegate_flow::job::{
+    AgentRequest, Answer, Conclusion, FailureClass, JobMessage, MessageBody, Question, Receipt,
+};
 use tidegate_flow::run::{EventKind, InstanceId, Refusal};
 
 impl Engine<'_> {
@@ -80,7 +81,7 @@ impl Engine<'_> {
         let running: Vec<InstanceId> = self.run.running().collect();
         for id in running {
             let attempt = self.run.instance(id).map_or(0, |i| i.attempt);
-            let receipt = made_up(Conclusion::Failure, Some(FailureClass::Lost), reason.to_owned());
+            let receipt = Receipt::bare(Conclusion::Failure, Some(FailureClass::Lost), reason.to_owned());
             self.attempt_ended(id, attempt, Box::new(receipt))?;
         }
         Ok(())
@@ -95,6 +96,8 @@ impl Engine<'_> {
     ) -> Result<(), EngineError> {
         let answer = match question {
             Question::Uploads => Answer::Uploads(self.uploads()),
+            // Where steps are processes of this machine there is no container that could end.
+            Question::Death => Answer::Unavailable("the executor does not know".to_owned()),
             Question::Baseline { baseline } => match self.baseline(&baseline)? {
                 Ok(found) => {
                     self.record(EventKind::BaselineFetched { instance, baseline, found: found.clone() })?;

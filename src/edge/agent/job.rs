@@ -40,6 +40,8 @@ pub struct Surroundings {
     pub env: BTreeMap<OsString, OsString>,
     /// Start of the mark that processes carry; the attempt's token follows.
     pub mark: String,
+    /// Whether steps run inside the job's image; else it is said that the image is not used.
+    pub in_image: bool,
 }
 
 /// One running attempt.

@@ -10,7 +10,7 @@ impl Job<'_> {
     /// Lays in what the job consumes; returns what is to be said at the top of the log.
     pub(super) fn lay_in(&mut self) -> Result<Vec<String>, Failed> {
         let mut notes = Vec::new();
-        if let Some(image) = &self.spec.image {
+        if let Some(image) = self.spec.image.as_ref().filter(|_| !self.around.in_image) {
             notes.push(format!(
                 "the job's image {image} is not used: its steps run as processes of this machine"
             ));

@@ -88,7 +88,14 @@ pub fn run(
 ) -> io::Result<Exit> {
     let (running, reader) = launcher.start(program)?;
     let mut watch = Watch { running, reader, open: true, buffer: vec![0; 64 * 1024] };
-    let mut exit = watch.run(control, limits, lingering, sink)?;
+    let mut exit = match watch.run(control, limits, lingering, sink) {
+        Ok(exit) => exit,
+        Err(error) => {
+            // What it said last is worth more than ever.
+            watch.drain(sink)?;
+            return Err(error);
+        }
+    };
     exit.memory = exit.code() == 137 && watch.running.killed_for_memory();
     if exit.cause != Cause::Own {
         watch.running.signal(limits.mark, Signal::KILL);

@@ -14,7 +14,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tidegate_flow::job::{
-    CommandFileError, FailureClass, SUMMARY_LIMIT, parse_metrics, parse_pairs, parse_paths,
+    Answer, CommandFileError, FailureClass, Question, SUMMARY_LIMIT, parse_metrics, parse_pairs, parse_paths,
 };
 
 /// The command files of one step: variable and what the file's name ends with.
@@ -112,12 +112,23 @@ impl Job<'_> {
                 output.take(bytes)
             });
         exit.map_err(|e| {
+            if e.kind() == std::io::ErrorKind::ConnectionAborted {
+                return self.death();
+            }
             let mut failed = io(&format!("program {}", program.path.display()), &e);
             if e.raw_os_error() == Some(7) {
                 failed.reason.push_str(" (the environment is too large)");
             }
             failed
         })
+    }
+
+    /// Why the container of the steps ended under a running step.
+    fn death(&self) -> Failed {
+        match self.link.ask(Question::Death) {
+            Some(Answer::Death { class, exit, reason }) => Failed { class, exit, reason, step: None },
+            _ => Failed::new(FailureClass::Lost, "the container of the steps ended"),
+        }
     }
 
     fn judge(&mut self, exit: Exit, deadline: Option<Instant>, limit: Option<Duration>) -> Tried {

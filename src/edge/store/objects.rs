@@ -44,6 +44,11 @@ impl FileObjects {
         }
     }
 
+    /// Tells whether an object is there; its content is not looked at.
+    pub fn has(&self, digest: &str) -> bool {
+        self.place(digest).is_ok_and(|place| place.exists())
+    }
+
     /// Keeps bytes whose digest is known.
     fn put_as(&self, digest: &str, bytes: &[u8]) -> Result<(), StoreError> {
         let place = self.place(digest)?;

@@ -179,6 +179,30 @@ pub struct Receipt {
     pub duration_ms: u64,
 }
 
+impl Receipt {
+    /// Returns a receipt of an attempt whose steps did not speak for themselves: nothing was measured
+    /// and nothing kept.
+    pub fn bare(conclusion: Conclusion, class: Option<FailureClass>, reason: String) -> Self {
+        Self {
+            conclusion,
+            class,
+            exit: None,
+            reason: Some(reason),
+            failed_step: None,
+            outputs: BTreeMap::new(),
+            metrics: BTreeMap::new(),
+            goals: BTreeMap::new(),
+            params: BTreeMap::new(),
+            artifacts: BTreeMap::new(),
+            uploads: BTreeMap::new(),
+            summary: String::new(),
+            environment_url: None,
+            log: 0,
+            duration_ms: 0,
+        }
+    }
+}
+
 /// What an agent may ask.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -190,6 +214,8 @@ pub enum Question {
     },
     /// What `actions/download-artifact` wants: the run's uploads by name so far.
     Uploads,
+    /// The container of the steps ended under a running step; only the cluster knows why.
+    Death,
 }
 
 /// What the engine answers.
@@ -200,6 +226,15 @@ pub enum Answer {
     Baseline(crate::gate::Baseline),
     /// Uploads by name.
     Uploads(BTreeMap<String, ArtifactRef>),
+    /// Why the container of the steps ended.
+    Death {
+        /// Its class.
+        class: FailureClass,
+        /// The container's exit code, if it had one.
+        exit: Option<i32>,
+        /// One line for people.
+        reason: String,
+    },
     /// The engine could not find out; the attempt fails as the tool's failure (exit 4).
     Unavailable(String),
 }

@@ -158,7 +158,7 @@ fn gone() -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionAborted, "the container of the steps ended")
 }
 
-impl Launcher for ShimLauncher {
+impl Launcher for Arc<ShimLauncher> {
     fn enter(&self) {}
 
     fn leave(&self) {}
@@ -196,18 +196,25 @@ impl Launcher for ShimLauncher {
             output: pipe.as_os_str().into(),
         });
         let _ = std::fs::remove_file(&pipe);
-        match started? {
-            Word::Started { error: None } => {
+        match started {
+            Ok(Word::Started { error: Some(number) }) => Err(io::Error::from_raw_os_error(number)),
+            // A container that died before it could answer may have started the program: what that
+            // said is in the pipe.
+            Ok(Word::Started { error: None }) | Err(_) => {
                 let running = There { shim: self.shim.clone(), ending: self.ending.clone(), memory: false };
                 Ok((Box::new(running), PipeReader::from(reader)))
             }
-            Word::Started { error: Some(number) } => Err(io::Error::from_raw_os_error(number)),
-            other => Err(io::Error::new(io::ErrorKind::InvalidData, format!("the shim said {other:?}"))),
+            Ok(other) => Err(io::Error::new(io::ErrorKind::InvalidData, format!("the shim said {other:?}"))),
         }
     }
 
     fn has_strays(&self) -> bool {
         matches!(self.ask(&Order::Look), Ok(Word::Strays { any: true }))
+    }
+
+    fn has_unmarked(&self) -> bool {
+        // A container runs one attempt: whatever is left is of this one.
+        false
     }
 
     fn clean(&self, mark: &str, whole: bool) -> Vec<String> {

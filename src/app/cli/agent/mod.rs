@@ -1,5 +1,7 @@
 //! `tidegate agent`: runs steps on an engine's word.
 
+mod pod;
+
 use super::{Exit, Failure, Globals};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -16,6 +18,12 @@ pub struct Args {
     /// Host all jobs of an engine: requests on standard input, messages on standard output
     #[arg(long)]
     supervise: bool,
+    /// Run the one attempt that this pod's variables and files name
+    #[arg(long, conflicts_with = "supervise")]
+    pod: bool,
+    /// Copy this program into a folder, for the shims of other containers
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["supervise", "pod"])]
+    install: Option<PathBuf>,
     /// Start of the mark that the processes of all jobs carry
     #[arg(long, value_name = "TEXT", default_value = "tidegate_")]
     mark: String,
@@ -23,8 +31,14 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
+    if let Some(folder) = &args.install {
+        return pod::install(folder);
+    }
+    if args.pod {
+        return pod::run();
+    }
     if !args.supervise {
-        return Err(Failure::wrong("`tidegate agent` is started by an engine, with --supervise"));
+        return Err(Failure::wrong("`tidegate agent` is started by an engine, with --supervise or --pod"));
     }
     let store = globals.store.clone().ok_or_else(|| Failure::wrong("`tidegate agent` needs --store"))?;
     let store = std::path::absolute(&store).map_err(|e| Failure::tool("the store's folder").caused_by(&e))?;
@@ -40,6 +54,7 @@ pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
         launcher: Box::new(Arc::new(Children::default())),
         env: environment(std::env::vars_os()),
         mark: args.mark,
+        in_image: false,
         store,
     };
     let stdout = std::io::stdout();

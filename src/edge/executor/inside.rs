@@ -1,0 +1,192 @@
+//! The agent of one attempt in a pod: fetches its spec from the hub, waits for the shim of the step
+//! container, runs the steps, and leaves when the engine has its receipt.
+
+use crate::agent::{
+    Control, Door, FreshFolders, Link, ShimLauncher, Surroundings, TempFolders, Uplink, Wish, log_path_of,
+    run,
+};
+use crate::hub::{AgentEnd, Connection, LogFollower, Mirrored, client_config, dial_tcp, follow_log};
+use crate::python::Environments;
+use crate::store::{FileObjects, StoreError};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use tidegate_flow::job::{Conclusion, JobMessage, JobSpec, MessageBody, Receipt};
+
+/// Folders and addresses of an agent in a pod.
+#[derive(Clone, Debug)]
+pub struct Inside {
+    /// The hub.
+    pub hub: SocketAddr,
+    /// Its certificate, PEM.
+    pub certificate: String,
+    /// The attempt's token.
+    pub attempt: String,
+    /// The attempt's secret.
+    pub key: String,
+    /// Names this very agent: the pod's UID and something that a restart changes.
+    pub incarnation: String,
+    /// Digest of the attempt's `JobSpec`, an object of the hub.
+    pub spec: String,
+    /// Secrets by name.
+    pub secrets: BTreeMap<String, String>,
+    /// What agent and steps share: sockets, the work folder, temporary files.
+    pub shared: PathBuf,
+    /// The agent's own: logs, fetched objects.
+    pub own: PathBuf,
+}
+
+/// Why an agent in a pod could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum InsideError {
+    /// Files, sockets, threads.
+    #[error("{doing}: {source}")]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The hub has no spec for it, or will not give it.
+    #[error("the job's description: {0}")]
+    Spec(#[from] StoreError),
+    /// It cannot be read.
+    #[error("the job's description cannot be read: {0}")]
+    Form(#[from] serde_json::Error),
+    /// The hub wants nothing more of it.
+    #[error("the hub refused this agent: {0}")]
+    Refused(String),
+}
+
+/// The socket of the container that runs the steps, below the shared folder.
+pub fn door_of(shared: &Path) -> PathBuf {
+    shared.join("io").join("steps.sock")
+}
+
+/// Runs one attempt to its end; returns how it ended. `control` is the attempt's: a signal handler
+/// asks it to cancel.
+pub fn inside(place: &Inside, control: Arc<Control>) -> Result<Conclusion, InsideError> {
+    let wrong = |doing| move |source| InsideError::Io { doing, source };
+    // What the agent lays out, steps of any user may change: the folder's group is everybody's.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o002));
+    let door = door_of(&place.shared);
+    std::fs::create_dir_all(door.parent().unwrap_or(&place.shared))
+        .map_err(wrong("making the shared folder"))?;
+    let door = Door::open(&door).map_err(wrong("opening the socket for steps"))?;
+    let end = AgentEnd::new(&place.attempt, &place.key, &place.incarnation, control.clone());
+    let tls = client_config(&place.certificate).map_err(wrong("the hub's certificate"))?;
+    let (connection, keep_up) = Connection::new(dial_tcp(place.hub), tls, end.clone());
+    end.connect(connection.clone());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(wrong("starting the connection"))?;
+    let network = std::thread::Builder::new()
+        .name("hub".into())
+        .spawn(move || runtime.block_on(keep_up))
+        .map_err(wrong("starting the connection"))?;
+    let done = attempt(place, &end, control, door);
+    connection.close();
+    let _ = network.join();
+    done
+}
+
+fn attempt(
+    place: &Inside,
+    end: &Arc<AgentEnd>,
+    control: Arc<Control>,
+    door: Door,
+) -> Result<Conclusion, InsideError> {
+    let wrong = |doing| move |source| InsideError::Io { doing, source };
+    let mut spec: JobSpec = serde_json::from_slice(&end.objects.get(&place.spec)?)?;
+    // The image brings its own.
+    spec.python = None;
+    let log = log_path_of(&place.own, &spec);
+    let last = Arc::new(Last {
+        end: end.clone(),
+        log: Mutex::new(Some(follow_log(end.clone(), &log).map_err(wrong("following the log"))?)),
+        ended: Mutex::default(),
+    });
+    let link = Arc::new(Link::new(&spec.token, last.clone(), control.clone()));
+    let objects = FileObjects::open(place.own.join("objects"))?;
+    let objects = Arc::new(Mirrored::new(objects, end.objects.clone()));
+    let launcher = door.shim(&control).map_err(wrong("waiting for the step container"))?;
+    let Some(launcher) = launcher else {
+        // Told to stop before the steps could start.
+        link.say(MessageBody::Started { notes: Vec::new() });
+        link.say(MessageBody::Ended(stopped(&control)));
+        return last.wait();
+    };
+    let launcher = Arc::new(launcher);
+    let around = Surroundings {
+        store: place.own.clone(),
+        places: Arc::new(FreshFolders::new(place.shared.join("work"), objects.clone())),
+        objects,
+        python: Environments::new(place.own.join("python")),
+        temps: TempFolders::new(place.shared.join("tmp")),
+        launcher: Box::new(launcher.clone()),
+        env: environment(&launcher),
+        mark: "tidegate_".to_owned(),
+        in_image: true,
+    };
+    run(&spec, &place.secrets, &around, &link);
+    let done = last.wait();
+    launcher.finish(match &done {
+        Ok(Conclusion::Success) => 0,
+        _ => 1,
+    });
+    done
+}
+
+/// The environment that the image gives its processes.
+fn environment(launcher: &ShimLauncher) -> BTreeMap<OsString, OsString> {
+    launcher.environment().clone()
+}
+
+fn stopped(control: &Control) -> Receipt {
+    Receipt::bare(Conclusion::Cancelled, None, control.reason())
+}
+
+/// Sends the receipt after the last byte of the log, and remembers it.
+struct Last {
+    end: Arc<AgentEnd>,
+    log: Mutex<Option<LogFollower>>,
+    ended: Mutex<Option<(u64, Conclusion)>>,
+}
+
+impl Uplink for Last {
+    fn send(&self, message: JobMessage, urgent: bool) {
+        if let MessageBody::Ended(receipt) = &message.body {
+            if let Some(log) = self.log.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                log.finish(receipt.log);
+            }
+            let ended = Some((message.seq, receipt.conclusion));
+            *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = ended;
+        }
+        self.end.send(message, urgent);
+    }
+
+    fn flush(&self) {
+        self.end.flush();
+    }
+}
+
+impl Last {
+    /// Waits until the engine has the receipt.
+    fn wait(&self) -> Result<Conclusion, InsideError> {
+        let ended = *self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((seq, conclusion)) = ended else {
+            return Err(InsideError::Refused("the attempt has no receipt".to_owned()));
+        };
+        self.end.wait_acknowledged(seq).map_err(InsideError::Refused)?;
+        Ok(conclusion)
+    }
+}
+
+/// Ends an attempt cleanly: its pod is being removed.
+pub fn leave(control: &Control) {
+    control.ask(Wish::Cancel, "the pod is being removed");
+}

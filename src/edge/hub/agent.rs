@@ -1,0 +1,219 @@
+//! An agent's end of a hub: its messages in order, its log while it grows, objects.
+
+use super::client::{Connection, Peer};
+use super::objects::HubObjects;
+use crate::agent::{Control, Uplink, Wish};
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+use tidegate_flow::job::{AgentRequest, JobMessage};
+use tidegate_flow::wire::v1::{FromHub, ToHub};
+
+/// Bytes of the log that travel before the hub has to say that it keeps them.
+const WINDOW: u64 = 1 << 20;
+/// Bytes of the log in one frame.
+const PIECE: usize = 128 << 10;
+/// How often the log is looked at.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// One attempt's connection to its hub.
+pub struct AgentEnd {
+    attempt: String,
+    key: String,
+    incarnation: String,
+    connection: OnceLock<Connection>,
+    /// Objects of the hub.
+    pub objects: Arc<HubObjects>,
+    /// What the engine wants.
+    pub control: Arc<Control>,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// Not yet kept by the hub, in order.
+    messages: VecDeque<JobMessage>,
+    /// Bytes of the log sent, and kept by the hub.
+    sent: u64,
+    kept: u64,
+    /// The engine has the receipt.
+    acknowledged: u64,
+    refused: Option<String>,
+}
+
+impl AgentEnd {
+    /// Makes the end of an attempt. `incarnation` names this very agent: no other is let in after it.
+    pub fn new(attempt: &str, key: &str, incarnation: &str, control: Arc<Control>) -> Arc<Self> {
+        Arc::new(Self {
+            attempt: attempt.to_owned(),
+            key: key.to_owned(),
+            incarnation: incarnation.to_owned(),
+            connection: OnceLock::new(),
+            objects: Arc::default(),
+            control,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        })
+    }
+
+    /// Speaks over this connection from now on.
+    pub fn connect(&self, connection: Connection) {
+        self.objects.connect(connection.clone());
+        let _ = self.connection.set(connection);
+    }
+
+    /// Waits until the engine has acknowledged the message `seq`; an error says why it never will.
+    pub fn wait_acknowledged(&self, seq: u64) -> Result<(), String> {
+        let mut state = self.state();
+        loop {
+            if state.acknowledged >= seq {
+                return Ok(());
+            }
+            if let Some(reason) = &state.refused {
+                return Err(reason.clone());
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn say(&self, word: &ToHub) {
+        if let Some(connection) = self.connection.get() {
+            connection.say(word);
+        }
+    }
+}
+
+impl Uplink for AgentEnd {
+    fn send(&self, message: JobMessage, _urgent: bool) {
+        // Said under the lock, so that messages leave in the order of their numbers.
+        let mut state = self.state();
+        if message.seq > 0 {
+            state.messages.push_back(message.clone());
+        }
+        self.say(&ToHub::Message(message));
+    }
+
+    fn flush(&self) {}
+}
+
+impl Peer for AgentEnd {
+    fn hello(&self) -> ToHub {
+        ToHub::Agent {
+            attempt: self.attempt.clone(),
+            key: self.key.clone(),
+            incarnation: self.incarnation.clone(),
+        }
+    }
+
+    fn welcome(&self, connection: &Connection, kept: u64, log: u64) {
+        let mut state = self.state();
+        while state.messages.front().is_some_and(|m| m.seq <= kept) {
+            state.messages.pop_front();
+        }
+        for message in &state.messages {
+            connection.say(&ToHub::Message(message.clone()));
+        }
+        (state.sent, state.kept) = (log, log);
+        drop(state);
+        self.changed.notify_all();
+        self.objects.again(connection);
+    }
+
+    fn hear(&self, _: &Connection, word: FromHub, content: Vec<u8>) {
+        let Some((word, _)) = self.objects.answer(word, content) else { return };
+        match word {
+            FromHub::Kept { seq } => {
+                let mut state = self.state();
+                while state.messages.front().is_some_and(|m| m.seq <= seq) {
+                    state.messages.pop_front();
+                }
+            }
+            FromHub::LogKept { upto } => {
+                let mut state = self.state();
+                state.kept = state.kept.max(upto);
+                drop(state);
+                self.changed.notify_all();
+            }
+            FromHub::Request(AgentRequest::Cancel { reason, .. }) => self.control.ask(Wish::Cancel, &reason),
+            FromHub::Request(AgentRequest::Kill { .. }) => self.control.ask(Wish::Kill, "ended at once"),
+            FromHub::Request(AgentRequest::Reply { id, answer, .. }) => self.control.answer(id, answer),
+            FromHub::Request(AgentRequest::Acknowledge { seq, .. }) => {
+                let mut state = self.state();
+                state.acknowledged = state.acknowledged.max(seq);
+                drop(state);
+                self.changed.notify_all();
+            }
+            _ => {}
+        }
+    }
+
+    fn refused(&self, reason: &str) {
+        self.control.ask(Wish::Kill, reason);
+        self.objects.over(reason);
+        self.state().refused = Some(reason.to_owned());
+        self.changed.notify_all();
+    }
+}
+
+/// Sends a log while it grows, from a thread of its own.
+pub fn follow_log(end: Arc<AgentEnd>, path: &Path) -> io::Result<LogFollower> {
+    let path = path.to_owned();
+    let ending = Arc::new(Mutex::new(None));
+    let told = ending.clone();
+    let thread = std::thread::Builder::new().name("log".into()).spawn(move || follow(&end, &path, &told))?;
+    Ok(LogFollower { ending, thread })
+}
+
+/// A log that is being sent.
+pub struct LogFollower {
+    /// The log's last length, once it is known.
+    ending: Arc<Mutex<Option<u64>>>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl LogFollower {
+    /// Waits until the hub keeps all `length` bytes of the log.
+    pub fn finish(self, length: u64) {
+        *self.ending.lock().unwrap_or_else(PoisonError::into_inner) = Some(length);
+        let _ = self.thread.join();
+    }
+}
+
+fn follow(end: &AgentEnd, path: &PathBuf, ending: &Mutex<Option<u64>>) {
+    let mut file = None;
+    let mut buffer = vec![0; PIECE];
+    loop {
+        let last = *ending.lock().unwrap_or_else(PoisonError::into_inner);
+        if file.is_none() {
+            file = File::open(path).ok();
+        }
+        let mut state = end.state();
+        if state.refused.is_some() || last.is_some_and(|length| state.kept >= length) {
+            return;
+        }
+        let mut moved = false;
+        while let Some(file) = &file
+            && state.sent < state.kept + WINDOW
+        {
+            let Ok(read @ 1..) = file.read_at(&mut buffer, state.sent) else { break };
+            if let Some(connection) = end.connection.get() {
+                let bytes = buffer.get(..read).unwrap_or_default();
+                connection.say_with(&ToHub::Log { offset: state.sent }, bytes);
+            }
+            state.sent += read as u64;
+            moved = true;
+        }
+        if !moved {
+            let _ = end.changed.wait_timeout(state, LOOK);
+        }
+    }
+}

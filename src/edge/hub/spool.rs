@@ -1,0 +1,206 @@
+//! What a hub keeps of one attempt until the engine has it: messages and the log.
+//!
+//! Files are appended to and never forced to disk: they survive the hub's process, and live as long
+//! as its volume.
+
+use crate::agent::file_name;
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use tidegate_flow::job::JobMessage;
+use tidegate_flow::wire::v1::{FrameDecoder, decode_message, encode_message};
+
+/// What an attempt was opened with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Opened {
+    /// Its token.
+    pub attempt: String,
+    /// The store whose engine opened it.
+    pub store: String,
+    /// blake3 of its secret, hex.
+    pub key: String,
+    /// The agent that came first; no other is let in.
+    #[serde(default)]
+    pub incarnation: String,
+}
+
+/// The files of one attempt.
+#[derive(Debug)]
+pub(super) struct Spool {
+    folder: PathBuf,
+    pub(super) opened: Opened,
+    /// Kept and not yet acknowledged by the engine, in order.
+    pub(super) messages: VecDeque<JobMessage>,
+    /// The last message that is kept.
+    pub(super) kept: u64,
+    file: File,
+    log: File,
+    /// Bytes of the log.
+    pub(super) length: u64,
+}
+
+impl Spool {
+    /// Begins one; one that is there is taken up again.
+    pub(super) fn open(folder: &Path, opened: Opened) -> io::Result<Self> {
+        let folder = folder.join(file_name(&opened.attempt));
+        fs::create_dir_all(&folder)?;
+        let spool = Self::load(folder.clone());
+        match spool {
+            Ok(spool) => Ok(spool),
+            Err(_) => {
+                write(&folder, &opened)?;
+                Self::load(folder)
+            }
+        }
+    }
+
+    /// Reads all that a former process of this hub left.
+    pub(super) fn load_all(folder: &Path) -> io::Result<Vec<Self>> {
+        fs::create_dir_all(folder)?;
+        let mut found = Vec::new();
+        for entry in fs::read_dir(folder)? {
+            // One without its first file was never told about.
+            found.extend(Self::load(entry?.path()).ok());
+        }
+        Ok(found)
+    }
+
+    fn load(folder: PathBuf) -> io::Result<Self> {
+        let opened = serde_json::from_slice(&fs::read(folder.join("attempt.json"))?)?;
+        let open =
+            |name: &str| OpenOptions::new().read(true).append(true).create(true).open(folder.join(name));
+        let (file, log) = (
+            open("messages")?,
+            OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(folder.join("log"))?,
+        );
+        let mut decoder = FrameDecoder::default();
+        decoder.push(&fs::read(folder.join("messages"))?);
+        let mut messages = VecDeque::new();
+        let wrong = |e| io::Error::new(io::ErrorKind::InvalidData, e);
+        // A frame cut short by a kill was never acknowledged: the agent says it again.
+        while let Some(body) = decoder.next_frame().map_err(wrong)? {
+            messages.push_back(decode_message(body).map_err(wrong)?);
+        }
+        if decoder.is_mid_frame() {
+            let whole: u64 =
+                messages.iter().filter_map(|m| encode_message(m).ok()).map(|f| f.len() as u64).sum();
+            file.set_len(whole)?;
+        }
+        let kept = messages.back().map_or(0, |m: &JobMessage| m.seq);
+        let length = log.metadata()?.len();
+        Ok(Self { folder, opened, messages, kept, file, log, length })
+    }
+
+    /// Remembers the agent that came.
+    pub(super) fn came(&mut self, incarnation: &str) -> io::Result<()> {
+        incarnation.clone_into(&mut self.opened.incarnation);
+        write(&self.folder, &self.opened)
+    }
+
+    /// Keeps a message; tells whether it is a new one. One that skips a number is passed over: the
+    /// agent says all that is not kept again after each connection, and in order.
+    pub(super) fn keep(&mut self, message: &JobMessage) -> io::Result<bool> {
+        if message.seq != self.kept + 1 {
+            return Ok(false);
+        }
+        let frame = encode_message(message).map_err(io::Error::other)?;
+        self.file.write_all(&frame)?;
+        self.kept = message.seq;
+        self.messages.push_back(message.clone());
+        Ok(true)
+    }
+
+    /// The engine has all messages up to `seq`.
+    pub(super) fn acknowledged(&mut self, seq: u64) {
+        while self.messages.front().is_some_and(|m| m.seq <= seq) {
+            self.messages.pop_front();
+        }
+    }
+
+    /// Keeps bytes of the log. What is there already is passed over; a gap is passed over too: the
+    /// agent goes on from where this hub is.
+    pub(super) fn keep_log(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let Some(known) = self.length.checked_sub(offset) else { return Ok(()) };
+        let Some(new) = usize::try_from(known).ok().and_then(|known| bytes.get(known..)) else {
+            return Ok(());
+        };
+        self.log.write_all_at(new, self.length)?;
+        self.length += new.len() as u64;
+        Ok(())
+    }
+
+    /// Returns bytes of the log from `offset`, at most `limit`.
+    pub(super) fn log(&self, offset: u64, limit: usize) -> io::Result<Vec<u8>> {
+        let left = usize::try_from(self.length.saturating_sub(offset)).unwrap_or(limit).min(limit);
+        let mut bytes = vec![0; left];
+        self.log.read_exact_at(&mut bytes, offset)?;
+        Ok(bytes)
+    }
+
+    /// Removes everything.
+    pub(super) fn close(self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Written beside and moved over, so that it is there whole or not at all.
+fn write(folder: &Path, opened: &Opened) -> io::Result<()> {
+    let new = folder.join("attempt.new");
+    fs::write(&new, serde_json::to_vec(opened)?)?;
+    fs::rename(new, folder.join("attempt.json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidegate_flow::job::MessageBody;
+
+    fn opened() -> Opened {
+        Opened { attempt: "r.0.1".into(), store: "s".into(), key: "k".into(), incarnation: String::new() }
+    }
+
+    fn message(seq: u64) -> JobMessage {
+        JobMessage {
+            token: "r.0.1".into(),
+            seq,
+            at: 0,
+            body: MessageBody::Started { notes: vec!["x".into()] },
+        }
+    }
+
+    #[test]
+    fn what_was_kept_is_there_after_a_kill_and_a_torn_end_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut spool = Spool::open(folder.path(), opened()).unwrap();
+        spool.came("pod").unwrap();
+        assert!(spool.keep(&message(1)).unwrap());
+        assert!(!spool.keep(&message(1)).unwrap(), "said again");
+        assert!(!spool.keep(&message(3)).unwrap(), "a gap");
+        assert!(spool.keep(&message(2)).unwrap());
+        spool.keep_log(0, b"one\n").unwrap();
+        spool.keep_log(2, b"e\ntwo\n").unwrap();
+        spool.keep_log(90, b"gap").unwrap();
+        drop(spool);
+        let file = folder.path().join("r.0.1/messages");
+        let mut bytes = fs::read(&file).unwrap();
+        bytes.extend_from_slice(&[200, 0, 0, 0, 1, b'{']);
+        fs::write(&file, bytes).unwrap();
+        let mut again = Spool::load_all(folder.path()).unwrap().pop().unwrap();
+        assert_eq!((again.kept, again.messages.len(), again.length), (2, 2, 8));
+        assert_eq!(again.log(4, 100).unwrap(), b"two\n");
+        assert_eq!(again.opened.incarnation, "pod");
+        assert!(again.keep(&message(3)).unwrap());
+        again.acknowledged(2);
+        assert_eq!(again.messages.len(), 1);
+        again.close();
+        assert!(Spool::load_all(folder.path()).unwrap().is_empty());
+    }
+}
