@@ -22,8 +22,11 @@ impl Host {
     pub fn start() -> Self {
         let store = tempfile::tempdir().unwrap();
         let (send, messages) = channel();
-        let options =
-            LocalOptions { exe: env!("CARGO_BIN_EXE_tidegate").into(), store: store.path().to_owned() };
+        let options = LocalOptions {
+            exe: env!("CARGO_BIN_EXE_tidegate").into(),
+            store: store.path().to_owned(),
+            run: store.path().file_name().unwrap().to_string_lossy().into_owned(),
+        };
         let executor = LocalExecutor::start(
             &options,
             Box::new(move |m| {

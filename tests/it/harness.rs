@@ -5,7 +5,8 @@
 
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// A temporary project.
 pub struct Project {
@@ -73,6 +74,35 @@ impl Project {
         }
     }
 
+    /// Starts `tidegate` and does not wait for it.
+    pub fn spawn<I: IntoIterator<Item = S>, S: AsRef<std::ffi::OsStr>>(&self, args: I) -> Child {
+        let mut command = self.scrubbed(binary());
+        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    }
+
+    /// Waits for what [`Project::spawn`] started.
+    pub fn done(&self, child: Child) -> Done {
+        let done = child.wait_with_output().unwrap();
+        Done {
+            code: done.status.code(),
+            stdout: self.replaced(&done.stdout),
+            stderr: self.replaced(&done.stderr),
+        }
+    }
+
+    /// Ids of the living processes that have the project's folder in their command line.
+    pub fn processes(&self) -> Vec<u32> {
+        let folder = self.path().to_str().unwrap().as_bytes().to_owned();
+        let ids = std::fs::read_dir("/proc").unwrap().map_while(Result::ok);
+        let ids = ids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        ids.filter(|pid| {
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            line.windows(folder.len()).any(|part| part == folder)
+        })
+        .collect()
+    }
+
     /// A command in the project with nothing of this machine's environment but `PATH`.
     fn scrubbed(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
@@ -92,6 +122,19 @@ impl Project {
         let text = String::from_utf8_lossy(bytes);
         text.replace(&*real.to_string_lossy(), "[PROJECT]")
             .replace(&*self.path().to_string_lossy(), "[PROJECT]")
+    }
+}
+
+/// Waits until something is there, looking often; panics after half a minute.
+#[track_caller]
+pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + Duration::from_secs(30);
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < end, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(2));
     }
 }
 

@@ -17,6 +17,7 @@ mod examples;
 mod harness;
 mod plan;
 mod pod_agent;
+mod resume;
 mod rules_docs;
 mod run;
 mod runs;

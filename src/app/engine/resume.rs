@@ -6,6 +6,7 @@ use super::{Engine, EngineError, Machine, Observer, Rerun, load};
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
+use tidegate_edge::executor::local::end_leftovers;
 use tidegate_edge::git::snapshot;
 use tidegate_edge::store::{FileObjects, RunLog as _, Store, StoreError};
 use tidegate_flow::job::{Conclusion, Receipt};
@@ -31,6 +32,8 @@ impl<'a> Engine<'a> {
             )));
         }
         let owned = store.own(&row.run)?;
+        // Its supervisor ends what it ran; if that died, too, nobody has.
+        end_leftovers(&owned.run);
         let log = store.events(&owned.run, 0)?;
         let state = Run::replay(&log);
         let Some(created) = state.created().cloned() else {

@@ -182,7 +182,8 @@ impl<'a> Engine<'a> {
         if self.executor.is_none() {
             let door = self.door.clone();
             let exe = std::env::current_exe().map_err(EngineError::Executor)?;
-            let options = LocalOptions { exe, store: self.store.dir().to_owned() };
+            let options =
+                LocalOptions { exe, store: self.store.dir().to_owned(), run: self.owned.run.clone() };
             let sink = Box::new(move |message| {
                 // Nobody hears it only when the run is over.
                 let _ = door.send(Incoming::Executor(message));

@@ -24,6 +24,8 @@ pub struct LocalOptions {
     pub exe: PathBuf,
     /// The store's folder.
     pub store: PathBuf,
+    /// The run whose attempts it hosts: all their processes carry its name.
+    pub run: String,
 }
 
 /// What a local executor says.
@@ -51,7 +53,7 @@ impl LocalExecutor {
     pub fn start(options: &LocalOptions, sink: Box<dyn Fn(ExecutorMessage) + Send>) -> io::Result<Self> {
         // Orphans of a killed supervisor come to this process, so that it can end them.
         let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
-        let mark = new_mark();
+        let mark = new_mark(&options.run);
         let mut child = Command::new(&options.exe)
             .args(["agent", "--supervise", "--mark"])
             .arg(&mark)
@@ -147,10 +149,20 @@ fn ended(child: &mut Child, error: Option<io::Error>) -> String {
     }
 }
 
-/// A mark that no other supervisor has.
-fn new_mark() -> String {
+/// A mark that no other supervisor has; it starts as all marks of its run do.
+fn new_mark(run: &str) -> String {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    format!("tidegate_{}_{}_", std::process::id(), since.as_nanos())
+    format!("{}{}_{}_", mark_of(run), std::process::id(), since.as_nanos())
+}
+
+/// How the marks of all processes of a run start, whichever engine started them.
+fn mark_of(run: &str) -> String {
+    format!("tidegate_{run}_")
+}
+
+/// Ends what an engine left behind that died together with its supervisor, before its run goes on.
+pub fn end_leftovers(run: &str) {
+    end_orphans(&mark_of(run));
 }
 
 /// Ends every process that carries a mark starting so, and what came to this process as an orphan of
