@@ -23,4 +23,5 @@ mod run;
 mod runs;
 mod schema;
 mod store_kill;
+mod two_engines;
 mod why;

@@ -1,10 +1,8 @@
 //! Carries out what was decided.
 
-use super::capacity::Grant;
 use super::{Engine, EngineError};
-use tidegate_edge::store::RunLog as _;
 use tidegate_flow::job::{AgentRequest, Conclusion, FailureClass, Receipt};
-use tidegate_flow::run::{CacheKey, Command, EventKind, InstanceId, InstanceSettings, JobId, Phase};
+use tidegate_flow::run::{CacheKey, Command, EventKind, InstanceId, InstanceSettings, JobId, ReadySettings};
 
 impl Engine<'_> {
     pub(super) fn act(&mut self, commands: Vec<Command>) -> Result<(), EngineError> {
@@ -19,7 +17,7 @@ impl Engine<'_> {
                 Command::AddJobs(instance) => self.add_jobs(instance)?,
                 Command::AskCache(instance) => cache.push(instance),
                 Command::RequestSlot(instance) => self.request_slot(instance)?,
-                Command::ReleaseSlot(instance) => self.capacity.give_back(instance),
+                Command::RequestGroup(who) => self.request_group(who),
                 Command::StartAttempt { instance, attempt } => self.start_attempt(instance, attempt)?,
                 Command::CancelAttempt { instance, attempt, reason, force } => {
                     self.cancel_attempt(instance, attempt, reason, force)?;
@@ -28,7 +26,8 @@ impl Engine<'_> {
                 Command::Record(kind) => self.decided(kind)?,
             }
         }
-        self.ask_cache(&cache)
+        self.ask_cache(&cache)?;
+        if self.line.wants() { self.stand_in_line() } else { Ok(()) }
     }
 
     /// Records a decision and lets go of what it makes superfluous.
@@ -38,7 +37,7 @@ impl Engine<'_> {
                 self.job_contexts.remove(job);
             }
             EventKind::InstanceEnded { instance, .. } => {
-                self.capacity.give_back(*instance);
+                self.line.give_back(Some(*instance));
                 self.keep(*instance)?;
             }
             _ => {}
@@ -52,15 +51,21 @@ impl Engine<'_> {
         }
         let mut settings = self.evaluate_instance(id)?;
         if let InstanceSettings::Ready(ready) = &settings
-            && let Some(above) = self.capacity.above(ready)
+            && let Some(above) = self.above(ready)
         {
-            if self.strict {
+            if self.site.strict {
                 settings = InstanceSettings::Failed { reason: format!("{above} (--strict-resources)") };
             } else if self.warned.insert(above.clone()) {
                 self.observer.warn(&format!("{above}: it runs alone"));
             }
         }
         self.record(EventKind::InstanceEvaluated { instance: id, settings: Box::new(settings) })
+    }
+
+    /// Says in words what a job asks for that this machine does not have.
+    fn above(&mut self, settings: &ReadySettings) -> Option<String> {
+        let need = self.site.machine.need(&settings.resources);
+        need.above(&self.site.machine.capacity())
     }
 
     /// Finds a finished instance of the run that this one reruns.
@@ -71,28 +76,6 @@ impl Engine<'_> {
         let instance = self.run.instance(id)?;
         let job = self.run.job(instance.job)?;
         self.adopt.get(&(job.declared.display.clone(), instance.declared.matrix.to_string())).cloned()
-    }
-
-    fn request_slot(&mut self, id: InstanceId) -> Result<(), EngineError> {
-        let Some(instance) = self.run.instance(id) else { return Ok(()) };
-        let Some(settings) = instance.settings.clone() else { return Ok(()) };
-        match self.capacity.request(id, &settings) {
-            Grant::Granted(gpus) => self.record(EventKind::SlotGranted { instance: id, gpus }),
-            Grant::Wait => Ok(()),
-            Grant::Held(holder) => {
-                let replaces = settings.concurrency.as_ref().is_some_and(|c| c.cancel_in_progress);
-                let attempt = self.run.instance(holder).map_or(0, |i| i.attempt);
-                if replaces
-                    && self.phase(holder) == Some(Phase::Running)
-                    && self.warned.insert(format!("{}.{attempt}", holder.0))
-                {
-                    let group = settings.concurrency.as_ref().map(|c| c.group.clone()).unwrap_or_default();
-                    let reason = format!("a newer job of concurrency group `{group}` takes its place");
-                    return self.cancel_attempt(holder, attempt, reason, false);
-                }
-                Ok(())
-            }
-        }
     }
 
     fn start_attempt(&mut self, id: InstanceId, attempt: u32) -> Result<(), EngineError> {
@@ -131,7 +114,7 @@ impl Engine<'_> {
         attempt: u32,
         receipt: Box<Receipt>,
     ) -> Result<(), EngineError> {
-        self.capacity.give_back(id);
+        self.line.give_back(Some(id));
         self.record(EventKind::AttemptEnded { instance: id, attempt, receipt })
     }
 
@@ -164,7 +147,7 @@ impl Engine<'_> {
         for (id, answer) in ids.iter().zip(answers) {
             let usable = answer.filter(|_| !self.has_gate(*id));
             let hit = usable.map(|entry| Box::new((entry.number.to_string(), entry.receipt)));
-            self.record(EventKind::CacheAnswered { instance: *id, hit, verdicts: Vec::new() })?;
+            self.record(EventKind::CacheAnswered { instance: *id, hit, verdicts: Vec::new(), reason: None })?;
         }
         Ok(())
     }

@@ -4,7 +4,6 @@ use super::turn::Incoming;
 use super::{Engine, EngineError};
 use std::collections::BTreeMap;
 use tidegate_edge::executor::local::ExecutorMessage;
-use tidegate_edge::store::RunLog as _;
 use tidegate_flow::gate::Baseline;
 use tidegate_flow::job::{
     AgentRequest, Answer, Conclusion, FailureClass, JobMessage, MessageBody, Question, Receipt,
@@ -21,6 +20,7 @@ impl Engine<'_> {
                 self.wish_to_end(why.to_owned(), force)
             }
             Incoming::Wishes => {
+                self.line.look = true;
                 for (wish, reason) in self.store.wishes(&self.owned)? {
                     self.wish_to_end(reason, wish == "kill")?;
                 }
@@ -33,6 +33,8 @@ impl Engine<'_> {
         if self.run.ended() {
             return Ok(());
         }
+        // A run that waits for its concurrency group has not begun: there is nothing to clean up.
+        let force = force || !self.run.holds_its_groups();
         self.record(EventKind::CancelRequested { reason, force })
     }
 
@@ -61,7 +63,7 @@ impl Engine<'_> {
             MessageBody::Judged { step, verdict } => EventKind::Judged { instance, attempt, step, verdict },
             MessageBody::Ask { id, question } => return self.answer(instance, &message.token, id, question),
             MessageBody::Ended(receipt) => {
-                self.capacity.give_back(instance);
+                self.line.give_back(Some(instance));
                 self.heard.remove(&message.token);
                 self.outbox.push(AgentRequest::Acknowledge { token: message.token, seq: message.seq });
                 EventKind::AttemptEnded { instance, attempt, receipt: Box::new(receipt) }

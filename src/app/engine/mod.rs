@@ -7,14 +7,15 @@
 
 mod act;
 mod calls;
-mod capacity;
 mod clock;
 mod contexts;
 mod error;
 mod evaluate;
 mod happening;
 mod hear;
+mod line;
 mod load;
+mod machine;
 mod observer;
 mod request;
 mod resume;
@@ -22,10 +23,10 @@ mod signals;
 mod start;
 mod turn;
 
-pub use capacity::Machine;
 pub use error::EngineError;
 pub use happening::Happening;
 pub use load::{Loaded, load, load_action};
+pub use machine::{Machine, Site};
 pub use observer::Observer;
 pub use request::{Rerun, RunRequest};
 pub use turn::{Engine, Finished};

@@ -2,13 +2,14 @@
 
 use super::evaluate::{Frame, Only};
 use super::turn::Parts;
-use super::{Engine, EngineError, Machine, Observer, Rerun, load};
+use super::{Engine, EngineError, Observer, Rerun, Site, load, signals};
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
+use std::sync::mpsc::channel;
 use tidegate_edge::executor::local::end_leftovers;
 use tidegate_edge::git::snapshot;
-use tidegate_edge::store::{FileObjects, RunLog as _, Store, StoreError};
+use tidegate_edge::store::{FileObjects, RunLog, Store, StoreError};
 use tidegate_flow::job::{Conclusion, Receipt};
 use tidegate_flow::run::{EventKind, JobId, Run, SEMANTICS};
 use tidegate_lang::workflow::Dialect;
@@ -17,11 +18,10 @@ impl<'a> Engine<'a> {
     /// Takes a run over: what finished stays, what ran starts again as a new attempt.
     pub fn resume(
         root: &Path,
-        mut store: Store,
+        store: Store,
         name: &str,
         secrets: BTreeMap<String, String>,
-        machine: Machine,
-        strict: bool,
+        mut site: Site,
         observer: &'a mut dyn Observer,
     ) -> Result<Self, EngineError> {
         let row = store.find(name)?.ok_or_else(|| StoreError::NoSuchRun(name.to_owned()))?;
@@ -31,6 +31,10 @@ impl<'a> Engine<'a> {
                 row.number
             )));
         }
+        let (door, inbox) = channel();
+        signals::listen(door.clone())?;
+        let (dir, objects) = (store.dir().to_owned(), store.objects());
+        let mut store = site.open(store);
         let owned = store.own(&row.run)?;
         // Its supervisor ends what it ran; if that died, too, nobody has.
         end_leftovers(&owned.run);
@@ -45,7 +49,6 @@ impl<'a> Engine<'a> {
                 row.number
             )));
         }
-        let objects = store.objects();
         let read = |path: &str| -> std::io::Result<Vec<u8>> {
             let digest = created.texts.get(path).ok_or(std::io::ErrorKind::NotFound)?;
             objects.get(digest).map_err(std::io::Error::other)
@@ -59,7 +62,7 @@ impl<'a> Engine<'a> {
         let matrix = created.options.get("matrix").cloned().unwrap_or(Json::Null);
         let only = Only::new(&loaded.linked.root, &jobs, serde_json::from_value(matrix).unwrap_or_default())?;
         // Cache keys are made of the tree as it was; a tree that changed since gives none of its keys.
-        let tree = snapshot(root, &FileObjects::open(store.dir().join("objects"))?, store.dir())?;
+        let tree = snapshot(root, &FileObjects::open(dir.join("objects"))?, &dir)?;
         let files = if tree.source.tree == created.source.tree { tree.files } else { BTreeMap::new() };
         for event in &log {
             observer.event(event);
@@ -72,12 +75,15 @@ impl<'a> Engine<'a> {
             caller: None,
         };
         let adopt = match &created.rerun_of {
-            Some(run) => adoptable(&store, &Rerun { run: run.clone(), from: Vec::new() })?,
+            Some(run) => adoptable(&*store, &Rerun { run: run.clone(), from: Vec::new() })?,
             None => HashMap::new(),
         };
         let epoch = owned.epoch;
         let parts = Parts {
             store,
+            dir,
+            door: (door, inbox),
+            last: log.iter().map(|event| event.at).max(),
             owned,
             run: state,
             loaded,
@@ -85,11 +91,10 @@ impl<'a> Engine<'a> {
             root: frame,
             only,
             adopt,
-            machine,
-            strict,
+            site,
             observer,
         };
-        let mut engine = Engine::new(parts)?;
+        let mut engine = Engine::new(parts);
         engine.frames_again(&log)?;
         engine.record(EventKind::EngineStarted { epoch })?;
         Ok(engine)
@@ -111,7 +116,7 @@ impl<'a> Engine<'a> {
 pub(super) type Adoptable = HashMap<(String, String), (String, Receipt)>;
 
 /// Receipts of the instances that a rerun does not run again, by job and matrix.
-pub(super) fn adoptable(store: &Store, rerun: &Rerun) -> Result<Adoptable, EngineError> {
+pub(super) fn adoptable(store: &dyn RunLog, rerun: &Rerun) -> Result<Adoptable, EngineError> {
     let run = Run::replay(&store.events(&rerun.run, 0)?);
     let mut again: BTreeSet<JobId> = BTreeSet::new();
     for (index, job) in (0..).zip(run.jobs()) {

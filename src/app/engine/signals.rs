@@ -1,7 +1,8 @@
-//! Ctrl-C, SIGTERM, SIGHUP, and SIGUSR1: somebody left a wish in the store.
+//! Ctrl-C, SIGTERM, SIGHUP, and SIGUSR1: somebody left a wish in the store, or moved in its line.
 
 use super::EngineError;
 use super::turn::Incoming;
+use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use std::sync::mpsc::Sender;
@@ -26,4 +27,12 @@ pub(super) fn listen(to: Sender<Incoming>) -> Result<(), EngineError> {
         })
         .map_err(EngineError::Signals)?;
     Ok(())
+}
+
+/// Tells the engine of another process to look into the store. One that has ended just now has
+/// nothing to look for, and one of another user looks by itself.
+pub(super) fn wake(pid: u32) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        let _ = kill_process(pid, Signal::USR1);
+    }
 }

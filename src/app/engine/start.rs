@@ -2,12 +2,13 @@
 
 use super::evaluate::{Frame, Only};
 use super::turn::Parts;
-use super::{Engine, EngineError, Machine, Observer, RunRequest, clock, contexts, load};
+use super::{Engine, EngineError, Observer, RunRequest, Site, clock, contexts, load, signals};
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, HashMap};
+use std::sync::mpsc::channel;
 use tidegate_edge::data::{Wanted, pin};
 use tidegate_edge::git::{Snapshot, snapshot};
-use tidegate_edge::store::{FileObjects, RunLog as _, Store};
+use tidegate_edge::store::{FileObjects, Store};
 use tidegate_flow::plan::{self, Contexts};
 use tidegate_flow::run::{EventKind, Run, RunCreated, RunEvent, SEMANTICS};
 use tidegate_flow::trigger::{self, Decision};
@@ -17,8 +18,7 @@ impl<'a> Engine<'a> {
     /// Starts a run: its first event is in the log when this returns.
     pub fn start(
         request: &RunRequest,
-        machine: Machine,
-        strict: bool,
+        mut site: Site,
         observer: &'a mut dyn Observer,
     ) -> Result<Self, EngineError> {
         let path = request.project.relative(&request.file);
@@ -27,7 +27,7 @@ impl<'a> Engine<'a> {
         let loaded = load(&root, &path, request.dialect, &read)?.sound()?;
         let workflow = loaded.linked.root.clone();
         let only = Only::new(&workflow, &request.jobs, request.matrix.clone())?;
-        let mut store = Store::open(&request.project.store)?;
+        let store = Store::open(&request.project.store)?;
         let tree = tree(request, &store)?;
         let inputs = decide(request, &workflow, &tree)?;
         let at = clock::now();
@@ -58,12 +58,17 @@ impl<'a> Engine<'a> {
             number: 0,
         };
         let first = RunEvent { at, kind: EventKind::RunCreated(Box::new(created)) };
+        // Before anybody can read in the store whom to wake.
+        let (door, inbox) = channel();
+        signals::listen(door.clone())?;
+        let dir = store.dir().to_owned();
+        let mut store = site.open(store);
         let owned = store.create(&first)?;
         // The store has given the number; the log's own first event has it.
         let log = store.events(&owned.run, 0)?;
         let state = Run::replay(&log);
         let adopt = match &request.rerun {
-            Some(rerun) => super::resume::adoptable(&store, rerun)?,
+            Some(rerun) => super::resume::adoptable(&*store, rerun)?,
             None => HashMap::new(),
         };
         for event in &log {
@@ -76,8 +81,11 @@ impl<'a> Engine<'a> {
             secrets: request.secrets.clone(),
             caller: None,
         };
-        Engine::new(Parts {
+        Ok(Engine::new(Parts {
             store,
+            dir,
+            door: (door, inbox),
+            last: Some(at),
             owned,
             run: state,
             loaded,
@@ -85,10 +93,9 @@ impl<'a> Engine<'a> {
             root: frame,
             only,
             adopt,
-            machine,
-            strict,
+            site,
             observer,
-        })
+        }))
     }
 }
 

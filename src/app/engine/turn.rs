@@ -1,17 +1,19 @@
 //! The loop: hear, admit, append, apply, decide, carry out.
 
-use super::capacity::Capacity;
+use super::clock::Clock;
 use super::evaluate::Frame;
-use super::{EngineError, Machine, Observer, clock, signals};
+use super::line::Line;
+use super::{EngineError, Observer, Site};
 use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
 use tidegate_edge::executor::local::{ExecutorMessage, LocalExecutor, LocalOptions};
-use tidegate_edge::store::{OwnedRun, RunLog as _, Store, Sync};
+use tidegate_edge::store::{OwnedRun, RunLog, Sync};
 use tidegate_flow::job::{AgentRequest, Receipt};
 use tidegate_flow::plan::{Contexts, TreeDigests};
-use tidegate_flow::run::{EventKind, InstanceId, JobId, Phase, Run, RunEvent, RunSummary};
+use tidegate_flow::run::{EventKind, InstanceId, JobId, Millis, Phase, Run, RunEvent, RunSummary};
 
 /// What the loop hears.
 #[derive(Debug)]
@@ -20,7 +22,7 @@ pub(super) enum Incoming {
     Executor(ExecutorMessage),
     /// A signal that ends the run: the first one cleanly, the second one at once.
     Stop(&'static str),
-    /// Another process left a wish in the store.
+    /// Another process left a wish in the store, or changed the line.
     Wishes,
 }
 
@@ -33,7 +35,9 @@ pub struct Finished {
 
 /// One run and everything it needs to go on.
 pub struct Engine<'a> {
-    pub(super) store: Store,
+    pub(super) store: Box<dyn RunLog>,
+    /// The store's folder.
+    pub(super) dir: PathBuf,
     pub(super) owned: OwnedRun,
     pub(super) run: Run,
     pub(super) observer: &'a mut dyn Observer,
@@ -48,8 +52,9 @@ pub struct Engine<'a> {
     pub(super) only: super::evaluate::Only,
     /// Receipts that a rerun takes over, by job and matrix.
     pub(super) adopt: HashMap<(String, String), (String, Receipt)>,
-    pub(super) capacity: Capacity,
-    pub(super) strict: bool,
+    pub(super) line: Line,
+    pub(super) site: Site,
+    clock: Clock,
     executor: Option<LocalExecutor>,
     inbox: Receiver<Incoming>,
     door: Sender<Incoming>,
@@ -70,7 +75,11 @@ pub struct Engine<'a> {
 
 /// What an engine is made of.
 pub(super) struct Parts<'a> {
-    pub store: Store,
+    pub store: Box<dyn RunLog>,
+    pub dir: PathBuf,
+    pub door: (Sender<Incoming>, Receiver<Incoming>),
+    /// When the last event was that is in the log.
+    pub last: Option<Millis>,
     pub owned: OwnedRun,
     pub run: Run,
     pub loaded: super::Loaded,
@@ -78,18 +87,17 @@ pub(super) struct Parts<'a> {
     pub root: Frame,
     pub only: super::evaluate::Only,
     pub adopt: HashMap<(String, String), (String, Receipt)>,
-    pub machine: Machine,
-    pub strict: bool,
+    pub site: Site,
     pub observer: &'a mut dyn Observer,
 }
 
 impl<'a> Engine<'a> {
-    pub(super) fn new(parts: Parts<'a>) -> Result<Self, EngineError> {
-        let (door, inbox) = channel();
-        signals::listen(door.clone())?;
+    pub(super) fn new(parts: Parts<'a>) -> Self {
+        let (door, inbox) = parts.door;
         let jobs = parts.run.created().map_or(0, |c| c.jobs.len());
-        Ok(Self {
+        Self {
             store: parts.store,
+            dir: parts.dir,
             owned: parts.owned,
             run: parts.run,
             observer: parts.observer,
@@ -100,8 +108,9 @@ impl<'a> Engine<'a> {
             job_contexts: HashMap::new(),
             only: parts.only,
             adopt: parts.adopt,
-            capacity: Capacity::new(parts.machine),
-            strict: parts.strict,
+            line: Line::default(),
+            site: parts.site,
+            clock: Clock::from(parts.last),
             executor: None,
             inbox,
             door,
@@ -112,7 +121,7 @@ impl<'a> Engine<'a> {
             warned: std::collections::BTreeSet::new(),
             origin: None,
             summary: None,
-        })
+        }
     }
 
     /// Runs to the end of the run.
@@ -121,8 +130,12 @@ impl<'a> Engine<'a> {
         if let Some(executor) = self.executor.take() {
             executor.stop();
         }
-        self.store.release(&self.owned)?;
-        done
+        // What went wrong before is what people should read; what is not given back falls free
+        // with this process.
+        let released = self.store.release(&self.owned);
+        let done = done?;
+        released?;
+        Ok(done)
     }
 
     fn turns(&mut self) -> Result<Finished, EngineError> {
@@ -142,8 +155,14 @@ impl<'a> Engine<'a> {
     fn settle(&mut self) -> Result<(), EngineError> {
         while !self.run.ended() {
             let before = self.run.events();
-            let commands = self.run.decide_some(clock::now(), self.capacity.room().saturating_mul(2).max(8));
+            // Those who stand in the line already are named again.
+            let slots = self.site.machine.room().saturating_mul(2).max(8) + self.line.waiting();
+            let commands = self.run.decide_some(self.clock.now(), slots);
             self.act(commands)?;
+            if self.run.events() == before {
+                // Nobody here needs what is left over.
+                self.stand_in_line()?;
+            }
             if self.run.events() == before {
                 break;
             }
@@ -153,7 +172,7 @@ impl<'a> Engine<'a> {
 
     /// Admits what was decided or heard and applies it; it reaches the log with [`Engine::save`].
     pub(super) fn record(&mut self, kind: EventKind) -> Result<(), EngineError> {
-        let event = self.run.admit(kind, clock::now())?;
+        let event = self.run.admit(kind, self.clock.now())?;
         self.run.apply(&event);
         if let EventKind::RunEnded(summary) = &event.kind {
             self.summary = Some((**summary).clone());
@@ -181,9 +200,11 @@ impl<'a> Engine<'a> {
         }
         if self.executor.is_none() {
             let door = self.door.clone();
-            let exe = std::env::current_exe().map_err(EngineError::Executor)?;
-            let options =
-                LocalOptions { exe, store: self.store.dir().to_owned(), run: self.owned.run.clone() };
+            let exe = match &self.site.exe {
+                Some(exe) => exe.clone(),
+                None => std::env::current_exe().map_err(EngineError::Executor)?,
+            };
+            let options = LocalOptions { exe, store: self.dir.clone(), run: self.owned.run.clone() };
             let sink = Box::new(move |message| {
                 // Nobody hears it only when the run is over.
                 let _ = door.send(Incoming::Executor(message));
@@ -209,18 +230,21 @@ impl<'a> Engine<'a> {
 
     /// Waits for something to hear, then takes in all that is there.
     fn wait(&mut self) -> Result<(), EngineError> {
-        let due = self.run.next_due().map(|due| {
-            let left = due.0.saturating_sub(clock::now().0);
+        let now = self.clock.now();
+        let due = self.run.next_due_after(now).map(|due| {
+            let left = due.0.saturating_sub(now.0);
             Duration::from_millis(u64::try_from(left).unwrap_or(0))
         });
-        let limit = match (due, self.observer.interval()) {
-            (Some(due), Some(interval)) => Some(due.min(interval)),
-            (due, interval) => due.or(interval),
-        };
+        let pause = self.line.pause();
+        let limit = [due, pause, self.observer.interval()].into_iter().flatten().min();
+        let asleep = Instant::now();
         let first = match limit {
             Some(limit) => match self.inbox.recv_timeout(limit) {
                 Ok(first) => first,
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return Ok(()),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                    self.line.look = pause.is_some_and(|pause| asleep.elapsed() >= pause);
+                    return Ok(());
+                }
             },
             None => match self.inbox.recv() {
                 Ok(first) => first,

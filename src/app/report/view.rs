@@ -233,6 +233,7 @@ impl InstanceView {
                 self.adopted = true;
                 self.receipt = Some((**receipt).clone());
             }
+            EventKind::InstanceStopped { reason, .. } => self.reason = Some(reason.clone()),
             EventKind::AttemptStarted { attempt, .. } => {
                 self.attempt = *attempt;
                 self.state = InstanceState::Running;
@@ -306,6 +307,7 @@ fn instance_of(kind: &EventKind) -> Option<u32> {
         | EventKind::CacheAnswered { instance, .. }
         | EventKind::Adopted { instance, .. }
         | EventKind::SlotGranted { instance, .. }
+        | EventKind::InstanceStopped { instance, .. }
         | EventKind::AttemptStarted { instance, .. }
         | EventKind::AttemptReady { instance, .. }
         | EventKind::StepStarted { instance, .. }

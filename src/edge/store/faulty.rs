@@ -1,10 +1,11 @@
 //! A log and objects that fail when told to, for tests of everything that stands on them.
 
-use super::{CacheEntry, Objects, OwnedRun, RunLog, RunRow, StoreError, Sync};
+use super::{CacheEntry, Line, Objects, OwnedRun, RunLog, RunRow, StoreError, Sync};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tidegate_flow::job::ArtifactRef;
+use tidegate_flow::queue::{Capacity, Request};
 use tidegate_flow::run::{CacheKey, RunEvent};
 
 /// Where the fault strikes.
@@ -95,6 +96,17 @@ impl<L: RunLog> RunLog for FaultyLog<L> {
     }
     fn wishes(&mut self, run: &OwnedRun) -> Result<Vec<(String, String)>, StoreError> {
         self.inner.wishes(run)
+    }
+    fn stand(
+        &mut self,
+        machine: &Capacity,
+        leave: &[String],
+        join: &[(String, Request)],
+    ) -> Result<Line, StoreError> {
+        self.inner.stand(machine, leave, join)
+    }
+    fn changed(&mut self) -> Result<bool, StoreError> {
+        self.inner.changed()
     }
     fn cached(&self, key: &str) -> Result<Option<CacheEntry>, StoreError> {
         self.inner.cached(key)

@@ -1,94 +1,196 @@
-//! What is shared between processes: concurrency groups, GPUs, cores. A lease falls with its process.
+//! What is shared between the engines of a store: concurrency groups, cores, memory, GPUs. Who asks
+//! stands in one line, in the database; a lease falls with its process and needs no renewal.
+//!
+//! Not here: who is next (`flow::queue`), waking those who are (the engine).
 
 use super::log::signed;
-use super::{Store, StoreError};
-use rusqlite::params;
+use super::{Line, Place, Store, StoreError};
+use rusqlite::{OptionalExtension as _, Transaction, params};
+use std::collections::{BTreeMap, BTreeSet};
+use tidegate_flow::queue::{Capacity, Decision, Queue, Request, Standing};
 
-/// A share of something, held by a living process.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lease {
-    /// Who asked for it: a run or an attempt.
-    pub holder: String,
-    /// How much.
-    pub amount: u64,
-    /// Process id.
-    pub owner: u32,
+/// A request as it is stored.
+struct Row {
+    standing: Standing<String>,
+    owner: u32,
+    lock: String,
+    /// The group that a newcomer wants it to leave.
+    stop: Option<String>,
+    /// The group in which a newcomer took its place.
+    replaced: Option<String>,
 }
 
 impl Store {
-    /// Takes `amount` of `name` if all living holders together then have at most `limit`. A holder
-    /// that has some already gets the new amount instead. Leases live as long as this store is
-    /// open; nothing needs to be renewed.
-    pub fn lease(&mut self, name: &str, holder: &str, amount: u64, limit: u64) -> Result<bool, StoreError> {
+    /// See [`super::RunLog::stand`].
+    pub(super) fn stand_in_line(
+        &mut self,
+        machine: &Capacity,
+        leave: &[String],
+        join: &[(String, Request)],
+    ) -> Result<Line, StoreError> {
         let lock = self.locks.own()?;
-        self.drop_dead_leases(name)?;
-        self.within(|change| {
-            let taken: i64 = change
-                .prepare_cached(
-                    "SELECT coalesce(sum(amount), 0) FROM leases WHERE name = ?1 AND holder <> ?2",
-                )?
-                .query_row(params![name, holder], |row| row.get(0))?;
-            if taken.saturating_add(signed(amount)) > signed(limit) {
-                return Ok(false);
-            }
-            change
-                .prepare_cached(
-                    "INSERT INTO leases (name, holder, amount, owner, owner_lock) VALUES (?1, ?2, ?3, ?4, ?5)
-                     ON CONFLICT (name, holder) DO UPDATE SET amount = ?3, owner = ?4, owner_lock = ?5",
-                )?
-                .execute(params![name, holder, signed(amount), std::process::id(), lock])?;
-            Ok(true)
-        })
-    }
-
-    /// Gives a lease back; one that is not there is fine.
-    pub fn release_lease(&mut self, name: &str, holder: &str) -> Result<(), StoreError> {
-        self.within(|change| {
-            change
-                .prepare_cached("DELETE FROM leases WHERE name = ?1 AND holder = ?2")?
-                .execute(params![name, holder])?;
-            Ok(())
-        })
-    }
-
-    /// Returns the living holders of `name`.
-    pub fn leases(&mut self, name: &str) -> Result<Vec<Lease>, StoreError> {
-        Ok(self
-            .rows(name)?
-            .into_iter()
-            .filter(|(_, lock)| self.locks.alive(lock))
-            .map(|(lease, _)| lease)
-            .collect())
-    }
-
-    fn drop_dead_leases(&mut self, name: &str) -> Result<(), StoreError> {
-        let mut dead = self.rows(name)?;
-        dead.retain(|(_, lock)| !self.locks.alive(lock));
-        for (lease, lock) in dead {
-            self.within(|change| {
+        let locks = std::mem::replace(&mut self.locks, super::owner::Locks::none());
+        let line = self.within(|change| {
+            for key in leave {
                 change
-                    .prepare_cached("DELETE FROM leases WHERE name = ?1 AND holder = ?2 AND owner_lock = ?3")?
-                    .execute(params![name, lease.holder, lock])?;
-                Ok(())
-            })?;
-        }
-        Ok(())
+                    .prepare_cached("DELETE FROM leases WHERE key = ?1 AND owner_lock = ?2")?
+                    .execute(params![key, lock])?;
+            }
+            let mut rows = rows(change)?;
+            drop_dead(change, &mut rows, &|name| locks.alive(name))?;
+            decide(change, machine, rows, join, &lock)
+        });
+        self.locks = locks;
+        line
     }
+}
 
-    fn rows(&self, name: &str) -> Result<Vec<(Lease, String)>, StoreError> {
-        let wrong = |error| self.wrong(error);
-        let mut ask = self
-            .db
-            .prepare_cached(
-                "SELECT holder, amount, owner, owner_lock FROM leases WHERE name = ?1 ORDER BY holder",
-            )
-            .map_err(wrong)?;
-        ask.query_map([name], |row| {
-            let amount: i64 = row.get(1)?;
-            let amount = u64::try_from(amount).unwrap_or(0);
-            Ok((Lease { holder: row.get(0)?, amount, owner: row.get(2)? }, row.get(3)?))
-        })
-        .and_then(Iterator::collect)
-        .map_err(wrong)
+/// Lets the newcomers in and carries out what follows; returns what it means for us.
+fn decide(
+    change: &Transaction,
+    machine: &Capacity,
+    rows: Vec<Row>,
+    join: &[(String, Request)],
+    lock: &str,
+) -> Result<Line, StoreError> {
+    let mut rows: BTreeMap<String, Row> =
+        rows.into_iter().map(|row| (row.standing.key.clone(), row)).collect();
+    let standing = rows.values().filter(|row| row.replaced.is_none()).map(|row| row.standing.clone());
+    let passed = change
+        .prepare_cached("SELECT place, times FROM passed")?
+        .query_row([], |row| Ok((unsigned(row.get(0)?), row.get(1)?)))
+        .optional()?;
+    let mut queue = Queue::restore(machine.clone(), standing.collect(), passed);
+    let mut decisions = queue.decide();
+    for (key, request) in join {
+        queue.request(key.clone(), request.clone());
+        let Some(place) = queue.place(key) else { continue };
+        let request =
+            Request { need: request.need.as_ref().map(|need| need.within(machine)), ..request.clone() };
+        insert(change, key, place, &request, lock)?;
+        let standing = Standing { key: key.clone(), place, request, held: None, told: false };
+        let row =
+            Row { standing, owner: std::process::id(), lock: lock.to_owned(), stop: None, replaced: None };
+        rows.insert(key.clone(), row);
+        decisions.extend(queue.decide());
     }
+    let mut wake = BTreeSet::new();
+    for decision in decisions {
+        let (Decision::Grant { key, .. } | Decision::Replace { key, .. } | Decision::Stop { key, .. }) =
+            &decision;
+        let Some(row) = rows.get_mut(key) else { continue };
+        if row.lock != lock {
+            wake.insert(row.owner);
+        }
+        carry_out(change, row, decision)?;
+    }
+    if queue.passed() != passed {
+        change.prepare_cached("DELETE FROM passed")?.execute([])?;
+        if let Some((place, times)) = queue.passed() {
+            change
+                .prepare_cached("INSERT INTO passed (place, times) VALUES (?1, ?2)")?
+                .execute(params![signed(place), times])?;
+        }
+    }
+    let waits = |key: &String| rows.get(key).is_some_and(|row| row.standing.held.is_none());
+    if join.iter().any(|(key, _)| waits(key)) {
+        // Who holds something keeps it for its own next job until it knows that somebody waits.
+        wake.extend(
+            rows.values().filter(|row| row.lock != lock && row.standing.held.is_some()).map(|row| row.owner),
+        );
+    }
+    let others = rows.values().any(|row| row.lock != lock);
+    let mut mine = Vec::new();
+    for (key, row) in rows.into_iter().filter(|(_, row)| row.lock == lock) {
+        if row.replaced.is_some() {
+            change.prepare_cached("DELETE FROM leases WHERE key = ?1")?.execute([&key])?;
+        }
+        mine.push(Place { key, held: row.standing.held, stop: row.stop, replaced: row.replaced });
+    }
+    Ok(Line { mine, others, wake: wake.into_iter().collect() })
+}
+
+fn insert(
+    change: &Transaction,
+    key: &str,
+    place: u64,
+    request: &Request,
+    lock: &str,
+) -> Result<(), StoreError> {
+    let request = serde_json::to_string(request).map_err(|error| damaged(key, &error.to_string()))?;
+    change
+        .prepare_cached(
+            "INSERT INTO leases (key, place, request, owner, owner_lock) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?
+        .execute(params![key, signed(place), request, std::process::id(), lock])?;
+    Ok(())
+}
+
+/// Writes a decision down and into the row.
+fn carry_out(change: &Transaction, row: &mut Row, decision: Decision<String>) -> Result<(), StoreError> {
+    match decision {
+        Decision::Grant { key, gpus } => {
+            let text = serde_json::to_string(&gpus).map_err(|error| damaged(&key, &error.to_string()))?;
+            change
+                .prepare_cached("UPDATE leases SET held = ?2 WHERE key = ?1")?
+                .execute(params![key, text])?;
+            row.standing.held = Some(gpus);
+        }
+        Decision::Replace { key, group } => {
+            change
+                .prepare_cached("UPDATE leases SET replaced = ?2 WHERE key = ?1")?
+                .execute(params![key, group])?;
+            row.replaced = Some(group);
+        }
+        Decision::Stop { key, group } => {
+            change
+                .prepare_cached("UPDATE leases SET stop = ?2 WHERE key = ?1")?
+                .execute(params![key, group])?;
+            row.stop = Some(group);
+        }
+    }
+    Ok(())
+}
+
+fn rows(change: &Transaction) -> Result<Vec<Row>, StoreError> {
+    let mut ask = change.prepare_cached(
+        "SELECT key, place, request, held, stop, replaced, owner, owner_lock FROM leases ORDER BY place",
+    )?;
+    let mut found = ask.query([])?;
+    let mut rows = Vec::new();
+    while let Some(row) = found.next()? {
+        let key: String = row.get(0)?;
+        let wrong = |error: serde_json::Error| damaged(&key, &error.to_string());
+        let request = serde_json::from_str(row.get_ref(2)?.as_str().unwrap_or_default()).map_err(wrong)?;
+        let held: Option<String> = row.get(3)?;
+        let held = held.map(|text| serde_json::from_str(&text)).transpose().map_err(wrong)?;
+        let stop: Option<String> = row.get(4)?;
+        let standing =
+            Standing { place: unsigned(row.get(1)?), request, held, told: stop.is_some(), key: key.clone() };
+        rows.push(Row { standing, stop, replaced: row.get(5)?, owner: row.get(6)?, lock: row.get(7)? });
+    }
+    Ok(rows)
+}
+
+/// Takes away what dead processes left.
+fn drop_dead(
+    change: &Transaction,
+    rows: &mut Vec<Row>,
+    alive: &dyn Fn(&str) -> bool,
+) -> Result<(), StoreError> {
+    let locks: BTreeSet<&str> = rows.iter().map(|row| row.lock.as_str()).collect();
+    let dead: Vec<String> = locks.into_iter().filter(|lock| !alive(lock)).map(str::to_owned).collect();
+    for lock in &dead {
+        change.prepare_cached("DELETE FROM leases WHERE owner_lock = ?1")?.execute([lock])?;
+    }
+    rows.retain(|row| !dead.contains(&row.lock));
+    Ok(())
+}
+
+fn damaged(key: &str, reason: &str) -> StoreError {
+    StoreError::Decode { run: key.to_owned(), seq: 0, reason: format!("a lease: {reason}") }
+}
+
+fn unsigned(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
 }

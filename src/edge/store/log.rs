@@ -1,9 +1,10 @@
 //! The log of all runs over SQLite.
 
-use super::{CacheEntry, OwnedRun, RunLog, RunRow, Store, StoreError, Sync};
+use super::{CacheEntry, Line, OwnedRun, RunLog, RunRow, Store, StoreError, Sync};
 use rusqlite::{OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use serde_json::Value as Json;
 use tidegate_flow::job::Receipt;
+use tidegate_flow::queue::{Capacity, Request};
 use tidegate_flow::run::{CacheKey, EventKind, RunCreated, RunEvent, RunSummary};
 use tidegate_flow::wire::v1::{decode_event, encode_event};
 
@@ -57,6 +58,8 @@ impl RunLog for Store {
             return Err(StoreError::Owned { number: unsigned(number), pid });
         }
         let taken = self.within(|change| {
+            // What the dead owner was asked and did not hear is not meant for the next one.
+            change.prepare_cached("DELETE FROM wishes WHERE run = ?1")?.execute([number])?;
             Ok(change
                 .prepare_cached(
                     "UPDATE runs SET epoch = epoch + 1, owner = ?1, owner_lock = ?2 WHERE number = ?3 AND epoch = ?4",
@@ -170,6 +173,24 @@ impl RunLog for Store {
             found.sort_unstable();
             Ok(found.into_iter().map(|(_, wish, reason)| (wish, reason)).collect())
         })
+    }
+
+    fn stand(
+        &mut self,
+        machine: &Capacity,
+        leave: &[String],
+        join: &[(String, Request)],
+    ) -> Result<Line, StoreError> {
+        self.stand_in_line(machine, leave, join)
+    }
+
+    fn changed(&mut self) -> Result<bool, StoreError> {
+        let now: i64 = self
+            .db
+            .prepare_cached("PRAGMA data_version")
+            .and_then(|mut ask| ask.query_row([], |row| row.get(0)))
+            .map_err(|error| self.wrong(error))?;
+        Ok(std::mem::replace(&mut self.seen, now) != now)
     }
 
     fn cached(&self, key: &str) -> Result<Option<CacheEntry>, StoreError> {

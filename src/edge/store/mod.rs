@@ -15,9 +15,8 @@ mod tests;
 mod traits;
 
 pub use faulty::{FaultyLog, FaultyObjects, Moment};
-pub use lease::Lease;
 pub use manifest::{Entry, EntryKind, Manifest, link_stays_below, path_text, stays_below, text_path};
 pub use objects::FileObjects;
 pub(crate) use objects::{io, make_folders, refused};
 pub use open::Store;
-pub use traits::{CacheEntry, Objects, OwnedRun, RunLog, RunRow, StoreError, Sync};
+pub use traits::{CacheEntry, Line, Objects, OwnedRun, Place, RunLog, RunRow, StoreError, Sync};

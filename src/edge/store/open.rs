@@ -18,6 +18,8 @@ pub struct Store {
     pub(super) db: Connection,
     pub(super) dir: PathBuf,
     pub(super) locks: Locks,
+    /// The database as it was when last asked whether others changed it.
+    pub(super) seen: i64,
     objects: Arc<FileObjects>,
 }
 
@@ -41,6 +43,7 @@ impl Store {
             db,
             dir: dir.to_owned(),
             locks: Locks::new(dir.join("locks")),
+            seen: 0,
             objects: Arc::new(FileObjects::open(dir.join("objects"))?),
         })
     }

@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use std::path::Path;
 
 /// The version this program writes (`PRAGMA user_version`).
-pub(super) const VERSION: i64 = 2;
+pub(super) const VERSION: i64 = 3;
 
 /// Version 1: runs, events, wishes and the cache. `events` is append-only by trigger.
 const FIRST: &str = "
@@ -60,6 +60,26 @@ CREATE TABLE leases (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// Version 3: leases stand in one line over all runs. Those of before were held by processes that
+/// no new one runs beside.
+const THIRD: &str = "
+DROP TABLE leases;
+CREATE TABLE leases (
+    key        TEXT PRIMARY KEY,
+    place      INTEGER NOT NULL,
+    request    TEXT NOT NULL,
+    held       TEXT,
+    stop       TEXT,
+    replaced   TEXT,
+    owner      INTEGER NOT NULL,
+    owner_lock TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE passed (
+    place INTEGER NOT NULL,
+    times INTEGER NOT NULL
+) STRICT;
+";
+
 /// Brings the tables to this version; refuses a newer one and touches nothing then.
 pub(super) fn migrate(db: &mut Connection, path: &Path) -> Result<(), StoreError> {
     let found = version(db)?;
@@ -82,6 +102,9 @@ pub(super) fn migrate(db: &mut Connection, path: &Path) -> Result<(), StoreError
     }
     if found < 2 {
         step.execute_batch(SECOND)?;
+    }
+    if found < 3 {
+        step.execute_batch(THIRD)?;
     }
     step.pragma_update(None, "user_version", VERSION)?;
     Ok(step.commit()?)

@@ -3,7 +3,10 @@
 use super::*;
 use std::path::Path;
 use tidegate_flow::job::{Conclusion, SourceSpec};
-use tidegate_flow::run::{CacheKey, EventKind, JobId, Millis, RunCreated, RunEvent, RunSummary};
+use tidegate_flow::queue::{Capacity, Need, Request};
+use tidegate_flow::run::{
+    CacheKey, ConcurrencyGroup, EventKind, JobId, Millis, RunCreated, RunEvent, RunSummary,
+};
 
 fn created(run: &str) -> RunEvent {
     let source = SourceSpec { commit: "4f2a91c".to_owned(), ..SourceSpec::default() };
@@ -147,21 +150,67 @@ fn receipts_are_found_by_key_in_the_order_asked() {
     assert_eq!(store.cached_many(&[]).unwrap(), []);
 }
 
+fn machine() -> Capacity {
+    Capacity { cpu_millis: 2000, memory_bytes: 0, gpus: [0, 1, 2].into() }
+}
+
+fn asks(key: &str, gpus: u32) -> (String, Request) {
+    let need = Some(Need { cpu_millis: 500, memory_bytes: 0, gpus });
+    (key.to_owned(), Request { run: key[..1].to_owned(), need, ..Request::default() })
+}
+
+fn in_group(key: &str, cancel_in_progress: bool) -> (String, Request) {
+    let group = ConcurrencyGroup { group: "Deploy".to_owned(), cancel_in_progress, queue_all: false };
+    (key.to_owned(), Request { run: key.to_owned(), group: Some(group), ..Request::default() })
+}
+
+fn held(line: &Line) -> Vec<(&str, Option<Vec<u32>>)> {
+    line.mine.iter().map(|place| (place.key.as_str(), place.held.clone())).collect()
+}
+
 #[test]
 fn leases_are_shared_and_fall_with_their_process() {
     let (_folder, mut first) = store();
     let mut second = again(&first);
-    assert!(first.lease("gpu", "a", 2, 3).unwrap());
-    assert!(!second.lease("gpu", "b", 2, 3).unwrap());
-    assert!(second.lease("gpu", "b", 1, 3).unwrap());
-    assert!(!second.lease("gpu", "b", 2, 3).unwrap(), "more than is left");
-    assert_eq!(second.leases("gpu").unwrap().len(), 2);
-    drop(first);
-    assert_eq!(second.leases("gpu").unwrap().len(), 1);
-    assert!(second.lease("gpu", "c", 2, 3).unwrap());
-    second.release_lease("gpu", "c").unwrap();
-    second.release_lease("gpu", "c").unwrap();
-    assert_eq!(second.leases("gpu").unwrap()[0].holder, "b");
+    let line = first.stand(&machine(), &[], &[asks("a1", 2)]).unwrap();
+    assert_eq!(held(&line), [("a1", Some(vec![0, 1]))]);
+    assert!(!line.others && line.wake.is_empty());
+    let line = second.stand(&machine(), &[], &[asks("b1", 2), asks("b2", 1)]).unwrap();
+    assert_eq!(held(&line), [("b1", None), ("b2", Some(vec![2]))]);
+    assert_eq!((line.others, &line.wake[..]), (true, &[std::process::id()][..]), "who holds it is told");
+    assert!(first.changed().unwrap() && !first.changed().unwrap());
+    // Giving back grants to whoever is next, wherever it is.
+    let line = first.stand(&machine(), &["a1".to_owned()], &[]).unwrap();
+    assert_eq!((held(&line).len(), line.wake.len()), (0, 1));
+    let line = second.stand(&machine(), &[], &[]).unwrap();
+    assert_eq!(held(&line), [("b1", Some(vec![0, 1])), ("b2", Some(vec![2]))]);
+    let line = first.stand(&machine(), &[], &[asks("a2", 3)]).unwrap();
+    assert_eq!(held(&line), [("a2", None)]);
+    drop(second);
+    let line = first.stand(&machine(), &[], &[]).unwrap();
+    assert_eq!(held(&line), [("a2", Some(vec![0, 1, 2]))]);
+    assert!(!line.others);
+}
+
+#[test]
+fn a_group_has_one_holder_in_all_processes() {
+    let (_folder, mut first) = store();
+    let mut second = again(&first);
+    let line = first.stand(&machine(), &[], &[in_group("a", false)]).unwrap();
+    assert_eq!(held(&line), [("a", Some(vec![]))]);
+    assert_eq!(held(&second.stand(&machine(), &[], &[in_group("b", false)]).unwrap()), [("b", None)]);
+    // A newcomer takes the place of who waits.
+    assert_eq!(held(&first.stand(&machine(), &[], &[in_group("c", false)]).unwrap())[1], ("c", None));
+    let replaced = second.stand(&machine(), &[], &[]).unwrap();
+    assert_eq!(replaced.mine[0].replaced.as_deref(), Some("Deploy"));
+    assert_eq!(second.stand(&machine(), &[], &[]).unwrap().mine, []);
+    // Another one wants it now: the holder is to stop, until it does nothing changes.
+    second.stand(&machine(), &[], &[in_group("d", true)]).unwrap();
+    let told = first.stand(&machine(), &[], &[]).unwrap();
+    assert_eq!(told.mine[0].stop.as_deref(), Some("Deploy"));
+    assert_eq!(told.mine[1].replaced.as_deref(), Some("Deploy"));
+    first.stand(&machine(), &["a".to_owned()], &[]).unwrap();
+    assert_eq!(held(&second.stand(&machine(), &[], &[]).unwrap()), [("d", Some(vec![]))]);
 }
 
 #[test]
@@ -179,11 +228,11 @@ fn an_older_store_is_brought_forward_and_a_newer_one_left_alone() {
     drop(db);
     let mut store = Store::open(folder.path()).unwrap();
     assert_eq!(store.events("01A", 0).unwrap().len(), 1);
-    assert!(store.lease("gpu", "a", 1, 1).unwrap());
+    assert_eq!(held(&store.stand(&machine(), &[], &[asks("a", 1)]).unwrap()).len(), 1);
     assert_eq!(store.create(&created("01B")).unwrap().number, 8);
     store.db.pragma_update(None, "user_version", 99).unwrap();
     drop(store);
-    assert!(matches!(Store::open(folder.path()), Err(StoreError::Newer { found: 99, known: 2, .. })));
+    assert!(matches!(Store::open(folder.path()), Err(StoreError::Newer { found: 99, known: 3, .. })));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use tidegate_flow::job::{ArtifactRef, Receipt};
+use tidegate_flow::queue::{Capacity, Request};
 use tidegate_flow::run::{RunEvent, RunSummary};
 
 /// When an append must be on disk.
@@ -68,6 +69,17 @@ pub trait RunLog: Send {
     fn request(&mut self, run: &str, wish: &str, reason: &str) -> Result<(), StoreError>;
     /// Takes the wishes that are there.
     fn wishes(&mut self, run: &OwnedRun) -> Result<Vec<(String, String)>, StoreError>;
+    /// Stands in the line over all runs of the store: leaves with what is done, joins with what is
+    /// wanted, and lets whoever is next on this machine go on. Leases live as long as this store is
+    /// open; those of dead processes are taken away.
+    fn stand(
+        &mut self,
+        machine: &Capacity,
+        leave: &[String],
+        join: &[(String, Request)],
+    ) -> Result<Line, StoreError>;
+    /// Tells whether another process has written something since this was asked last. Cheap.
+    fn changed(&mut self) -> Result<bool, StoreError>;
     /// Looks up a cached receipt.
     fn cached(&self, key: &str) -> Result<Option<CacheEntry>, StoreError>;
     /// Looks up many at once, in order.
@@ -85,6 +97,30 @@ pub struct CacheEntry {
     pub number: u64,
     /// What it gave.
     pub receipt: Receipt,
+}
+
+/// The line over all runs of a store, as one engine sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Line {
+    /// All that this engine asked for and did not leave.
+    pub mine: Vec<Place>,
+    /// Whether other living engines stand in it.
+    pub others: bool,
+    /// Processes whose requests were answered, or which hold what is waited for.
+    pub wake: Vec<u32>,
+}
+
+/// Where a request stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// As it was asked.
+    pub key: String,
+    /// GPUs by index, once granted.
+    pub held: Option<Vec<u32>>,
+    /// It holds a group that a newcomer wants: it is to stop.
+    pub stop: Option<String>,
+    /// A newcomer took its place in this group: it is in the line no more.
+    pub replaced: Option<String>,
 }
 
 /// Content by digest.

@@ -1,6 +1,7 @@
 //! What a machine has, what is lent, and what a request needs of it.
 
 use crate::run::ResourceRequest;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// Thousandths of a core that a job counts for which says nothing.
@@ -15,12 +16,10 @@ pub struct Capacity {
     pub memory_bytes: u64,
     /// GPUs by index.
     pub gpus: BTreeSet<u32>,
-    /// Jobs at once.
-    pub jobs: u32,
 }
 
 /// What a request takes while it is held.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Need {
     /// Thousandths of a core.
     pub cpu_millis: u64,
@@ -41,26 +40,30 @@ impl Need {
     pub fn above(&self, machine: &Capacity) -> Option<String> {
         let gpus = u32::try_from(machine.gpus.len()).unwrap_or(u32::MAX);
         if self.gpus > gpus {
-            return Some(format!("asks for {} GPUs of {gpus}", self.gpus));
+            let plural = if self.gpus == 1 { "GPU" } else { "GPUs" };
+            return Some(format!("{} {plural} asked for, this machine has {gpus}", self.gpus));
         }
         if self.cpu_millis > machine.cpu_millis {
-            let cores = |millis: u64| millis.div_ceil(1000);
-            return Some(format!(
-                "asks for {} cores of {}",
-                cores(self.cpu_millis),
-                cores(machine.cpu_millis)
-            ));
+            let (asked, has) = (self.cpu_millis.div_ceil(1000), machine.cpu_millis / 1000);
+            return Some(format!("{asked} cores asked for, this machine has {has}"));
         }
-        let memory = self.memory_bytes > machine.memory_bytes;
-        memory.then(|| format!("asks for {} bytes of memory of {}", self.memory_bytes, machine.memory_bytes))
+        let mebibytes = |bytes: u64| bytes >> 20;
+        let (asked, has) = (mebibytes(self.memory_bytes), mebibytes(machine.memory_bytes));
+        (self.memory_bytes > machine.memory_bytes)
+            .then(|| format!("{asked} MiB of memory asked for, this machine has {has} MiB"))
     }
 
-    /// Returns the part of it that the machine can give: all of the machine, where it asks for more.
-    pub(super) fn within(&self, machine: &Capacity) -> Self {
+    /// Returns what it takes of the machine: all of it, where it asks for more than there is of
+    /// anything, so that it runs alone.
+    #[must_use]
+    pub fn within(&self, machine: &Capacity) -> Self {
+        if self.above(machine).is_none() {
+            return self.clone();
+        }
         Self {
-            cpu_millis: self.cpu_millis.min(machine.cpu_millis),
-            memory_bytes: self.memory_bytes.min(machine.memory_bytes),
-            gpus: self.gpus.min(u32::try_from(machine.gpus.len()).unwrap_or(u32::MAX)),
+            cpu_millis: machine.cpu_millis,
+            memory_bytes: machine.memory_bytes,
+            gpus: u32::try_from(machine.gpus.len()).unwrap_or(u32::MAX),
         }
     }
 }
@@ -71,8 +74,7 @@ impl Capacity {
         let count = usize::try_from(need.gpus).ok()?;
         let fits = need.cpu_millis <= self.cpu_millis
             && need.memory_bytes <= self.memory_bytes
-            && count <= self.gpus.len()
-            && self.jobs > 0;
+            && count <= self.gpus.len();
         if !fits {
             return None;
         }
@@ -80,8 +82,15 @@ impl Capacity {
         self.gpus.retain(|gpu| !gpus.contains(gpu));
         self.cpu_millis -= need.cpu_millis;
         self.memory_bytes -= need.memory_bytes;
-        self.jobs -= 1;
         Some(gpus)
+    }
+
+    /// Takes out what somebody holds already, who may have looked at the machine with other eyes:
+    /// nothing is left of what is held twice.
+    pub(super) fn take_held(&mut self, need: &Need, gpus: &[u32]) {
+        self.gpus.retain(|gpu| !gpus.contains(gpu));
+        self.cpu_millis = self.cpu_millis.saturating_sub(need.cpu_millis);
+        self.memory_bytes = self.memory_bytes.saturating_sub(need.memory_bytes);
     }
 
     /// Puts back what [`Capacity::take`] took.
@@ -89,6 +98,5 @@ impl Capacity {
         self.gpus.extend(gpus);
         self.cpu_millis += need.cpu_millis;
         self.memory_bytes += need.memory_bytes;
-        self.jobs += 1;
     }
 }

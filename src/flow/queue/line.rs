@@ -3,6 +3,7 @@
 use super::group::Group;
 use super::{Capacity, Need};
 use crate::run::ConcurrencyGroup;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// How often others may pass a request that does not fit before nobody passes it any more: small
@@ -10,10 +11,12 @@ use std::collections::BTreeMap;
 const PASSES: u32 = 32;
 
 /// What somebody asks for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
     /// The run it belongs to: runs take turns.
     pub run: String,
+    /// How many requests of its run may hold something of the machine at once (`--jobs`).
+    pub most: Option<u32>,
     /// What it takes of the machine; a whole run that only wants its group takes nothing: `None`.
     pub need: Option<Need>,
     /// Its concurrency group.
@@ -29,15 +32,6 @@ pub enum Decision<K> {
         key: K,
         /// GPUs by index.
         gpus: Vec<u32>,
-        /// It asks for more than the machine has and runs alone on what there is: say so.
-        warning: Option<String>,
-    },
-    /// It asks for more than the machine has, and that is not allowed.
-    Refuse {
-        /// Who.
-        key: K,
-        /// In words.
-        reason: String,
     },
     /// A newcomer took its place in the concurrency group: it ends as cancelled.
     Replace {
@@ -55,12 +49,27 @@ pub enum Decision<K> {
     },
 }
 
+/// A request as it stands in the line: how a queue is put together again from what was stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing<K> {
+    /// Who.
+    pub key: K,
+    /// Place in the order of arrival.
+    pub place: u64,
+    /// What it asks for, no more than the machine of who asked.
+    pub request: Request,
+    /// GPUs, once granted.
+    pub held: Option<Vec<u32>>,
+    /// Whether it was told to stop for somebody who wants its group.
+    pub told: bool,
+}
+
 #[derive(Clone, Debug)]
 struct Entry {
     run: String,
+    most: Option<u32>,
     need: Option<Need>,
     group: Option<String>,
-    warning: Option<String>,
     /// Place in the order of arrival.
     place: u64,
     /// GPUs, once granted.
@@ -75,7 +84,6 @@ type Class = (String, Option<Need>, Option<String>);
 pub struct Queue<K> {
     machine: Capacity,
     left: Capacity,
-    strict: bool,
     entries: BTreeMap<K, Entry>,
     lines: BTreeMap<Class, BTreeMap<u64, K>>,
     groups: BTreeMap<String, Group<K>>,
@@ -87,12 +95,11 @@ pub struct Queue<K> {
 }
 
 impl<K: Clone + Ord> Queue<K> {
-    /// Makes a queue over a machine; `strict` refuses what is larger than it.
-    pub fn new(machine: Capacity, strict: bool) -> Self {
+    /// Makes a queue over a machine.
+    pub fn new(machine: Capacity) -> Self {
         Self {
             left: machine.clone(),
             machine,
-            strict,
             entries: BTreeMap::new(),
             lines: BTreeMap::new(),
             groups: BTreeMap::new(),
@@ -103,14 +110,55 @@ impl<K: Clone + Ord> Queue<K> {
         }
     }
 
-    /// Takes a request in. One that is there already stays as it is.
-    pub fn request(&mut self, key: K, request: Request) {
-        if self.entries.contains_key(&key) {
-            return;
+    /// Puts a queue together again; `passed` as [`Queue::passed`] gave it.
+    pub fn restore(machine: Capacity, mut standing: Vec<Standing<K>>, passed: Option<(u64, u32)>) -> Self {
+        let mut queue = Self::new(machine);
+        standing.sort_by_key(|one| one.place);
+        for one in standing {
+            let name = one.request.group.as_ref().map(|group| group.group.to_lowercase());
+            if let Some(name) = &name {
+                let group = queue.groups.entry(name.clone()).or_default();
+                if one.held.is_some() {
+                    group.holder = Some(one.key.clone());
+                    group.told = one.told;
+                } else {
+                    group.waiting.push_back(one.key.clone());
+                }
+            }
+            queue.next_place = queue.next_place.max(one.place.saturating_add(1));
+            let entry = Entry::of(one.request, name, one.place, one.held);
+            match (&entry.held, &entry.need) {
+                (Some(gpus), Some(need)) => {
+                    queue.left.take_held(need, gpus);
+                    *queue.held_by_run.entry(entry.run.clone()).or_default() += 1;
+                }
+                (Some(_), None) => {}
+                (None, _) => {
+                    queue.lines.entry(class(&entry)).or_default().insert(entry.place, one.key.clone());
+                }
+            }
+            queue.entries.insert(one.key, entry);
         }
-        let warning = request.need.as_ref().and_then(|need| need.above(&self.machine));
-        if let (true, Some(reason)) = (self.strict, &warning) {
-            self.said.push(Decision::Refuse { key, reason: reason.clone() });
+        // Who was passed over and has left is no barrier any more.
+        let waits = |place: u64| queue.lines.values().any(|line| line.contains_key(&place));
+        queue.passed = passed.filter(|(place, _)| waits(*place));
+        queue
+    }
+
+    /// Returns which request is passed over, by its place, and how often.
+    pub fn passed(&self) -> Option<(u64, u32)> {
+        self.passed
+    }
+
+    /// Returns the place of a request.
+    pub fn place(&self, key: &K) -> Option<u64> {
+        self.entries.get(key).map(|entry| entry.place)
+    }
+
+    /// Takes a request in. One that is there already stays as it is; one for more than the machine
+    /// has runs alone, on all of it.
+    pub fn request(&mut self, key: K, mut request: Request) {
+        if self.entries.contains_key(&key) {
             return;
         }
         let name = request.group.as_ref().map(|group| group.group.to_lowercase());
@@ -127,8 +175,8 @@ impl<K: Clone + Ord> Queue<K> {
         }
         let place = self.next_place;
         self.next_place += 1;
-        let need = request.need.map(|need| need.within(&self.machine));
-        let entry = Entry { run: request.run, need, group: name, warning, place, held: None };
+        request.need = request.need.map(|need| need.within(&self.machine));
+        let entry = Entry::of(request, name, place, None);
         self.lines.entry(class(&entry)).or_default().insert(place, key.clone());
         self.entries.insert(key, entry);
     }
@@ -164,6 +212,31 @@ impl<K: Clone + Ord> Queue<K> {
         &self.left
     }
 
+    /// Returns all requests, as they would be stored.
+    #[cfg(test)]
+    pub(super) fn standing(&self) -> Vec<Standing<K>> {
+        let told = |key: &K, entry: &Entry| {
+            let group = entry.group.as_ref().and_then(|name| self.groups.get(name));
+            group.is_some_and(|group| group.told && group.holder.as_ref() == Some(key))
+        };
+        let stored = self.entries.iter().map(|(key, entry)| Standing {
+            key: key.clone(),
+            place: entry.place,
+            request: Request {
+                run: entry.run.clone(),
+                most: entry.most,
+                need: entry.need.clone(),
+                group: entry
+                    .group
+                    .clone()
+                    .map(|group| ConcurrencyGroup { group, ..ConcurrencyGroup::default() }),
+            },
+            held: entry.held.clone(),
+            told: told(key, entry),
+        });
+        stored.collect()
+    }
+
     /// Forgets an entry and returns its group's name.
     fn remove(&mut self, key: &K) -> Option<String> {
         let entry = self.entries.remove(key)?;
@@ -171,11 +244,11 @@ impl<K: Clone + Ord> Queue<K> {
             Some(gpus) => {
                 if let Some(need) = &entry.need {
                     self.left.put(need, gpus);
-                }
-                if let Some(held) = self.held_by_run.get_mut(&entry.run) {
-                    *held = held.saturating_sub(1);
-                    if *held == 0 {
-                        self.held_by_run.remove(&entry.run);
+                    if let Some(held) = self.held_by_run.get_mut(&entry.run) {
+                        *held = held.saturating_sub(1);
+                        if *held == 0 {
+                            self.held_by_run.remove(&entry.run);
+                        }
                     }
                 }
             }
@@ -207,7 +280,13 @@ impl<K: Clone + Ord> Queue<K> {
                 None => line.first_key_value(),
             };
             if let Some((place, key)) = next {
-                heads.push((self.held_by_run.get(run).copied().unwrap_or(0), *place, key));
+                let held = self.held_by_run.get(run).copied().unwrap_or(0);
+                // A run that has as many as it wants keeps nobody waiting.
+                let full =
+                    |entry: &Entry| entry.need.is_some() && entry.most.is_some_and(|most| held >= most);
+                if !self.entries.get(key).is_some_and(full) {
+                    heads.push((held, *place, key));
+                }
             }
         }
         heads.sort_unstable();
@@ -234,11 +313,13 @@ impl<K: Clone + Ord> Queue<K> {
         if let Some(group) = entry.group.as_ref().and_then(|name| self.groups.get_mut(name)) {
             group.take();
         }
-        *self.held_by_run.entry(entry.run.clone()).or_default() += 1;
+        if entry.need.is_some() {
+            *self.held_by_run.entry(entry.run.clone()).or_default() += 1;
+        }
         if let Some(entry) = self.entries.get_mut(&key) {
             entry.held = Some(gpus.clone());
         }
-        Some(Decision::Grant { key, gpus, warning: entry.warning })
+        Some(Decision::Grant { key, gpus })
     }
 
     /// Leaves the line with a grant: the count of passes belongs to who still waits.
@@ -246,6 +327,12 @@ impl<K: Clone + Ord> Queue<K> {
         let passed = self.passed;
         self.leave_line(entry);
         self.passed = passed;
+    }
+}
+
+impl Entry {
+    fn of(request: Request, group: Option<String>, place: u64, held: Option<Vec<u32>>) -> Self {
+        Self { run: request.run, most: request.most, need: request.need, group, place, held }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The state machine over all runs of a store: concurrency groups, capacity, order, fairness.
 //!
-//! Pure: who asks and who is done is told, what follows is answered. Not here: leases that keep it
-//! true between processes (`edge::store`), and the room one run has on its machine.
+//! Pure: who asks and who is done is told, what follows is answered. Not here: the leases that keep
+//! it between processes (`edge::store`).
 
 mod capacity;
 mod group;
@@ -10,4 +10,4 @@ mod line;
 mod tests;
 
 pub use capacity::{Capacity, Need};
-pub use line::{Decision, Queue, Request};
+pub use line::{Decision, Queue, Request, Standing};

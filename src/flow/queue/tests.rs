@@ -5,12 +5,12 @@ use crate::run::ConcurrencyGroup;
 use proptest::prelude::*;
 
 fn machine() -> Capacity {
-    Capacity { cpu_millis: 4000, memory_bytes: 100, gpus: [0, 1].into(), jobs: 4 }
+    Capacity { cpu_millis: 4000, memory_bytes: 100, gpus: [0, 1].into() }
 }
 
 fn asks(run: &str, cpu: u64, gpus: u32) -> Request {
     let need = Some(Need { cpu_millis: cpu, memory_bytes: 0, gpus });
-    Request { run: run.to_owned(), need, group: None }
+    Request { run: run.to_owned(), need, ..Request::default() }
 }
 
 fn in_group(cancel: bool, all: bool) -> Request {
@@ -28,7 +28,7 @@ fn granted(decisions: &[Decision<u32>]) -> Vec<u32> {
 
 #[test]
 fn gpus_are_lent_one_by_one_and_come_back() {
-    let mut queue = Queue::new(machine(), false);
+    let mut queue = Queue::new(machine());
     for key in 0..3 {
         queue.request(key, asks("a", 1000, 1));
     }
@@ -39,28 +39,59 @@ fn gpus_are_lent_one_by_one_and_come_back() {
     };
     assert_eq!((gpus(0), gpus(1), decisions.len()), (vec![0], vec![1], 2));
     queue.release(&1);
-    assert_eq!(queue.decide(), [Decision::Grant { key: 2, gpus: vec![1], warning: None }]);
+    assert_eq!(queue.decide(), [Decision::Grant { key: 2, gpus: vec![1] }]);
 }
 
 #[test]
-fn a_request_above_the_machine_runs_alone_with_a_warning_or_is_refused() {
-    let mut queue = Queue::new(machine(), false);
+fn a_request_above_the_machine_runs_alone() {
+    let mut queue = Queue::new(machine());
     queue.request(0, asks("a", 1000, 0));
     queue.request(1, asks("a", 64_000, 0));
     assert_eq!(granted(&queue.decide()), [0]);
     queue.release(&0);
-    let decisions = queue.decide();
-    assert!(
-        matches!(&decisions[..], [Decision::Grant { key: 1, warning: Some(text), .. }] if text.contains("64 cores"))
-    );
-    let mut strict = Queue::new(machine(), true);
-    strict.request(1, asks("a", 64_000, 0));
-    assert!(matches!(&strict.decide()[..], [Decision::Refuse { key: 1, .. }]));
+    assert_eq!(granted(&queue.decide()), [1]);
+    queue.request(2, asks("a", 1, 0));
+    assert!(queue.decide().is_empty(), "alone");
+    // Too much of one thing is alone, too.
+    queue.request(3, asks("a", 1, 3));
+    queue.release(&1);
+    assert_eq!(granted(&queue.decide()), [2]);
+    queue.release(&2);
+    assert_eq!(granted(&queue.decide()), [3]);
+    assert_eq!(queue.left(), &Capacity::default());
+}
+
+#[test]
+fn what_is_above_the_machine_is_said() {
+    let need = |cpu_millis, memory_bytes, gpus| Need { cpu_millis, memory_bytes, gpus };
+    assert_eq!(need(4000, 100, 2).above(&machine()), None);
+    let said = |need: Need| need.above(&machine()).unwrap();
+    assert_eq!(said(need(4500, 0, 0)), "5 cores asked for, this machine has 4");
+    assert_eq!(said(need(0, 3 << 20, 0)), "3 MiB of memory asked for, this machine has 0 MiB");
+    assert_eq!(said(need(0, 0, 3)), "3 GPUs asked for, this machine has 2");
+}
+
+#[test]
+fn a_run_gets_no_more_at_once_than_it_wants() {
+    let mut queue = Queue::new(machine());
+    for key in 0..4 {
+        queue.request(key, Request { most: Some(1), ..asks("a", 500, 0) });
+    }
+    queue.request(10, asks("b", 500, 0));
+    assert_eq!(granted(&queue.decide()), [0, 10]);
+    // However often others pass it: it waits for itself.
+    for key in 20..80 {
+        queue.request(key, asks("b", 500, 0));
+        assert_eq!(granted(&queue.decide()), [key]);
+        queue.release(&key);
+    }
+    queue.release(&0);
+    assert_eq!(granted(&queue.decide()), [1]);
 }
 
 #[test]
 fn runs_take_turns() {
-    let mut queue = Queue::new(machine(), false);
+    let mut queue = Queue::new(machine());
     for key in 0..10 {
         queue.request(key, asks("a", 1000, 0));
     }
@@ -73,7 +104,7 @@ fn runs_take_turns() {
 
 #[test]
 fn a_large_request_is_not_passed_forever() {
-    let mut queue = Queue::new(machine(), false);
+    let mut queue = Queue::new(machine());
     queue.request(0, asks("a", 1000, 0));
     queue.decide();
     queue.request(1, asks("b", 4000, 0));
@@ -95,7 +126,7 @@ fn a_large_request_is_not_passed_forever() {
 
 #[test]
 fn a_newcomer_replaces_who_waits_for_a_group() {
-    let mut queue = Queue::new(machine(), false);
+    let mut queue = Queue::new(machine());
     for key in 0..3 {
         queue.request(key, in_group(false, false));
     }
@@ -112,7 +143,7 @@ fn a_newcomer_replaces_who_waits_for_a_group() {
 
 #[test]
 fn queue_max_lets_all_wait_and_cancel_in_progress_stops_the_holder_once() {
-    let mut queue = Queue::new(machine(), false);
+    let mut queue = Queue::new(machine());
     for key in 0..3 {
         queue.request(key, in_group(false, true));
     }
@@ -135,7 +166,7 @@ proptest! {
     fn nothing_is_lent_twice_and_nobody_waits_forever(
         script in prop::collection::vec((0_u32..12, 0_u8..3, 1_u64..6, 0_u32..4, any::<bool>(), any::<bool>()), 0..80),
     ) {
-        let mut queue = Queue::new(machine(), false);
+        let mut queue = Queue::new(machine());
         let mut held: Vec<u32> = Vec::new();
         for (key, run, cpu, gpus, group, cancel) in script {
             if held.contains(&key) {
@@ -145,8 +176,16 @@ proptest! {
                 let group = group.then(|| in_group(cancel, cancel).group).flatten();
                 queue.request(key, Request { group, ..asks(&run.to_string(), cpu * 1000, gpus) });
             }
-            held.extend(granted(&queue.decide()));
-            prop_assert!(queue.left().jobs as usize + held.len() == 4);
+            // Put together again from what a store would keep, it is the same queue.
+            let mut again = Queue::restore(machine(), queue.standing(), queue.passed());
+            let decisions = queue.decide();
+            let granted_again = granted(&again.decide());
+            prop_assert_eq!(granted_again, granted(&decisions));
+            prop_assert_eq!((again.left(), again.passed()), (queue.left(), queue.passed()));
+            held.extend(granted(&decisions));
+            let in_use: u64 = queue.standing().iter().filter(|one| one.held.is_some())
+                .filter_map(|one| one.request.need.as_ref()).map(|need| need.cpu_millis).sum();
+            prop_assert_eq!(queue.left().cpu_millis + in_use, 4000);
         }
         for _ in 0..200 {
             if queue.waiting() == 0 {

@@ -31,6 +31,12 @@ impl Run {
                 Phase::WaitsRetry(due) => refuse_if(at < due, "the retry is not due")?,
                 _ => self.in_phase(*instance, Phase::NeedsSlot)?,
             },
+            EventKind::GroupGranted { instance } => {
+                refuse_if(!self.groups.contains(instance), "nobody waits for this concurrency group")?;
+            }
+            EventKind::InstanceStopped { instance, .. } => {
+                refuse_if(self.phase(*instance)? == Phase::Ended, "the instance has ended")?;
+            }
             EventKind::RetryScheduled { instance, .. } => self.in_phase(*instance, Phase::AttemptOver)?,
             EventKind::Adopted { instance, .. } | EventKind::InstanceEnded { instance, .. } => {
                 let phase = self.phase(*instance)?;
@@ -50,9 +56,12 @@ impl Run {
             | EventKind::Judged { instance, attempt, .. }
             | EventKind::AttemptEnded { instance, attempt, .. }
             | EventKind::AttemptCancelled { instance, attempt, .. } => self.current(*instance, *attempt)?,
-            EventKind::Annotated { instance, .. } | EventKind::BaselineFetched { instance, .. } => {
-                self.in_phase(*instance, Phase::Running)?;
-            }
+            EventKind::Annotated { instance, .. } => self.in_phase(*instance, Phase::Running)?,
+            EventKind::BaselineFetched { instance, .. } => match self.phase(*instance)? {
+                // Gates are judged again on what the cache has.
+                Phase::AskCache => {}
+                _ => self.in_phase(*instance, Phase::Running)?,
+            },
             EventKind::RunEnded(_) => refuse_if(self.open_jobs > 0, "a job has not ended")?,
             EventKind::RunCreated(created) => check_needs(0, &created.jobs)?,
             EventKind::EngineStarted { .. } | EventKind::CancelRequested { .. } => {}

@@ -16,6 +16,7 @@ impl Run {
             EventKind::RunCreated(created) => {
                 self.began = event.at;
                 self.created = Some(Arc::new((**created).clone()));
+                self.groups.extend(created.concurrency.is_some().then_some(None));
                 self.add_jobs(&created.jobs, None);
             }
             EventKind::EngineStarted { .. } => self.engine_started(),
@@ -28,6 +29,9 @@ impl Run {
                 self.touch_all();
             }
             EventKind::RunEnded(_) => self.ended = true,
+            EventKind::GroupGranted { instance } => {
+                self.groups.remove(instance);
+            }
             EventKind::InstanceEvaluated { instance, settings } => {
                 self.instance_evaluated(*instance, settings);
             }
@@ -43,7 +47,7 @@ impl Run {
 
     fn instance_event(&mut self, kind: &EventKind) {
         match kind {
-            EventKind::CacheAnswered { instance, hit, verdicts } => {
+            EventKind::CacheAnswered { instance, hit, verdicts, .. } => {
                 let Some(state) = self.instances.get_mut(instance.0 as usize) else { return };
                 match hit {
                     Some(hit) => {
@@ -66,7 +70,20 @@ impl Run {
                 if let Some(state) = self.instances.get_mut(instance.0 as usize) {
                     state.gpus.clone_from(gpus);
                 }
-                self.enter(*instance, Phase::Granted);
+                let job = self.instance(*instance).and_then(|i| self.job(i.job));
+                if job.is_some_and(|job| job.declared.call) {
+                    self.callers.insert(*instance);
+                    self.enter(*instance, Phase::NeedsJobs);
+                } else {
+                    self.enter(*instance, Phase::Granted);
+                }
+            }
+            EventKind::InstanceStopped { instance, reason } => {
+                if let Some(state) = self.instances.get_mut(instance.0 as usize) {
+                    state.stop.get_or_insert_with(|| reason.clone());
+                }
+                self.groups.remove(&Some(*instance));
+                self.touch(*instance);
             }
             EventKind::AttemptStarted { instance, attempt, token, .. } => {
                 if let Some(state) = self.instances.get_mut(instance.0 as usize) {
@@ -179,12 +196,13 @@ impl Run {
         let call = self.jobs.get(state.job.0 as usize).is_some_and(|j| j.declared.call);
         let next = match settings {
             InstanceSettings::Ready(ready) => {
-                let cache = ready.cache.is_some();
+                let (cache, group) = (ready.cache.is_some(), ready.concurrency.is_some());
                 state.settings = Some(Arc::new((**ready).clone()));
-                match (call, cache) {
-                    (true, _) => Phase::NeedsJobs,
-                    (false, true) => Phase::AskCache,
-                    (false, false) => Phase::NeedsSlot,
+                match (call, cache, group) {
+                    // A called workflow needs nothing of the machine itself, at most its group.
+                    (true, _, false) => Phase::NeedsJobs,
+                    (false, true, _) => Phase::AskCache,
+                    (true, _, true) | (false, false, _) => Phase::NeedsSlot,
                 }
             }
             InstanceSettings::Failed { reason } => {
@@ -200,6 +218,8 @@ impl Run {
         state.outcome = Some(outcome);
         state.conclusion = Some(conclusion);
         let job_id = state.job;
+        self.callers.remove(&id);
+        self.groups.remove(&Some(id));
         self.enter(id, Phase::Ended);
         let Some(job) = self.jobs.get_mut(job_id.0 as usize) else { return };
         job.open = job.open.saturating_sub(1);
@@ -274,6 +294,11 @@ impl Run {
         }
         for id in granted.into_iter().chain(running) {
             self.enter(id, Phase::NeedsSlot);
+        }
+        // Groups that were held over many jobs are to be asked for again before anything goes on.
+        self.groups.extend(self.callers.iter().copied().map(Some));
+        if self.created.as_ref().is_some_and(|created| created.concurrency.is_some()) {
+            self.groups.insert(None);
         }
     }
 

@@ -16,8 +16,9 @@ pub enum Command {
     AskCache(InstanceId),
     /// Ask for the concurrency group and capacity; answered by [`EventKind::SlotGranted`].
     RequestSlot(InstanceId),
-    /// Give the slot back: the instance ended or waits for a retry.
-    ReleaseSlot(InstanceId),
+    /// Ask for the concurrency group of the run (`None`) or of a calling instance; answered by
+    /// [`EventKind::GroupGranted`].
+    RequestGroup(Option<InstanceId>),
     /// Start an attempt; answered by [`EventKind::AttemptStarted`].
     StartAttempt {
         /// Which instance.

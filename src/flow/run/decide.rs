@@ -19,6 +19,11 @@ impl Run {
         if self.ended || self.created.is_none() {
             return commands;
         }
+        // Who wants the run to end does not wait for its turn.
+        if self.cancel.is_none() && !self.groups.is_empty() {
+            commands.extend(self.groups.iter().map(|who| Command::RequestGroup(*who)));
+            return commands;
+        }
         commands.extend(self.jobs_over.iter().filter_map(|id| self.job_over(*id)));
         commands.extend(self.jobs_ready.iter().map(|id| Command::EvaluateJob(*id)));
         commands.extend(self.busy.iter().filter_map(|id| self.busy_instance(*id, now)));

@@ -58,6 +58,9 @@ pub enum EventKind {
         hit: Option<Box<(String, Receipt)>>,
         /// Gates judged again on the cached metrics.
         verdicts: Vec<Verdict>,
+        /// Why it runs although a receipt was kept.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
     /// A finished instance of an earlier run was taken over by `rerun`.
     Adopted {
@@ -74,6 +77,19 @@ pub enum EventKind {
         instance: InstanceId,
         /// GPUs by index.
         gpus: Option<Vec<u32>>,
+    },
+    /// A concurrency group was granted that is held over many jobs: the run's own, or that of a job
+    /// that calls a workflow and was waiting for it when its engine died.
+    GroupGranted {
+        /// The calling instance; `None`: the run.
+        instance: Option<InstanceId>,
+    },
+    /// An instance is to stop, and only it: another one takes its place in their concurrency group.
+    InstanceStopped {
+        /// Which instance.
+        instance: InstanceId,
+        /// In words.
+        reason: String,
     },
     /// An attempt was handed to the executor.
     AttemptStarted {

@@ -20,6 +20,8 @@ struct Shape {
     cache: bool,
     call: bool,
     always: bool,
+    /// A concurrency group of its own.
+    group: bool,
     pause: f64,
 }
 
@@ -36,6 +38,7 @@ fn shape() -> impl Strategy<Value = Shape> {
         cache: flags.2,
         call: rare.is_multiple_of(4),
         always: flags.3,
+        group: rare.is_multiple_of(3),
         pause: f64::from(numbers.4),
     })
 }
@@ -67,11 +70,39 @@ fn receipt(byte: u8) -> Receipt {
     }
 }
 
+/// The groups that are not held, by the whole log: the run's, and after a new engine the callers'.
+fn groups(run: &Run, log: &[RunEvent]) -> Vec<Option<InstanceId>> {
+    let start = log.iter().rposition(|e| matches!(e.kind, EventKind::EngineStarted { .. })).unwrap_or(0);
+    let was = |wanted: &dyn Fn(&EventKind) -> bool, part: &[RunEvent]| part.iter().any(|e| wanted(&e.kind));
+    let held = |who| was(&|kind| *kind == EventKind::GroupGranted { instance: who }, &log[start..]);
+    let of_run = run.created().is_some_and(|created| created.concurrency.is_some());
+    let mut groups: Vec<Option<InstanceId>> = (of_run && !held(None)).then_some(None).into_iter().collect();
+    for (id, instance) in (0..).map(InstanceId).zip(run.instances()) {
+        let call = run.job(instance.job).unwrap().declared.call;
+        let granted = was(
+            &|kind| matches!(kind, EventKind::SlotGranted { instance, .. } if *instance == id),
+            &log[..start],
+        );
+        let stopped = was(
+            &|kind| matches!(kind, EventKind::InstanceStopped { instance, .. } if *instance == id),
+            &log[start..],
+        );
+        if call && granted && instance.phase != Phase::Ended && !stopped && !held(Some(id)) {
+            groups.push(Some(id));
+        }
+    }
+    groups
+}
+
 /// What `decide` says, found by looking at everything there is.
-fn naive(run: &Run, now: Millis) -> Vec<Command> {
+fn naive(run: &Run, log: &[RunEvent], now: Millis) -> Vec<Command> {
     let mut commands = Vec::new();
     if run.ended || run.created.is_none() {
         return commands;
+    }
+    let groups = groups(run, log);
+    if run.cancel.is_none() && !groups.is_empty() {
+        return groups.into_iter().map(Command::RequestGroup).collect();
     }
     let job_ids = || (0..).map(JobId).zip(run.jobs());
     let ids = || (0..).map(InstanceId).zip(run.instances());
@@ -135,7 +166,8 @@ impl World {
                 ..JobDeclared::default()
             }
         });
-        let created = RunCreated { jobs: jobs.collect(), ..RunCreated::default() };
+        let concurrency = shapes.first().filter(|shape| shape.group).map(|_| ConcurrencyGroup::default());
+        let created = RunCreated { jobs: jobs.collect(), concurrency, ..RunCreated::default() };
         let mut world = Self { shapes, run: Run::default(), log: Vec::new(), now: 0, epoch: 1 };
         world.take(EventKind::RunCreated(Box::new(created))).unwrap();
         world
@@ -155,7 +187,7 @@ impl World {
         assert_eq!(Run::replay(&self.log), self.run, "replay gives the live state");
         let commands = self.run.decide(Millis(self.now));
         assert_eq!(commands, self.run.decide(Millis(self.now)), "decide is the same twice");
-        assert_eq!(commands, naive(&self.run, Millis(self.now)), "decide finds what a scan finds");
+        assert_eq!(commands, naive(&self.run, &self.log, Millis(self.now)), "decide finds what a scan finds");
         Ok(())
     }
 
@@ -180,11 +212,10 @@ impl World {
             }
             Command::AskCache(instance) => {
                 let hit = byte.is_multiple_of(2).then(|| Box::new((String::new(), receipt(0))));
-                EventKind::CacheAnswered { instance: *instance, hit, verdicts: vec![] }
+                EventKind::CacheAnswered { instance: *instance, hit, verdicts: vec![], reason: None }
             }
-            Command::RequestSlot(instance) | Command::ReleaseSlot(instance) => {
-                EventKind::SlotGranted { instance: *instance, gpus: None }
-            }
+            Command::RequestSlot(instance) => EventKind::SlotGranted { instance: *instance, gpus: None },
+            Command::RequestGroup(instance) => EventKind::GroupGranted { instance: *instance },
             Command::StartAttempt { instance, attempt } => EventKind::AttemptStarted {
                 instance: *instance,
                 attempt: *attempt,
@@ -230,6 +261,7 @@ impl World {
             continue_on_error: shape.continue_on_error,
             retry,
             cache: shape.cache.then(CacheKey::default),
+            concurrency: shape.group.then(ConcurrencyGroup::default),
             ..ReadySettings::default()
         }
     }
@@ -266,7 +298,15 @@ impl World {
                 let kind = self.log[pick % self.log.len()].kind.clone();
                 let _ = self.take(kind);
             }
-            235..248 => {
+            235..240 => {
+                let instances = self.run.instances().len();
+                if instances > 0 {
+                    let instance = InstanceId(u32::try_from(pick % instances).unwrap());
+                    // Refused only where it has ended.
+                    let _ = self.take(EventKind::InstanceStopped { instance, reason: "test".to_owned() });
+                }
+            }
+            240..248 => {
                 let before: Vec<(InstanceId, u32)> =
                     self.run.running().map(|id| (id, self.run.instance(id).unwrap().attempt)).collect();
                 self.run = Run::replay(&self.log);
@@ -345,6 +385,7 @@ fn ten_thousand_jobs_in_a_chain_cost_a_constant_amount_each() {
         cache: false,
         call: false,
         always: false,
+        group: false,
         pause: 0.0,
     }]);
     let take = |run: &mut Run, kind| {

@@ -21,6 +21,11 @@ pub struct Run {
     pub(super) instances: Vec<InstanceState>,
     pub(super) cancel: Option<(String, bool)>,
     pub(super) ended: bool,
+    /// Concurrency groups that must be held before anything goes on: of the run (`None`), and after
+    /// a change of engines of the instances that call workflows.
+    pub(super) groups: BTreeSet<Option<InstanceId>>,
+    /// Calling instances that hold a group of their own.
+    pub(super) callers: BTreeSet<InstanceId>,
     /// Jobs that have no result yet.
     pub(super) open_jobs: u32,
     /// Jobs whose needs have all ended and that were not evaluated.
@@ -133,7 +138,7 @@ pub struct InstanceState {
     pub adopted: Option<String>,
     /// Verdicts of the last attempt, or of the cache's answer.
     pub verdicts: Vec<Verdict>,
-    /// Why it is to stop, if only this instance is (`fail-fast`).
+    /// Why it is to stop, if only this instance is (`fail-fast`, a concurrency group).
     pub(super) stop: Option<String>,
     /// Whether the running attempt was told to stop, and whether by force.
     pub(super) told: Option<bool>,
@@ -202,6 +207,11 @@ impl Run {
     /// Returns who wants it to end and whether by force.
     pub fn cancelled(&self) -> Option<(&str, bool)> {
         self.cancel.as_ref().map(|(reason, force)| (reason.as_str(), *force))
+    }
+
+    /// Tells whether it holds the concurrency groups that it needs to go on.
+    pub fn holds_its_groups(&self) -> bool {
+        self.groups.is_empty()
     }
 
     /// Tells whether its last event was applied.

@@ -4,7 +4,7 @@ use super::args::{Args, Format, Place, pair_files, pairs, read, secrets};
 use super::watch::Watch;
 use crate::app::cli::{Exit, Failure, Globals};
 use crate::app::config::{Choice, Project, choose, dialect_of};
-use crate::app::engine::{Engine, EngineError, Finished, Machine, RunRequest};
+use crate::app::engine::{Engine, EngineError, Finished, Machine, RunRequest, Site};
 use serde_json::Value as Json;
 use std::path::{Path, PathBuf};
 use tidegate_edge::store::{Store, StoreError};
@@ -18,10 +18,11 @@ pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
             .hint("container jobs run as processes of this machine for now"));
     }
     let machine = Machine::here(args.parallel, args.gpus);
+    let site = Site::new(machine, args.strict_resources);
     let mut watch = Watch::new(globals, args.format);
     let finished = match &args.resume {
-        Some(name) => resume(&args, globals, name, machine, &mut watch),
-        None => start(&args, globals, machine, &mut watch),
+        Some(name) => resume(&args, globals, name, site, &mut watch),
+        None => start(&args, globals, site, &mut watch),
     };
     let finished = match finished {
         Ok(finished) => finished,
@@ -44,7 +45,7 @@ pub(in crate::app::cli) fn launch(
 ) -> Result<Exit, Failure> {
     let mut watch = Watch::new(globals, format);
     watch.project(&request.project);
-    let done = Engine::start(request, machine, false, &mut watch).and_then(Engine::finish);
+    let done = Engine::start(request, Site::new(machine, false), &mut watch).and_then(Engine::finish);
     let finished = match done {
         Ok(finished) => finished,
         Err(error) => {
@@ -56,17 +57,17 @@ pub(in crate::app::cli) fn launch(
     Ok(Exit::of(&finished.summary))
 }
 
-fn start(args: &Args, globals: &Globals, machine: Machine, watch: &mut Watch) -> Result<Finished, Trouble> {
+fn start(args: &Args, globals: &Globals, site: Site, watch: &mut Watch) -> Result<Finished, Trouble> {
     let request = request(args, globals)?;
     watch.project(&request.project);
-    Ok(Engine::start(&request, machine, args.strict_resources, watch)?.finish()?)
+    Ok(Engine::start(&request, site, watch)?.finish()?)
 }
 
 fn resume(
     args: &Args,
     globals: &Globals,
     name: &str,
-    machine: Machine,
+    site: Site,
     watch: &mut Watch,
 ) -> Result<Finished, Trouble> {
     let project = Project::find(Path::new("."), globals.store.as_deref()).map_err(|e| wrong(&e))?;
@@ -80,7 +81,7 @@ fn resume(
     let store = Store::open(&project.store).map_err(EngineError::from)?;
     watch.project(&project);
     let secrets = secrets(args)?;
-    let engine = Engine::resume(&project.root, store, name, secrets, machine, args.strict_resources, watch)?;
+    let engine = Engine::resume(&project.root, store, name, secrets, site, watch)?;
     Ok(engine.finish()?)
 }
 

@@ -36,6 +36,8 @@ pub const EVENT_KINDS: &[&str] = &[
     "cache-answered",
     "adopted",
     "slot-granted",
+    "group-granted",
+    "instance-stopped",
     "attempt-started",
     "attempt-ready",
     "step-started",

@@ -129,7 +129,7 @@ fn ready() -> ReadySettings {
 
 /// One event of every kind, and of every shape within a kind.
 pub(super) fn events() -> Vec<RunEvent> {
-    let kinds = [run_kinds(), attempt_kinds(), end_kinds()].concat();
+    let kinds = [run_kinds(), attempt_kinds(), end_kinds(), group_kinds()].concat();
     kinds.into_iter().zip(1_700_000_000_000..).map(|(kind, at)| RunEvent { at: Millis(at), kind }).collect()
 }
 
@@ -157,8 +157,9 @@ fn run_kinds() -> Vec<EventKind> {
             instance,
             hit: Some(Box::new((text("01JDABC"), receipt()))),
             verdicts: vec![verdict()],
+            reason: None,
         },
-        EventKind::CacheAnswered { instance, hit: None, verdicts: vec![] },
+        EventKind::CacheAnswered { instance, hit: None, verdicts: vec![], reason: None },
         EventKind::Adopted { instance, from: text("01JDABC"), receipt: Box::new(receipt()) },
         EventKind::SlotGranted { instance, gpus: Some(vec![0, 3]) },
     ]
@@ -218,6 +219,21 @@ fn end_kinds() -> Vec<EventKind> {
             artifacts: map([("train", map([("model", artifact())]))]),
             duration_ms: 15_000,
         })),
+    ]
+}
+
+fn group_kinds() -> Vec<EventKind> {
+    let instance = InstanceId(2);
+    vec![
+        EventKind::GroupGranted { instance: None },
+        EventKind::GroupGranted { instance: Some(instance) },
+        EventKind::InstanceStopped { instance, reason: text("its group `deploy` is taken") },
+        EventKind::CacheAnswered {
+            instance,
+            hit: None,
+            verdicts: vec![],
+            reason: Some(text("its gate reads `steps`")),
+        },
     ]
 }
 
