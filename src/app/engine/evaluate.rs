@@ -4,7 +4,6 @@ use super::{Engine, EngineError};
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use tidegate_edge::store::RunLog as _;
 use tidegate_flow::job::{Conclusion, EnvLayer, JobSpec};
 use tidegate_flow::plan::{self, Attempt, CacheFacts, Contexts, InstanceFacts, NeedFacts};
 use tidegate_flow::run::{EventKind, InstanceId, InstanceSettings, JobEvaluation, JobId, JobState};
