@@ -141,7 +141,7 @@ fn ids_in(folder: &Path, ids: &mut BTreeSet<String>) {
                 let block = block.split("};").next().unwrap_or_default();
                 ids.extend(block.split("=> ").filter_map(quoted));
             }
-            for mark in ["error(", "warning(", "report("] {
+            for mark in ["error(", "warning(", "report(", "meaning("] {
                 for rest in code.split(mark).skip(1) {
                     ids.extend(quoted(rest));
                 }

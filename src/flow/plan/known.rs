@@ -101,11 +101,10 @@ impl Known<'_> {
                 Part::Expr(expr, at) => match evaluate(expr, self.contexts) {
                     Ok(value) if self.expr(expr) && value.is_primitive() => made.push_str(&value.to_text()),
                     _ => {
-                        let end = template.raw.get(*at as usize..).and_then(|rest| rest.find("}}"));
-                        let inside = end.and_then(|end| template.raw.get(*at as usize..*at as usize + end));
-                        made.push_str("${{");
-                        made.push_str(inside.unwrap_or_default());
-                        made.push_str("}}");
+                        let place = (*at + expr.start) as usize..(*at + expr.end) as usize;
+                        made.push_str("${{ ");
+                        made.push_str(template.raw.get(place).unwrap_or_default());
+                        made.push_str(" }}");
                     }
                 },
             }

@@ -2,7 +2,7 @@
 
 use super::rules::RULES;
 use super::{CheckContext, Facts};
-use crate::source::{Diagnostic, Severity};
+use crate::source::{Diagnostic, Severity, in_order};
 use crate::workflow::{Linked, Workflow};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -50,6 +50,6 @@ pub fn check_one(
 ) -> Vec<Diagnostic> {
     let facts = Facts::new(workflow, called, context);
     let mut found: Vec<Diagnostic> = RULES.iter().flat_map(|rule| rule.run(&facts)).collect();
-    found.sort_by_key(|d| (d.span.file, d.span.start, d.severity));
+    in_order(&mut found);
     found
 }

@@ -1,7 +1,7 @@
 //! What a rule is: a name, how much it weighs in each dialect, and a function.
 
 use super::Facts;
-use crate::source::{Diagnostic, Severity};
+use crate::source::{Diagnostic, Pass, Severity};
 use crate::workflow::Dialect;
 
 /// How a finding counts.
@@ -38,6 +38,7 @@ impl Rule {
         };
         for diagnostic in &mut found {
             diagnostic.severity = diagnostic.severity.max(severity);
+            diagnostic.pass = Pass::Rules;
         }
         found
     }

@@ -50,7 +50,7 @@ impl Names for JsonContexts {
 
 /// Evaluates an expression whose only contexts are the given ones; nothing gives null.
 pub fn evaluate_text(expr: &str, contexts: &JsonContexts) -> Result<Value, EvalError> {
-    if expr.trim().is_empty() {
+    if expr.trim_matches([' ', '\t', '\r', '\n']).is_empty() {
         return Ok(Value::Null);
     }
     evaluate(&parse_with(expr, contexts)?, contexts)

@@ -87,23 +87,27 @@ fn part(expr: &Expr, host: &dyn Host) -> Result<Part, EvalError> {
             index(of, &evaluate(at, host)?)
         }
         ExprKind::Star(of) => star(&part(of, host)?),
-        ExprKind::Call(name, arguments) if name.eq_ignore_ascii_case("case") => plain(case(arguments, host)?),
+        ExprKind::Call(name, arguments) if name.eq_ignore_ascii_case("case") => case(arguments, host)?,
         ExprKind::Call(name, arguments) => {
             let values = arguments.iter().map(|a| evaluate(a, host)).collect::<Result<Vec<_>, _>>()?;
             plain(functions::call(name, &values, host, expr.start)?)
         }
         ExprKind::Not(of) => plain(Value::Bool(!evaluate(of, host)?.truthy())),
-        ExprKind::Binary(op, left, right) => plain(binary(*op, left, right, host)?),
+        ExprKind::Binary(op @ (BinaryOp::Or | BinaryOp::And), left, right) => {
+            let left = part(left, host)?;
+            if left.value.truthy() == (*op == BinaryOp::Or) { left } else { part(right, host)? }
+        }
+        ExprKind::Binary(op, left, right) => plain(compare(*op, left, right, host)?),
     })
 }
 
 /// The value behind the first true condition; only what is needed is evaluated.
-fn case(arguments: &[Expr], host: &dyn Host) -> Result<Value, EvalError> {
+fn case(arguments: &[Expr], host: &dyn Host) -> Result<Part, EvalError> {
     let mut pairs = arguments.chunks_exact(2);
     for pair in &mut pairs {
         let [condition, value] = pair else { continue };
         match evaluate(condition, host)? {
-            Value::Bool(true) => return evaluate(value, host),
+            Value::Bool(true) => return part(value, host),
             Value::Bool(false) => {}
             other => {
                 let message = format!("case: a condition is a boolean, not {}", other.kind().to_lowercase());
@@ -112,18 +116,13 @@ fn case(arguments: &[Expr], host: &dyn Host) -> Result<Value, EvalError> {
         }
     }
     match pairs.remainder() {
-        [default] => evaluate(default, host),
-        _ => Ok(Value::Null),
+        [default] => part(default, host),
+        _ => Ok(Part { value: Value::Null, filtered: false }),
     }
 }
 
-fn binary(op: BinaryOp, left: &Expr, right: &Expr, host: &dyn Host) -> Result<Value, EvalError> {
+fn compare(op: BinaryOp, left: &Expr, right: &Expr, host: &dyn Host) -> Result<Value, EvalError> {
     let left = evaluate(left, host)?;
-    match op {
-        BinaryOp::Or => return if left.truthy() { Ok(left) } else { evaluate(right, host) },
-        BinaryOp::And => return if left.truthy() { evaluate(right, host) } else { Ok(left) },
-        _ => {}
-    }
     let right = evaluate(right, host)?;
     let order = || left.loosely_compare(&right);
     Ok(Value::Bool(match op {

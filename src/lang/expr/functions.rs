@@ -35,7 +35,7 @@ const FUNCTIONS: &[Function] = &[
     function("contains", "contains", 2, 2, true),
     function("startswith", "startsWith", 2, 2, true),
     function("endswith", "endsWith", 2, 2, true),
-    function("format", "format", 1, usize::MAX, true),
+    function("format", "format", 1, 255, true),
     function("join", "join", 1, 2, true),
     function("tojson", "toJSON", 1, 1, true),
     function("fromjson", "fromJSON", 1, 1, true),
@@ -104,7 +104,7 @@ fn contains(haystack: &Value, needle: &Value) -> bool {
         Value::Array(items) => items.iter().any(|item| item.loosely_equals(needle)),
         Value::Object(_) => false,
         _ if !needle.is_primitive() => false,
-        text => fold(&text.to_text()).contains(&fold(&needle.to_text())),
+        text => text.to_text().to_lowercase().contains(&needle.to_text().to_lowercase()),
     }
 }
 
@@ -137,9 +137,7 @@ fn join(items: &Value, separator: Option<&Value>, offset: u32) -> Result<Value, 
 }
 
 fn from_json(text: &str, offset: u32) -> Result<Value, EvalError> {
-    serde_json::from_str::<serde_json::Value>(text)
-        .map(|json| Value::from(&json))
-        .map_err(|e| error(format!("fromJSON: this is not JSON: {e}"), offset))
+    Value::from_json_text(text).map_err(|e| error(format!("fromJSON: this is not JSON: {e}"), offset))
 }
 
 fn format(pattern: &str, arguments: &[Value], offset: u32) -> Result<String, EvalError> {
@@ -158,14 +156,13 @@ fn format(pattern: &str, arguments: &[Value], offset: u32) -> Result<String, Eva
         } else if let Some(after) = from.strip_prefix('{') {
             let (index, after) =
                 after.split_once('}').ok_or_else(|| wrong("a `{` is not closed".to_owned()))?;
-            let digits = !index.is_empty() && index.len() <= 3 && index.bytes().all(|b| b.is_ascii_digit());
-            let number: usize = index
-                .parse()
-                .ok()
-                .filter(|_| digits)
-                .ok_or_else(|| wrong(format!("`{{{index}}}` is no number")))?;
-            let value =
-                arguments.get(number).ok_or_else(|| wrong(format!("there is no argument {{{number}}}")))?;
+            // What follows the digits is not looked at, as in GitHub's own package.
+            let digits: String = index.chars().take_while(char::is_ascii_digit).collect();
+            if digits.is_empty() {
+                return Err(wrong(format!("`{{{index}}}` is no number")));
+            }
+            let value = digits.parse().ok().and_then(|n: usize| arguments.get(n));
+            let value = value.ok_or_else(|| wrong(format!("there is no argument {{{digits}}}")))?;
             let _ = write!(out, "{}", value.to_text());
             rest = after;
         } else {

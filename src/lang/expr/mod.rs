@@ -15,6 +15,8 @@ mod oracle;
 mod parser;
 mod reads;
 mod template;
+#[cfg(test)]
+mod tests;
 
 pub use answer::{JsonContexts, answer, evaluate_text};
 pub use ast::{BinaryOp, Expr, ExprKind};
@@ -23,4 +25,4 @@ pub use names::{AnyNames, Names};
 pub use near::closest;
 pub use parser::{parse, parse_with};
 pub use reads::{Read, Step, reads};
-pub use template::{Part, Template};
+pub use template::{Part, Template, quoted_text};

@@ -10,6 +10,10 @@ pub trait Names {
     /// Tells whether a function of this name (in any case) may be called here; asked only for
     /// functions that are not legal everywhere.
     fn has_function(&self, name: &str) -> bool;
+    /// Returns the most arguments of a function where a key allows fewer than elsewhere.
+    fn most_arguments(&self, _: &str) -> Option<usize> {
+        None
+    }
     /// Returns the names of all contexts, for "did you mean".
     fn contexts(&self) -> Vec<String>;
 }
@@ -49,6 +53,7 @@ pub(super) fn function_problem(name: &str, given: usize, names: &dyn Names) -> O
         return Some(format!("there is no function `{name}`{hint}"));
     };
     let Arity { least, most } = function.arity;
+    let most = names.most_arguments(name).unwrap_or(most);
     if given < least || given > most {
         let wanted = match (least, most) {
             (a, usize::MAX) => format!("at least {a}"),

@@ -2,7 +2,7 @@
 
 use super::{EvalError, Expr, Host, Names, Stage, evaluate, parser::parse_with};
 use crate::source::Span;
-use crate::value::Value;
+use crate::value::{Value, is_space};
 use std::sync::Arc;
 
 /// A scalar of a workflow file that may hold expressions.
@@ -48,10 +48,11 @@ impl Template {
                 message: "`${{` is not closed by `}}`".to_owned(),
                 offset: offset(start),
             })?;
-            let text = rest.get(..length).unwrap_or_default();
+            let (blank, text) = trimmed(rest.get(..length).unwrap_or_default());
+            let place = offset(inside + blank);
             let expr = parse_with(text, names)
-                .map_err(|e| EvalError { offset: e.offset.saturating_add(offset(inside)), ..e })?;
-            parts.push(Part::Expr(Arc::new(expr), offset(inside)));
+                .map_err(|e| EvalError { offset: e.offset.saturating_add(place), ..e })?;
+            parts.push(Part::Expr(Arc::new(expr), place));
             at = inside + length + 2;
         }
         if let Some(rest) = raw.get(at..).filter(|r| !r.is_empty()) {
@@ -64,11 +65,14 @@ impl Template {
     /// around `${{ }}` makes the condition a text, which is always true: `check` warns of it.
     pub fn condition(raw: &Arc<str>, span: Span, names: &dyn Names) -> Result<Self, EvalError> {
         if raw.contains("${{") {
-            let trimmed: Arc<str> = Arc::from(raw.trim());
+            let trimmed: Arc<str> = Arc::from(trimmed(raw).1);
             return Self::parse(&trimmed, span, names);
         }
-        let expr = parse_with(raw, names)?;
-        Ok(Self { parts: vec![Part::Expr(Arc::new(expr), 0)], raw: raw.clone(), span })
+        let (blank, text) = trimmed(raw);
+        let place = offset(blank);
+        let expr =
+            parse_with(text, names).map_err(|e| EvalError { offset: e.offset.saturating_add(place), ..e })?;
+        Ok(Self { parts: vec![Part::Expr(Arc::new(expr), place)], raw: raw.clone(), span })
     }
 
     /// Tells whether it has no expression; then `raw` is its value.
@@ -127,6 +131,23 @@ impl Template {
 
 fn offset(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+/// Takes white space off both ends; how many bytes were taken off in front, and what is left.
+fn trimmed(text: &str) -> (usize, &str) {
+    let rest = text.trim_start_matches(is_space);
+    (text.len() - rest.len(), rest.trim_end_matches(is_space))
+}
+
+/// Returns the text that a whole scalar stands for if it is `${{ '…' }}` and nothing else: GitHub
+/// takes it for that text, also where no expression may stand.
+pub fn quoted_text(raw: &str) -> Option<String> {
+    let inside = raw.strip_prefix("${{")?;
+    let end = closing(inside).filter(|end| end + 2 == inside.len())?;
+    let (_, text) = trimmed(inside.get(..end)?);
+    let body = text.strip_prefix('\'')?.strip_suffix('\'')?;
+    let bare = body.replace("''", "");
+    (text.len() > 1 && !bare.contains('\'')).then(|| body.replace("''", "'"))
 }
 
 /// Returns where `}}` closes, outside of quoted text.

@@ -13,6 +13,19 @@ pub enum Severity {
     Warning,
 }
 
+/// Which look at a file finds something. What a file's shape has wrong comes before what its words
+/// mean, as in GitHub's own parser: a wrong shape makes the rest a guess.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Pass {
+    /// YAML, keys, types and expressions.
+    #[default]
+    Shape,
+    /// Ids, `needs`, schedules, calls: what the parts say about one another.
+    Meaning,
+    /// The rules of `check`.
+    Rules,
+}
+
 /// One finding.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Diagnostic {
@@ -32,6 +45,11 @@ pub struct Diagnostic {
     pub help: Vec<String>,
     /// A change that would mend it.
     pub fix: Option<Fix>,
+    /// Which look found it.
+    pub pass: Pass,
+    /// The byte behind which it was found, where that is not its place: a key is missing only once
+    /// the map has ended.
+    pub found_at: Option<u32>,
 }
 
 /// Another place that belongs to a finding.
@@ -64,12 +82,28 @@ impl Diagnostic {
             related: Vec::new(),
             help: Vec::new(),
             fix: None,
+            pass: Pass::Shape,
+            found_at: None,
         }
     }
 
     /// Makes a warning with nothing but its message and place.
     pub fn warning(rule: &'static str, span: Span, message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(rule, span, message) }
+    }
+
+    /// Says which look found it.
+    #[must_use]
+    pub fn pass(mut self, pass: Pass) -> Self {
+        self.pass = pass;
+        self
+    }
+
+    /// Says behind which byte it was found.
+    #[must_use]
+    pub fn found_at(mut self, at: u32) -> Self {
+        self.found_at = Some(at);
+        self
     }
 
     /// Adds what stands under the caret.
@@ -99,4 +133,10 @@ impl Diagnostic {
         self.fix = Some(Fix { span, text: text.into() });
         self
     }
+}
+
+/// Puts findings into the order in which they are shown: by file, then by look, then as a reader
+/// of the file meets them.
+pub fn in_order(findings: &mut [Diagnostic]) {
+    findings.sort_by_key(|d| (d.span.file, d.pass, d.found_at.unwrap_or(d.span.start), d.severity));
 }

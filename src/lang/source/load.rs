@@ -228,11 +228,10 @@ impl<'a> Loader<'a> {
             _ if quoted && raw.get(1..).is_some_and(|r| r.starts_with(&*value)) => Some(start + 1),
             _ => None,
         };
-        let trimmed = if matches!(style, Style::Literal | Style::Folded) {
-            raw.trim_end_matches(['\n', '\r'])
-        } else {
-            raw.trim_end()
-        };
+        let block = matches!(style, Style::Literal | Style::Folded);
+        let trimmed = if block { raw.trim_end_matches(['\n', '\r']) } else { raw.trim_end() };
+        let (first, end) = (start, start + trimmed.len());
+        let start = if block { self.header(first).unwrap_or(first) } else { first };
         let style = match style {
             Style::Plain if text => ScalarStyle::Quoted,
             Style::Plain => ScalarStyle::Plain,
@@ -245,8 +244,25 @@ impl<'a> Loader<'a> {
                 style,
                 text_start: text_start.and_then(|s| u32::try_from(s).ok()),
             }),
-            span: self.span(start, start + trimmed.len()),
+            span: self.span(start, end),
         }
+    }
+
+    /// Returns where the header (`|`, `>-`) of a block scalar stands; granit's range starts with
+    /// the content.
+    fn header(&self, content: usize) -> Option<usize> {
+        if self.text.get(content..).is_some_and(|t| t.starts_with(['|', '>'])) {
+            return Some(content);
+        }
+        let before = self.text.get(..content)?.trim_end();
+        let line = before.rfind(['\n', '\r']).map_or(0, |i| i + 1);
+        // A comment may follow, with such characters in it: the first one that fits is the header.
+        let text = before.get(line..)?;
+        text.match_indices(['|', '>']).map(|(at, _)| line + at).find(|at| {
+            let rest = before.get(at + 1..).unwrap_or_default();
+            let rest = rest.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-'));
+            rest.is_empty() || (rest.starts_with([' ', '\t']) && rest.trim_start().starts_with('#'))
+        })
     }
 
     fn count(&mut self, more: usize, span: Span) -> Option<()> {

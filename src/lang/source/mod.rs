@@ -6,7 +6,7 @@ mod node;
 mod render;
 mod span;
 
-pub use diagnostic::{Diagnostic, Fix, Label, Severity};
+pub use diagnostic::{Diagnostic, Fix, Label, Pass, Severity, in_order};
 pub use load::{MAX_BYTES, MergeKeys, decode, load, load_with, place_in};
 pub use node::{Entry, Node, NodeKind, Scalar, ScalarStyle};
 pub use render::{Style, render};

@@ -28,11 +28,20 @@ impl Value {
     pub fn loosely_compare(&self, other: &Self) -> Option<Ordering> {
         match (self, other) {
             (Self::Bool(a), Self::Bool(b)) => Some(a.cmp(b)),
-            (Self::String(a), Self::String(b)) => Some(folded(a).cmp(folded(b))),
+            (Self::String(a), Self::String(b)) => Some(units(a).cmp(units(b))),
             (a, b) if a.is_primitive() && b.is_primitive() => a.to_number().partial_cmp(&b.to_number()),
             _ => None,
         }
     }
+}
+
+/// Text without case as UTF-16, which is what the order of two texts goes by.
+fn units(text: &str) -> impl Iterator<Item = u16> + '_ {
+    folded(text).flat_map(|c| {
+        let mut buffer = [0; 2];
+        let pair = c.encode_utf16(&mut buffer).len() == 2;
+        std::iter::once(buffer[0]).chain(pair.then_some(buffer[1]))
+    })
 }
 
 /// Compares text without case.

@@ -13,9 +13,16 @@ impl From<&Json> for Value {
             Json::Number(n) => Self::Number(n.as_f64().unwrap_or(f64::NAN)),
             Json::String(s) => Self::String(Arc::from(s.as_str())),
             Json::Array(items) => Self::array(items.iter().map(Self::from).collect()),
-            Json::Object(map) => Self::object(
-                map.iter().map(|(k, v)| (Arc::from(k.as_str()), Self::from(v))).collect::<Object>(),
-            ),
+            Json::Object(map) => {
+                // Of keys that differ only in case the first counts.
+                let mut object = Object::default();
+                for (key, item) in map {
+                    if object.get(key).is_none() {
+                        object.insert(key.as_str(), Self::from(item));
+                    }
+                }
+                Self::object(object)
+            }
         }
     }
 }

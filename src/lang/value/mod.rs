@@ -5,11 +5,12 @@
 mod coerce;
 mod compare;
 mod json;
+mod json_text;
 mod number;
 mod object;
 
 pub use compare::folded;
-pub use number::{number_text, parse_number};
+pub use number::{is_space, number_text, parse_number};
 pub use object::Object;
 
 use std::sync::Arc;

@@ -2,10 +2,15 @@
 //!
 //! Not here: what other kinds of values give as numbers (`coerce`).
 
+/// Tells whether a character is white space to JavaScript: U+FEFF is, U+0085 is not.
+pub fn is_space(c: char) -> bool {
+    (c.is_whitespace() && c != '\u{85}') || c == '\u{feff}'
+}
+
 /// Reads text as a number as GitHub does; not a number where it is none. Surrounding white space
 /// does not count, empty text is 0, and `0x`, `0o` and `0b` are known.
 pub fn parse_number(text: &str) -> f64 {
-    let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
+    let text = text.trim_matches(is_space);
     if text.is_empty() {
         return 0.0;
     }
@@ -31,10 +36,20 @@ fn parse_radix(text: &str) -> Option<f64> {
     if digits.is_empty() {
         return Some(f64::NAN);
     }
-    let value = digits.chars().try_fold(0.0_f64, |sum, c| {
-        c.to_digit(radix).map(|digit| sum.mul_add(f64::from(radix), f64::from(digit)))
-    });
-    Some(value.unwrap_or(f64::NAN))
+    // Digits beyond 64 bits move the point; whether any of them is set decides only a tie.
+    let (mut sum, mut exponent, mut lost) = (0_u64, 0_i32, false);
+    for c in digits.chars() {
+        let Some(digit) = c.to_digit(radix) else { return Some(f64::NAN) };
+        if exponent == 0 && sum <= u64::MAX >> 8 {
+            sum = sum * u64::from(radix) + u64::from(digit);
+        } else {
+            exponent = exponent.saturating_add(radix.ilog2().cast_signed());
+            lost |= digit != 0;
+        }
+    }
+    #[expect(clippy::cast_precision_loss, reason = "rounded to nearest, which is the rule")]
+    let value = (sum | u64::from(lost)) as f64;
+    Some(value * 2.0_f64.powi(exponent))
 }
 
 /// Tells whether text is a decimal literal: Rust's own reader also takes `inf` and `nan`.

@@ -27,6 +27,11 @@ impl Object {
         self.place(key).and_then(|i| self.entries.get(i)).map(|(_, v)| v)
     }
 
+    /// Returns a key as it was first spelled.
+    pub fn spelling(&self, key: &str) -> Option<&Arc<str>> {
+        self.place(key).and_then(|i| self.entries.get(i)).map(|(k, _)| k)
+    }
+
     /// Sets a key; an existing one (in any case) keeps its place and spelling.
     pub fn insert(&mut self, key: impl Into<Arc<str>>, value: Value) {
         let key = key.into();
@@ -48,8 +53,8 @@ impl Object {
         if self.entries.len() < INDEXED {
             let same = |k: &str| match (k.is_ascii(), key.is_ascii()) {
                 (true, true) => k.eq_ignore_ascii_case(key),
-                (false, false) => k.to_lowercase() == key.to_lowercase(),
-                _ => false,
+                // The Kelvin sign is the one letter whose lower case is ASCII.
+                _ => k.to_lowercase() == key.to_lowercase(),
             };
             return self.entries.iter().position(|(k, _)| same(k));
         }

@@ -15,7 +15,7 @@ pub struct Allowed {
     pub stage: String,
     /// Contexts.
     pub contexts: Vec<String>,
-    /// Functions beyond those that are legal everywhere.
+    /// Functions beyond those that are legal everywhere; `name(N)` takes at most N arguments here.
     pub functions: Vec<String>,
     /// Contexts that Tidegate's dialect adds.
     #[serde(default)]
@@ -73,15 +73,25 @@ impl Names for AllowedNames {
     }
 
     fn has_function(&self, name: &str) -> bool {
-        let has = |list: &[String]| list.iter().any(|c| c.eq_ignore_ascii_case(name));
+        let has = |list: &[String]| list.iter().any(|f| word(f).eq_ignore_ascii_case(name));
         has(&self.allowed.functions)
             || (self.dialect == Dialect::Tidegate && has(&self.allowed.tidegate_functions))
+    }
+
+    fn most_arguments(&self, name: &str) -> Option<usize> {
+        let function = self.allowed.functions.iter().find(|f| word(f).eq_ignore_ascii_case(name))?;
+        function.split_once('(')?.1.strip_suffix(')')?.parse().ok()
     }
 
     fn contexts(&self) -> Vec<String> {
         let more: &[String] = if self.dialect == Dialect::Tidegate { &self.allowed.tidegate } else { &[] };
         self.allowed.contexts.iter().chain(more).cloned().collect()
     }
+}
+
+/// Returns a function's name, without how many arguments it takes.
+fn word(function: &str) -> &str {
+    function.split('(').next().unwrap_or(function)
 }
 
 #[cfg(test)]
@@ -94,5 +104,9 @@ mod tests {
         assert!(availability("jobs.steps.run").functions.contains(&"hashFiles".to_owned()));
         assert!(availability("jobs.if").names(Dialect::Tidegate).has_context("data"));
         assert!(!availability("jobs.if").names(Dialect::Github).has_context("data"));
+        for (key, most) in [("jobs.if", None), ("jobs.steps.if", Some(0)), ("action.steps.if", Some(0))] {
+            assert!(availability(key).names(Dialect::Github).has_function("Success"));
+            assert_eq!(availability(key).names(Dialect::Github).most_arguments("success"), most, "{key}");
+        }
     }
 }

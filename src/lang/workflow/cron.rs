@@ -1,7 +1,7 @@
 //! Five fields of POSIX cron, as GitHub's `schedule` takes them.
 //!
-//! Minutes, hours, days, months (or `JAN`–`DEC`), weekdays (0–6 or `SUN`–`SAT`, 7 is Sunday too);
-//! `*`, lists, ranges and steps. Day and weekday together mean either, as in POSIX. Not here:
+//! Minutes, hours, days, months (or `JAN`–`DEC`), weekdays (0–6 or `SUN`–`SAT`), with spaces between
+//! them; `*`, lists, ranges and steps. Day and weekday together mean either, as in POSIX. Not here:
 //! what time it is.
 
 use jiff::civil::DateTime;
@@ -46,7 +46,7 @@ const FIELDS: [Field; 5] = [
     Field {
         name: "day of the week",
         from: 0,
-        to: 7,
+        to: 6,
         words: &["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"],
     },
 ];
@@ -54,22 +54,23 @@ const FIELDS: [Field; 5] = [
 impl Cron {
     /// Reads a schedule.
     pub fn parse(text: &str) -> Result<Self, CronError> {
-        let parts: Vec<&str> = text.split_whitespace().collect();
+        let parts: Vec<&str> = text.split(' ').filter(|part| !part.is_empty()).collect();
         let [minutes, hours, days, months, weekdays] = parts.as_slice() else {
             let message = format!("a schedule has five fields, and `{text}` has {}", parts.len());
             return Err(CronError { message });
         };
-        let [minute, hour, day, month, weekday] = &FIELDS;
-        let mut week = weekday.parse(weekdays)?;
-        if week & (1 << 7) != 0 {
-            week = (week | 1) & !(1 << 7);
+        if text.starts_with(' ') || text.ends_with(' ') {
+            return Err(CronError {
+                message: "a schedule begins and ends with a field, not with a space".to_owned(),
+            });
         }
+        let [minute, hour, day, month, weekday] = &FIELDS;
         Ok(Self {
             minutes: minute.parse(minutes)?,
             hours: hour.parse(hours)?,
             days: day.parse(days)?,
             months: month.parse(months)?,
-            weekdays: week,
+            weekdays: weekday.parse(weekdays)?,
             any_day: days.starts_with('*'),
             any_weekday: weekdays.starts_with('*'),
         })
@@ -109,7 +110,7 @@ impl Field {
                 None => (part, None),
             };
             let (from, to) = match range.split_once('-') {
-                _ if range == "*" => (self.from, if self.to == 7 { 6 } else { self.to }),
+                _ if range == "*" => (self.from, self.to),
                 Some((from, to)) => (self.value(from)?, self.value(to)?),
                 // `5/15` means from 5 on.
                 None if step.is_some() => (self.value(range)?, self.to),
@@ -128,7 +129,7 @@ impl Field {
 
     fn step(&self, text: &str) -> Result<u32, CronError> {
         match text.parse() {
-            Ok(step) if (1..=60).contains(&step) => Ok(step),
+            Ok(step) if (1..=self.to).contains(&step) => Ok(step),
             _ => Err(self.error(&format!("`{text}` is no step"))),
         }
     }
@@ -141,8 +142,7 @@ impl Field {
         match text.parse() {
             Ok(value) if digits && (self.from..=self.to).contains(&value) => Ok(value),
             Ok(_) if digits => {
-                let to = if self.to == 7 { 6 } else { self.to };
-                Err(self.error(&format!("`{text}` is not between {} and {to}", self.from)))
+                Err(self.error(&format!("`{text}` is not between {} and {}", self.from, self.to)))
             }
             _ => Err(self.error(&format!("`{text}` is no number"))),
         }
@@ -168,7 +168,8 @@ mod tests {
             ("*/15 3 * NOV *", true),
             ("0 3 1 * 1", true),
             ("0 3 1 * *", false),
-            ("0 3 * * 0,7", false),
+            ("0 3 * * 0,6", false),
+            ("0  3 *  * 1/6", true),
             ("5/15 3 * * *", false),
         ] {
             assert_eq!(Cron::parse(text).unwrap().matches(monday), expected, "{text}");
@@ -185,6 +186,12 @@ mod tests {
             "*/0 * * * *",
             "* * 0 * *",
             "+1 * * * *",
+            "0 3 * * 7",
+            "*/60 * * * *",
+            "0 0 * */13 *",
+            "0\t3 * * *",
+            " 0 3 * * *",
+            "0 3 * * * ",
             "",
         ] {
             assert!(Cron::parse(text).is_err(), "{text}");

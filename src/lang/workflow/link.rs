@@ -6,7 +6,7 @@
 use super::grants::{Grants, escalation};
 use super::{Call, CallInterface, Dialect, InputKind, Job, JobKind, Tree, TreeKind, Workflow};
 use crate::expr::closest;
-use crate::source::{Diagnostic, Span};
+use crate::source::{Diagnostic, Pass, Span};
 use crate::value::Value;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -64,7 +64,10 @@ pub fn link_with(
         found: Vec::new(),
     };
     linker.calls(&root, &mut Vec::new(), None, rules.default_grants);
-    let Linker { called, found, .. } = linker;
+    let Linker { called, mut found, .. } = linker;
+    for finding in &mut found {
+        finding.pass = Pass::Meaning;
+    }
     (Linked { root, called }, found)
 }
 

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use tidegate_lang::check::{CheckContext, LocalAction, check_one};
-use tidegate_lang::source::{Diagnostic, FileId, MergeKeys, Node, Sources, Span, decode, load_with};
+use tidegate_lang::source::{
+    Diagnostic, FileId, MergeKeys, Node, Sources, Span, decode, in_order, load_with,
+};
 use tidegate_lang::workflow::{Dialect, Workflow, link, parse, parse_action};
 
 /// What is found in any order, shared between threads.
@@ -108,7 +110,7 @@ fn one(input: &Input, dialect: Option<Dialect>, shared: &Shared) -> CheckedFile 
         let context = CheckContext { sources: &sources, actions: &|uses| shared.action(&project, uses) };
         findings.extend(check_one(&linked.root, &linked.called, &context));
     }
-    findings.sort_by_key(|d| (d.span.file, d.span.start, d.severity));
+    in_order(&mut findings);
     findings.dedup();
     CheckedFile { path, sources, findings }
 }

@@ -1,5 +1,6 @@
 //! `action.yml`.
 
+use super::quoted::unquoted;
 use super::reader::Reader;
 use super::trigger::is_null;
 use crate::source::{Diagnostic, FileId, Node, Spanned};
@@ -8,7 +9,7 @@ use crate::workflow::{ActionFile, ActionInput, Dialect, Tree, TreeKind};
 /// Turns an `action.yml` into its typed form and everything that is wrong with it.
 pub fn parse_action(node: &Node, text: &str, file: FileId) -> (ActionFile, Vec<Diagnostic>) {
     let mut reader = Reader { file, text, dialect: Dialect::Github, findings: Vec::new() };
-    let action = reader.action(node);
+    let action = reader.action(&unquoted(node, text));
     (action, reader.findings)
 }
 

@@ -1,9 +1,8 @@
 //! `jobs`: one job, its containers, strategy, environment and call.
 
 use super::reader::{Reader, WRONG_TYPE, has_expression, start_of};
-use super::trigger::is_null;
 use crate::expr::Template;
-use crate::source::{Diagnostic, Entry, Node, NodeKind, Span, Spanned};
+use crate::source::{Diagnostic, Entry, Node, NodeKind, Pass, Span, Spanned};
 use crate::workflow::{
     Call, Container, Defaults, Env, Environment, Job, JobKind, JobMl, RunsOn, Strategy, Tree,
 };
@@ -48,7 +47,7 @@ impl Reader<'_> {
     pub(super) fn jobs(&mut self, node: &Node) -> Vec<Job> {
         let Some(entries) = self.map(node, "jobs") else { return Vec::new() };
         if entries.is_empty() {
-            self.error("missing-key", start_of(node.span), "`jobs` has no job");
+            self.meaning("missing-key", start_of(node.span), "`jobs` has no job");
         }
         let jobs: Vec<Job> = entries.iter().filter_map(|e| self.job(e)).collect();
         self.check_needs(&jobs, node.span);
@@ -69,7 +68,7 @@ impl Reader<'_> {
             None
         };
         if let Some(problem) = problem {
-            self.error("id", span, format!("the {what} id `{text}` {problem}"));
+            self.meaning("id", span, format!("the {what} id `{text}` {problem}"));
         }
     }
 
@@ -104,7 +103,9 @@ impl Reader<'_> {
             self.error("id", entry.key_span, "a job's id must not be empty");
             return None;
         }
-        self.id(&entry.key, entry.key_span, "job");
+        if !self.computed_key(entry, None) {
+            self.id(&entry.key, entry.key_span, "job");
+        }
         let node = &entry.value;
         let entries = self.map(node, "a job's keys")?;
         let call = self.job_kind(entries);
@@ -166,11 +167,8 @@ impl Reader<'_> {
                     self.missing(node, "a job", "steps");
                 }
             }
-            None => self.error(
-                "missing-key",
-                start_of(node.span),
-                "a job has `steps`, or calls a workflow with `uses`; this one has neither",
-            ),
+            None => self
+                .incomplete(node, "a job has `steps`, or calls a workflow with `uses`; this one has neither"),
         }
         Some(job)
     }
@@ -198,7 +196,13 @@ impl Reader<'_> {
             }
             "container" => job.container = self.container(value, "jobs.container"),
             "services" => job.services = self.services(value),
-            "env" => job.env = self.env(value, "jobs.env"),
+            "env" => {
+                job.env = self.env(value, "jobs.env");
+                if job.env.expression.is_some() && !self.tidegate() {
+                    let message = "a job's `env` is a map of variables; an expression cannot give it";
+                    self.meaning(WRONG_TYPE, value.span, message);
+                }
+            }
             "environment" => job.environment = self.environment(value),
             "outputs" => job.outputs = self.pairs(value, "jobs.outputs", "outputs"),
             "defaults" => job.defaults = self.defaults(value, "jobs.defaults.run"),
@@ -217,16 +221,12 @@ impl Reader<'_> {
         let value = &entry.value;
         match &*entry.key {
             "uses" => {
-                // GitHub's parser takes any text here; an expression names no file, so Tidegate does not.
-                let dynamic = matches!(&value.kind, NodeKind::Scalar(s) if has_expression(&s.text));
-                if dynamic && !self.tidegate() {
-                    call.uses.span = value.span;
-                } else if let Some(uses) = self.word(value, "the workflow to call") {
+                if let Some(uses) = self.word(value, "the workflow to call") {
                     self.called_workflow(&uses);
                     call.uses = uses;
                 }
             }
-            "with" if !is_null(value) => {
+            "with" => {
                 for input in self.map(value, "inputs").unwrap_or_default() {
                     let Some(name) = self.key_name(input, "inputs") else { continue };
                     if matches!(input.value.kind, NodeKind::Scalar(_)) {
@@ -239,7 +239,7 @@ impl Reader<'_> {
             "secrets" => {
                 if matches!(&value.kind, NodeKind::Scalar(s) if &*s.text == "inherit") {
                     call.inherit_secrets = true;
-                } else if !is_null(value) {
+                } else {
                     call.secrets = self.pairs(value, "jobs.secrets", "secrets");
                 }
             }
@@ -265,6 +265,7 @@ impl Reader<'_> {
             let report: fn(&'static str, Span, String) -> Diagnostic =
                 if self.tidegate() { Diagnostic::error } else { Diagnostic::warning };
             let finding = report("uses", uses.span, format!("`{text}` names no workflow that can be called"))
+                .pass(Pass::Meaning)
                 .help("write `./.github/workflows/file.yml` or `owner/repo/.github/workflows/file.yml@ref`");
             self.findings.push(finding);
         }
@@ -277,7 +278,12 @@ impl Reader<'_> {
         if let NodeKind::Mapping(entries) = &node.kind {
             for entry in entries {
                 match &*entry.key {
-                    "group" => group = self.filled(&entry.value, key, "the group"),
+                    "group" => {
+                        group = self.filled(&entry.value, key, "the group");
+                        if let Some(group) = group.as_ref().filter(|g| g.is_literal()) {
+                            self.runner_group(&group.raw, entry.value.span);
+                        }
+                    }
                     "labels" => labels = self.templates(&entry.value, key, "a label"),
                     _ => self.unknown(entry, "`runs-on`", &["group", "labels"]),
                 }
@@ -286,6 +292,19 @@ impl Reader<'_> {
             labels = self.templates(node, key, "a label");
         }
         Some(RunsOn { labels, group, span: node.span })
+    }
+
+    /// `NAME`, `org/NAME` or `ent/NAME`.
+    fn runner_group(&mut self, text: &str, span: Span) {
+        let good = match text.split('/').collect::<Vec<_>>().as_slice() {
+            [_] => true,
+            ["org" | "organization" | "ent" | "enterprise", name] => !name.is_empty(),
+            _ => false,
+        };
+        if !good {
+            let message = format!("`{text}` is no runner group: write its name, `org/NAME` or `ent/NAME`");
+            self.meaning(WRONG_TYPE, span, message);
+        }
     }
 
     fn strategy(&mut self, node: &Node) -> Option<Strategy> {
@@ -326,23 +345,27 @@ impl Reader<'_> {
                 ("include" | "exclude", NodeKind::Sequence(items)) => {
                     for item in items {
                         let template = matches!(&item.kind, NodeKind::Scalar(s) if has_expression(&s.text));
-                        if !template && !matches!(item.kind, NodeKind::Mapping(_)) {
+                        if let NodeKind::Mapping(values) = &item.kind {
+                            for value in values {
+                                self.nameless(value, "matrix values");
+                            }
+                        } else if !template {
                             self.wrong(item, "a map of matrix values");
                         }
                     }
                 }
                 ("include" | "exclude", _) => self.wrong(&entry.value, "a list of combinations"),
-                ("", _) => self.error(WRONG_TYPE, entry.key_span, "a vector's name must not be empty"),
+                _ if self.nameless(entry, "vectors") => {}
                 (_, NodeKind::Sequence(items)) if items.is_empty() => {
                     let message = format!("the matrix vector `{}` has no values", entry.key);
-                    self.error(WRONG_TYPE, start_of(entry.value.span), message);
+                    self.meaning(WRONG_TYPE, start_of(entry.value.span), message);
                 }
                 (_, NodeKind::Sequence(_)) => {}
                 _ => self.wrong(&entry.value, "a list of values"),
             }
         }
         if entries.is_empty() {
-            self.error(WRONG_TYPE, start_of(node.span), "the matrix has no vector");
+            self.meaning(WRONG_TYPE, start_of(node.span), "the matrix has no vector");
         }
         Some(self.tree(node, key))
     }
@@ -391,7 +414,11 @@ impl Reader<'_> {
             }
         }
         if !entries.iter().any(|e| &*e.key == "image") {
-            self.missing(node, "a container", "image");
+            self.meaning("missing-key", start_of(node.span), "a container needs the key `image`");
+            if has_expression(self.text_of(node.span)) {
+                // GitHub looks at a container with expressions only when it runs.
+                self.lenient();
+            }
         }
         Some(container)
     }
@@ -400,6 +427,7 @@ impl Reader<'_> {
         let image = self.filled(node, key, "the image")?;
         if image.is_literal() && image.raw.strip_prefix("docker://").is_some_and(str::is_empty) {
             self.error(WRONG_TYPE, node.span, "the image must not be empty");
+            self.lenient();
         }
         Some(image)
     }
@@ -437,7 +465,9 @@ impl Reader<'_> {
         if let NodeKind::Scalar(s) = &node.kind
             && has_expression(&s.text)
         {
-            let _ = self.template(node, "jobs.services", "services");
+            if self.template(node, "jobs.services", "services").is_some() {
+                self.meaning(WRONG_TYPE, node.span, "`services` is a map; an expression cannot give it");
+            }
             return Vec::new();
         }
         let mut services = Vec::new();
@@ -491,6 +521,7 @@ impl Reader<'_> {
                         });
                         if !good {
                             self.error(WRONG_TYPE, version.span, "the version is like `1.*`");
+                            self.lenient();
                         }
                     }
                 }

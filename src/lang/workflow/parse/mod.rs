@@ -4,9 +4,12 @@ mod action;
 mod job;
 mod ml;
 mod needs;
+mod quoted;
 mod reader;
 mod root;
 mod step;
+#[cfg(test)]
+mod tests;
 mod trigger;
 
 pub use action::parse_action;

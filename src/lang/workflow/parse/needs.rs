@@ -2,18 +2,35 @@
 
 use super::reader::{Reader, start_of};
 use crate::expr::closest;
-use crate::source::{Diagnostic, Span};
+use crate::source::{Diagnostic, Pass, Span, Spanned};
 use crate::workflow::Job;
 use std::collections::HashMap;
 
 impl Reader<'_> {
+    /// Reports a job that is needed twice. GitHub takes the same word twice, and does not know a
+    /// job by a word in another case.
+    fn twice(&mut self, job: &Job) {
+        let mut seen: HashMap<String, &Spanned<String>> = HashMap::new();
+        for need in &job.needs {
+            let Some(first) = seen.insert(need.value.to_lowercase(), need) else { continue };
+            let message = format!("`{}` is needed twice", need.value);
+            let finding = Diagnostic::error("needs", need.span, message)
+                .pass(Pass::Meaning)
+                .related(first.span, "first named here");
+            self.findings.push(finding);
+            if first.value == need.value {
+                self.lenient();
+            }
+        }
+    }
+
     /// Reports jobs that need what is not there, need each other, or cannot start. Linear in the
     /// number of jobs and needs.
     pub(super) fn check_needs(&mut self, jobs: &[Job], whole: Span) {
         let index: HashMap<String, usize> =
             jobs.iter().enumerate().map(|(i, j)| (j.id.value.to_lowercase(), i)).collect();
         if !jobs.is_empty() && jobs.iter().all(|j| !j.needs.is_empty()) {
-            self.error(
+            self.meaning(
                 "needs",
                 start_of(whole),
                 "every job needs another; at least one must be able to start",
@@ -22,6 +39,7 @@ impl Reader<'_> {
         let mut open: Vec<usize> = vec![0; jobs.len()];
         let mut dependants: Vec<Vec<usize>> = vec![Vec::new(); jobs.len()];
         for (i, job) in jobs.iter().enumerate() {
+            self.twice(job);
             for need in &job.needs {
                 if let Some(&other) = index.get(&need.value.to_lowercase()) {
                     if let (Some(count), Some(list)) = (open.get_mut(i), dependants.get_mut(other)) {
@@ -32,7 +50,7 @@ impl Reader<'_> {
                 }
                 let message =
                     format!("`{}` needs the job `{}`, which does not exist", job.id.value, need.value);
-                let mut finding = Diagnostic::error("needs", need.span, message);
+                let mut finding = Diagnostic::error("needs", need.span, message).pass(Pass::Meaning);
                 if let Some(near) = closest(&need.value, jobs.iter().map(|j| j.id.value.as_str())) {
                     finding = finding.label(format!("did you mean `{near}`?")).fix(need.span, near);
                 }
@@ -64,7 +82,7 @@ impl Reader<'_> {
                     "`{}` needs `{}`, and by a circle of needs neither can start",
                     job.id.value, need.value
                 );
-                self.error("needs", need.span, message);
+                self.meaning("needs", need.span, message);
             }
         }
     }

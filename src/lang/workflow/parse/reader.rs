@@ -2,7 +2,7 @@
 
 use crate::expr::{EvalError, Template, closest};
 use crate::source::{
-    Diagnostic, Entry, FileId, Node, NodeKind, Scalar, ScalarStyle, Span, Spanned, place_in,
+    Diagnostic, Entry, FileId, Node, NodeKind, Pass, Scalar, ScalarStyle, Severity, Span, Spanned, place_in,
 };
 use crate::value::{Value, parse_number};
 use crate::workflow::availability::{AllowedNames, availability};
@@ -53,6 +53,26 @@ impl Reader<'_> {
         self.findings.push(Diagnostic::error(rule, span, message));
     }
 
+    /// Returns a part of the file's text.
+    pub fn text_of(&self, span: Span) -> &str {
+        self.text.get(span.start as usize..span.end as usize).unwrap_or_default()
+    }
+
+    /// Makes the last finding a warning in GitHub's dialect: GitHub takes the file, and the run
+    /// fails on it.
+    pub fn lenient(&mut self) {
+        if !self.tidegate()
+            && let Some(last) = self.findings.last_mut()
+        {
+            last.severity = Severity::Warning;
+        }
+    }
+
+    /// A finding about what the parts of a file say about one another.
+    pub fn meaning(&mut self, rule: &'static str, span: Span, message: impl Into<String>) {
+        self.findings.push(Diagnostic::error(rule, span, message).pass(Pass::Meaning));
+    }
+
     pub fn tidegate(&self) -> bool {
         self.dialect == Dialect::Tidegate
     }
@@ -97,6 +117,9 @@ impl Reader<'_> {
     }
 
     pub fn unknown(&mut self, entry: &Entry, place: &str, known: &[&str]) {
+        if self.computed_key(entry, None) {
+            return;
+        }
         let message = format!("{place} has no key `{}`", entry.key);
         let mut finding = Diagnostic::error(UNKNOWN_KEY, entry.key_span, message);
         if let Some(near) = closest(&entry.key, known.iter().copied()) {
@@ -108,7 +131,13 @@ impl Reader<'_> {
     }
 
     pub fn missing(&mut self, node: &Node, place: &str, key: &str) {
-        self.error(MISSING_KEY, start_of(node.span), format!("{place} needs the key `{key}`"));
+        self.incomplete(node, format!("{place} needs the key `{key}`"));
+    }
+
+    /// A finding about a map as a whole, which is known only at its end.
+    pub fn incomplete(&mut self, node: &Node, message: impl Into<String>) {
+        let finding = Diagnostic::error(MISSING_KEY, start_of(node.span), message).found_at(node.span.end);
+        self.findings.push(finding);
     }
 
     /// Text without expressions.
@@ -213,12 +242,13 @@ impl Reader<'_> {
             self.wrong(node, "an expression");
             return None;
         };
-        if scalar.text.trim().is_empty() {
+        let text = plain_value(scalar).to_text();
+        if text.trim().is_empty() {
             // GitHub takes an empty `if` for the implicit `success()`.
             return None;
         }
         let names = self.names(key);
-        match Template::condition(&scalar.text, node.span, &names) {
+        match Template::condition(&text, node.span, &names) {
             Ok(template) => Some(template),
             Err(e) => {
                 self.expression_error(node, &e, &names);
@@ -266,7 +296,8 @@ impl Reader<'_> {
             let template = self.template(node, key, what)?;
             if template.parts.len() != 1 {
                 self.wrong(node, what);
-                return None;
+                self.lenient();
+                return (!self.tidegate()).then_some(Dynamic::Expr(template));
             }
             return Some(Dynamic::Expr(template));
         }
@@ -319,6 +350,7 @@ impl Reader<'_> {
                 entries
                     .iter()
                     .map(|e| {
+                        self.computed_key(e, Some(key));
                         let name = Template::literal(e.key.clone(), e.key_span);
                         (Spanned::new(name, e.key_span), self.tree(&e.value, key))
                     })
@@ -344,7 +376,8 @@ impl Reader<'_> {
         entries
             .iter()
             .filter_map(|e| {
-                let name = self.key_name(e, what)?;
+                let computed = !matches!(key, "jobs.outputs" | "jobs.secrets");
+                let name = self.name(e, what, computed.then_some(key))?;
                 Some((name, self.template(&e.value, key, "text")?))
             })
             .collect()
@@ -352,10 +385,53 @@ impl Reader<'_> {
 
     /// A key that people choose: not empty, no expression.
     pub fn key_name(&mut self, entry: &Entry, what: &str) -> Option<Spanned<String>> {
-        // A plain `null` is no text, even as a key.
-        let written = self.text.get(entry.key_span.start as usize..entry.key_span.end as usize);
-        if entry.key.is_empty() || matches!(written, Some("null" | "Null" | "NULL" | "~")) {
+        self.name(entry, what, None)
+    }
+
+    /// Reports an expression as a key. GitHub computes such a key where the map's row `computed`
+    /// allows expressions; here no key is computed.
+    pub fn computed_key(&mut self, entry: &Entry, computed: Option<&str>) -> bool {
+        if !has_expression(&entry.key) {
+            return false;
+        }
+        let names = computed.map(|row| self.names(row)).filter(|names| !names.is_empty());
+        let parsed = names.map(|names| (Template::parse(&entry.key, entry.key_span, &names), names));
+        match parsed {
+            Some((Err(error), names)) => {
+                let node = Node {
+                    kind: NodeKind::Scalar(Scalar {
+                        text: entry.key.clone(),
+                        style: ScalarStyle::Quoted,
+                        text_start: None,
+                    }),
+                    span: entry.key_span,
+                };
+                self.expression_error(&node, &error, &names);
+            }
+            Some((Ok(_), _)) => {
+                self.error(EXPRESSION, entry.key_span, "a key is not computed here: write it out");
+                self.lenient();
+            }
+            None => self.error(EXPRESSION, entry.key_span, "no expression may stand in a key here"),
+        }
+        true
+    }
+
+    /// Reports a key that is no name: a plain `null` is no text, even as a key.
+    pub fn nameless(&mut self, entry: &Entry, what: &str) -> bool {
+        let written = self.text_of(entry.key_span);
+        let nameless = entry.key.is_empty() || matches!(written, "null" | "Null" | "NULL" | "~");
+        if nameless {
             self.error(WRONG_TYPE, entry.key_span, format!("a name among {what} must not be empty"));
+        }
+        nameless
+    }
+
+    fn name(&mut self, entry: &Entry, what: &str, computed: Option<&str>) -> Option<Spanned<String>> {
+        if self.computed_key(entry, computed) {
+            return None;
+        }
+        if self.nameless(entry, what) {
             return None;
         }
         Some(Spanned::new(entry.key.to_string(), entry.key_span))

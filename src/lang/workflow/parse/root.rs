@@ -1,6 +1,7 @@
 //! The top of a file, `defaults`, `concurrency`, `permissions` and `data`.
 
-use super::reader::{MISSING_KEY, Reader, WRONG_TYPE, start_of};
+use super::quoted::unquoted;
+use super::reader::{MISSING_KEY, Reader, WRONG_TYPE, has_expression, start_of};
 use crate::source::{Diagnostic, FileId, Node, NodeKind, Spanned};
 use crate::workflow::{Concurrency, DataSource, Defaults, Dialect, Env, Permissions, Triggers, Workflow};
 
@@ -36,7 +37,7 @@ const TIDEGATE_KEYS: &[&str] =
 /// `text` is the file's text, for exact places inside scalars.
 pub fn parse(node: &Node, text: &str, file: FileId, dialect: Dialect) -> (Workflow, Vec<Diagnostic>) {
     let mut reader = Reader { file, text, dialect, findings: Vec::new() };
-    let workflow = reader.workflow(node);
+    let workflow = reader.workflow(&unquoted(node, text));
     (workflow, reader.findings)
 }
 
@@ -110,6 +111,16 @@ impl Reader<'_> {
         for entry in entries {
             let value = &entry.value;
             match &*entry.key {
+                "run" if matches!(&value.kind, NodeKind::Scalar(s) if has_expression(&s.text)) => {
+                    if self.template(value, key, "`defaults.run`").is_some() {
+                        self.error(
+                            WRONG_TYPE,
+                            value.span,
+                            "`defaults.run` is a map; it is not computed here",
+                        );
+                        self.lenient();
+                    }
+                }
                 "run" => {
                     let Some(run) = self.map(value, "defaults of `run`") else { continue };
                     for entry in run {
@@ -145,7 +156,11 @@ impl Reader<'_> {
 
     pub(super) fn concurrency(&mut self, node: &Node, key: &str) -> Option<Concurrency> {
         let NodeKind::Mapping(entries) = &node.kind else {
-            let group = self.filled(node, key, "the concurrency group")?;
+            let group = if key == "concurrency" && !self.tidegate() {
+                self.template(node, key, "the concurrency group")?
+            } else {
+                self.filled(node, key, "the concurrency group")?
+            };
             return Some(Concurrency { group, cancel_in_progress: None, queue: None, span: node.span });
         };
         let (mut group, mut seen, mut cancel, mut queue) = (None, false, None, None);

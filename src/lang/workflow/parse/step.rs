@@ -1,8 +1,8 @@
 //! `steps`, of jobs and of composite actions.
 
-use super::reader::{Reader, WRONG_TYPE, has_expression, start_of};
+use super::reader::{Reader, WRONG_TYPE, has_expression};
 use super::trigger::is_null;
-use crate::source::{Diagnostic, Entry, Node, NodeKind, Span, Spanned};
+use crate::source::{Diagnostic, Entry, Node, NodeKind, Pass, Span, Spanned};
 use crate::workflow::{Action, Deploy, Env, Register, Run, Step, Uses};
 use std::collections::HashMap;
 
@@ -34,6 +34,7 @@ impl Reader<'_> {
                 if let Some(first) = ids.get(&id.value.to_lowercase()) {
                     let message = format!("the step id `{}` is used twice", id.value);
                     let finding = Diagnostic::error("duplicate-id", id.span, message)
+                        .pass(Pass::Meaning)
                         .related(first.span, "first used here");
                     self.findings.push(finding);
                 } else {
@@ -90,7 +91,7 @@ impl Reader<'_> {
                 let kinds =
                     if self.tidegate() { "`run`, `uses`, `gate`, `validate`" } else { "`run` or `uses`" };
                 let message = format!("a step needs one of {kinds}; this one has none");
-                self.error("missing-key", start_of(node.span), message);
+                self.incomplete(node, message);
                 None
             }
         }
@@ -130,7 +131,7 @@ impl Reader<'_> {
                     step.env = self.env(value, &row("env"));
                     if let Some(expression) = &step.env.expression {
                         let message = "a step's `env` is a map of variables; an expression cannot give it";
-                        self.error(WRONG_TYPE, expression.span, message);
+                        self.meaning(WRONG_TYPE, expression.span, message);
                     }
                 }
                 "continue-on-error" => {
@@ -242,12 +243,14 @@ impl Reader<'_> {
             };
         if !good {
             // GitHub takes a file that only lacks the reference, and fails the run.
-            let bare = !text.starts_with('.')
-                && text.contains('/')
-                && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-_.".contains(&b));
+            let bare = text == "docker://"
+                || !text.starts_with('.')
+                    && text.contains('/')
+                    && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-_.".contains(&b));
             let report: fn(&'static str, Span, String) -> Diagnostic =
                 if self.tidegate() || !bare { Diagnostic::error } else { Diagnostic::warning };
             let finding = report("uses", uses.span, format!("`{text}` names no action"))
+                .pass(Pass::Meaning)
                 .help("write `./path`, `owner/repo@ref`, `owner/repo/path@ref` or `docker://image`");
             self.findings.push(finding);
         }

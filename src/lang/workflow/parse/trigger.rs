@@ -1,8 +1,8 @@
 //! `on`.
 
-use super::reader::{Reader, WRONG_TYPE, plain_value, start_of};
+use super::reader::{Reader, WRONG_TYPE, has_expression, plain_value, start_of};
 use crate::expr::closest;
-use crate::source::{Diagnostic, Entry, Node, NodeKind, Span, Spanned};
+use crate::source::{Diagnostic, Entry, Node, NodeKind, Pass, Span, Spanned};
 use crate::value::Value;
 use crate::workflow::events::{EVENTS, event};
 use crate::workflow::{
@@ -25,7 +25,7 @@ impl Reader<'_> {
                     }
                 }
                 if items.is_empty() {
-                    self.error(WRONG_TYPE, start_of(node.span), "`on` names no event");
+                    self.meaning(WRONG_TYPE, start_of(node.span), "`on` names no event");
                 }
             }
             NodeKind::Mapping(entries) => {
@@ -157,12 +157,16 @@ impl Reader<'_> {
         for entry in entries {
             // Filters do nothing below an event that people start; GitHub refuses them, and ignores
             // all other words.
-            if ["branches", "branches-ignore", "tags", "tags-ignore", "paths", "paths-ignore", "types"]
-                .contains(&&*entry.key)
-            {
+            if &*entry.key != "inputs" {
                 self.unknown(entry, "`workflow_dispatch`", &["inputs"]);
+                let filters =
+                    ["branches", "branches-ignore", "tags", "tags-ignore", "paths", "paths-ignore", "types"];
+                if !filters.contains(&&*entry.key) && !has_expression(&entry.key) {
+                    self.lenient();
+                }
+                continue;
             }
-            if &*entry.key == "inputs" && !is_null(&entry.value) {
+            if !is_null(&entry.value) || !self.tidegate() {
                 let Some(all) = self.map(&entry.value, "inputs") else { continue };
                 inputs.extend(all.iter().filter_map(|e| self.input(e, true)));
             }
@@ -189,7 +193,6 @@ impl Reader<'_> {
                 "description" => {
                     input.description = self.plain(&key.value, "the description").map(|d| d.value);
                 }
-                "deprecationMessage" => drop(self.plain(&key.value, "the message")),
                 "type" => kind = Some(self.input_kind(&key.value, dispatch)),
                 "required" => input.required = self.flag(&key.value, "`required`").unwrap_or(false),
                 "default" => default = Some(&key.value),
@@ -216,7 +219,7 @@ impl Reader<'_> {
             input.default = self.input_default(node, input.kind, dispatch);
         }
         if input.kind == InputKind::Choice && input.options.is_empty() {
-            self.error(
+            self.meaning(
                 "input",
                 start_of(entry.value.span),
                 format!("the choice `{}` has no `options`", entry.key),
@@ -259,6 +262,12 @@ impl Reader<'_> {
                 _ => "text in quotes",
             };
             self.wrong(node, &format!("{wanted} as default"));
+            if let Some(last) = self.findings.last_mut() {
+                last.pass = Pass::Meaning;
+            }
+            if kind == InputKind::Number {
+                self.lenient();
+            }
         }
         Some(tree)
     }
@@ -295,7 +304,7 @@ impl Reader<'_> {
         }
         let Some(entries) = self.map(node, "`inputs`, `secrets` and `outputs`") else { return call };
         for entry in entries {
-            if is_null(&entry.value) {
+            if is_null(&entry.value) && self.tidegate() {
                 continue;
             }
             match &*entry.key {

@@ -98,7 +98,6 @@ fn dispatch() -> Value {
         &[],
         vec![
             ("description", "What the input is for.", of("text")),
-            ("deprecationMessage", "What to use instead.", of("text")),
             ("type", "Text, when left out.", word(&["string", "number", "boolean", "choice", "environment"])),
             ("required", "Whether a run needs a value.", json!({ "type": "boolean" })),
             ("default", "The value where none is given.", of("text")),
@@ -116,7 +115,6 @@ fn call() -> Value {
         &["type"],
         vec![
             ("description", "What the input is for.", of("text")),
-            ("deprecationMessage", "What to use instead.", of("text")),
             ("type", "The type of values.", word(&["string", "number", "boolean"])),
             ("required", "Whether a call needs to give it.", json!({ "type": "boolean" })),
             ("default", "The value where a call gives none.", of("text")),
