@@ -54,11 +54,3 @@ fn a_secret_is_nowhere() {
     project.tidegate(["run", "--secret", "KEY=hunter2-long"]).code(1).nowhere("hunter2-long").stdout("***");
     project.sh("! grep -r hunter2-long .tidegate");
 }
-
-#[test]
-fn init_writes_what_runs() {
-    let project = Project::new();
-    project.tidegate(["init", "--name", "first"]).code(0).stdout(".ml/workflows/first.yml");
-    project.tidegate(["init", "--name", "first"]).code(2);
-    project.tidegate(["run"]).code(0);
-}

@@ -62,7 +62,7 @@ impl Happening<'_> {
         for (name, value) in self.inputs {
             facts.inputs.insert(name.clone(), Value::from(value.as_str()));
         }
-        facts.base = self.base(snapshot);
+        facts.base = self.base(snapshot).or(facts.base);
         facts
     }
 

@@ -13,7 +13,8 @@ pub struct EventFacts {
     pub activity: Option<String>,
     /// `github.ref`, such as `refs/heads/main`.
     pub reference: String,
-    /// The branch a pull request wants to go to; other events have none.
+    /// The branch that branch filters look at where that is not the ref's: the one a pull request or
+    /// a merge queue wants to go to, the one that a `workflow_run` was about.
     pub base: Option<String>,
     /// Changed files, relative to the project with `/`; `None` where it is not known.
     pub changed: Option<Vec<String>>,
@@ -31,12 +32,16 @@ impl EventFacts {
     /// Reads what a payload says. `changed` is relative to the project.
     pub fn from_payload(name: &str, payload: &Json, reference: &str, changed: Option<Vec<String>>) -> Self {
         let text = |pointer: &str| payload.pointer(pointer).and_then(Json::as_str).map(str::to_owned);
+        let queue = || {
+            let base = text("/merge_group/base_ref")?;
+            Some(base.strip_prefix("refs/heads/").unwrap_or(&base).to_owned())
+        };
         let inputs = payload.get("inputs").and_then(Json::as_object).into_iter().flatten();
         Self {
             name: name.to_owned(),
             activity: text("/action"),
             reference: reference.to_owned(),
-            base: text("/pull_request/base/ref"),
+            base: text("/pull_request/base/ref").or_else(|| text("/workflow_run/head_branch")).or_else(queue),
             changed,
             schedule: text("/schedule"),
             workflow: text("/workflow_run/name"),

@@ -11,3 +11,6 @@ pub use facts::EventFacts;
 pub use inputs::{coerce, resolve_inputs};
 pub use pattern::{Pattern, last_match};
 pub use schedule::{ScheduleError, is_due, next_due};
+
+#[cfg(test)]
+mod tests;

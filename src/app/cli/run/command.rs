@@ -146,11 +146,12 @@ fn write_reports(args: &Args, watch: &Watch) -> Result<(), Failure> {
         std::fs::write(path, text)
             .map_err(|e| Failure::tool(format!("cannot write {}", path.display())).caused_by(&e))
     };
+    let lines = |instance, attempt, from, to| watch.last_lines(instance, attempt, from, to);
     if let Some(path) = &args.junit {
-        write(path, crate::app::report::junit::document(watch.view()))?;
+        write(path, crate::app::report::junit::document(watch.view(), &lines))?;
     }
     if let Some(path) = &args.summary {
-        write(path, crate::app::report::markdown::summary(watch.view()))?;
+        write(path, crate::app::report::markdown::summary(watch.view(), &lines))?;
     }
     Ok(())
 }

@@ -79,6 +79,11 @@ impl Watch {
         &self.view
     }
 
+    /// Reads the last lines of a part of an attempt's log; none where they are gone.
+    pub(super) fn last_lines(&self, instance: u32, attempt: u32, from: u64, to: u64) -> Vec<String> {
+        last_lines(&self.store, &self.view, instance, attempt, (from, to)).unwrap_or_default()
+    }
+
     /// Takes the live lines away, because an error follows.
     pub(in crate::app::cli) fn stop(&mut self) {
         if let Mode::Live(live) = &mut self.mode {

@@ -107,7 +107,7 @@ fn best_of_needs(view: &RunView, instance: &InstanceView) -> Vec<String> {
 
 /// Writes that an instance will be tried again.
 pub fn retry(view: &RunView, instance: &InstanceView, wait_ms: u64, infra: bool, style: Style) -> String {
-    let mut said = format!("{}: {}", attempts(instance), headline(instance));
+    let mut said = headline(instance);
     if infra {
         said.push_str("; does not count as an attempt");
     }

@@ -116,8 +116,9 @@ impl Live {
         let fold = if single { String::new() } else { format!("{ended} of {}", all.len()) };
         let instances: Vec<&InstanceView> = all.iter().map(|(_, i)| *i).collect();
         let mut detail = Vec::new();
-        if single && let Some(step) = first.and_then(|(_, i)| i.step()) {
-            detail.push(step.name.clone());
+        if let (true, Some((_, only))) = (single, first) {
+            // Before its first step it fetches what it needs, and may make a Python environment.
+            detail.push(only.step().map_or_else(|| "getting ready".to_owned(), |step| step.name.clone()));
         }
         if failed > 0 {
             detail.push(self.style.bad(&format!("{failed} failed")));

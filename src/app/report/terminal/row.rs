@@ -52,7 +52,7 @@ pub fn job(view: &RunView, job: &JobView, style: Style) -> String {
     let sign = style.sign(result);
     match all.as_slice() {
         [] => {
-            let reason = why_not(view, job, result);
+            let reason = why_not(view, job);
             row(&sign, &job.declared.display, "", None, &[style.dim(&reason)])
         }
         [only] if only.matrix.is_null() => instance(view, only, style),
@@ -176,8 +176,9 @@ fn metrics(receipt: &Receipt) -> Option<String> {
     (!all.is_empty()).then_some(text)
 }
 
-/// Why a job has no instance: its own `if`, or a job it needs.
-fn why_not(view: &RunView, job: &JobView, result: Conclusion) -> String {
+/// Says why a job has no instance: its own `if`, or a job it needs.
+pub fn why_not(view: &RunView, job: &JobView) -> String {
+    let Some(result) = job.result else { return String::new() };
     if let Some(reason) = &job.reason {
         return if result == Conclusion::Skipped { format!("skipped: {reason}") } else { reason.clone() };
     }
