@@ -54,6 +54,16 @@ impl Project {
         assert!(done.status.success(), "{line}: {}", String::from_utf8_lossy(&done.stderr));
     }
 
+    /// Runs a shell line in the project to its end, whatever that is.
+    pub fn shell(&self, line: &str) -> Done {
+        let done = self.scrubbed("bash").args(["-c", line]).stdin(Stdio::null()).output().unwrap();
+        Done {
+            code: done.status.code(),
+            stdout: self.replaced(&done.stdout),
+            stderr: self.replaced(&done.stderr),
+        }
+    }
+
     /// Runs `tidegate` to its end.
     pub fn tidegate<I: IntoIterator<Item = S>, S: AsRef<std::ffi::OsStr>>(&self, args: I) -> Done {
         self.tidegate_with(args, &[])

@@ -1,10 +1,11 @@
 //! `tidegate run --resume`: a run whose engine died, at any point of its log, comes to the same end.
 
-use crate::harness::{Done, Project, until};
+use crate::harness::{Done, Project, binary, until};
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
 use std::path::Path;
-use tidegate_edge::store::{RunLog, Store, Sync};
+use tidegate::app::engine::{Engine, Machine, Observer, RunRequest, Site};
+use tidegate_edge::store::{FaultyLog, Moment, RunLog, Store, Sync};
 use tidegate_flow::run::{EventKind, InstanceState, Phase, Run, RunEvent};
 
 /// A bit of everything that has a state of its own. Every job writes down that it was done.
@@ -236,6 +237,104 @@ fn keep(to: &Path, events: &[RunEvent], whole: &Path) {
         .status()
         .unwrap();
     assert!(copied.success());
+}
+
+struct Nobody;
+
+impl Observer for Nobody {
+    fn event(&mut self, _event: &RunEvent) {}
+    fn warn(&mut self, _text: &str) {}
+}
+
+/// What the test below says to the process it starts: which write fails, and when.
+const FAULT: &str = "TIDEGATE_TEST_FAULT";
+
+/// An engine whose log fails at one write, as if the process had died just before or after it.
+#[test]
+#[ignore = "called by the test below, a process for each fault"]
+fn an_engine_with_a_fault() {
+    let said = std::env::var(FAULT).expect("called by a test");
+    let [at, moment, root, store, folder] = said.split(' ').collect::<Vec<_>>()[..] else { panic!("{said}") };
+    let (root, at) = (Path::new(root), at.parse().unwrap());
+    let moment = if moment == "before" { Moment::Before } else { Moment::After };
+    let request = RunRequest {
+        project: tidegate::app::config::Project::find(root, Some(Path::new(store))).unwrap(),
+        file: root.join(".ml/workflows/test.yml"),
+        dialect: tidegate_lang::workflow::Dialect::Tidegate,
+        event: "workflow_dispatch".to_owned(),
+        payload: serde_json::json!({}),
+        by_hand: true,
+        inputs: BTreeMap::new(),
+        jobs: Vec::new(),
+        matrix: Vec::new(),
+        secrets: BTreeMap::new(),
+        vars: BTreeMap::new(),
+        env: [("FOLDER".to_owned(), folder.to_owned())].into(),
+        data: BTreeMap::new(),
+        in_place: false,
+        actor: None,
+        debug: false,
+        rerun: None,
+    };
+    let mut site = Site::new(Machine::here(Some(2), Some(0)), false);
+    site.exe = Some(binary());
+    site.log = Some(Box::new(move |store| Box::new(FaultyLog::new(store, at, moment))));
+    let ended = Engine::start(&request, site, &mut Nobody).and_then(Engine::finish);
+    println!("{}", if ended.is_ok() { "it ended" } else { "it died" });
+}
+
+/// Every write of the log fails once: those with even numbers before they are done, the others
+/// after. Whoever resumes the run brings it to the same end.
+#[test]
+fn a_run_whose_log_fails_at_any_write_comes_to_the_same_end() {
+    let project = project();
+    let (mut at, mut wanted) = (0, None);
+    // The first one is whole: no run has so many writes.
+    for fault in std::iter::once(100_000).chain(0..) {
+        let (store, folder) =
+            (project.path().join(format!("out/{fault}")), project.path().join(format!("out/m{fault}")));
+        std::fs::create_dir_all(&folder).unwrap();
+        let moment = if fault % 2 == 0 { "before" } else { "after" };
+        let (root, store_text) = (project.path().display(), store.display());
+        let done = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "resume::an_engine_with_a_fault", "--ignored", "--nocapture"])
+            .env(FAULT, format!("{fault} {moment} {root} {store_text} {}", folder.display()))
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&done.stdout).into_owned();
+        if said.contains("it ended") {
+            if fault != 100_000 {
+                at = fault;
+                break;
+            }
+            wanted = Some(end_of(&Run::replay(&events(&store))));
+            continue;
+        }
+        assert!(said.contains("it died"), "{said}");
+        let kept = Store::open(&store).unwrap();
+        if kept.find("1").unwrap().is_none() {
+            assert_eq!((fault, moment), (0, "before"), "only a run that was not made is not there");
+            continue;
+        }
+        let before = events(&store);
+        drop(kept);
+        let over = over(&Run::replay(&before));
+        let then = marks(&folder);
+        again(&project, &store).code(0);
+        let after = events(&store);
+        assert_eq!(after[..before.len()], before[..], "fault {fault} {moment}");
+        assert_eq!(Some(end_of(&Run::replay(&after))), wanted, "fault {fault} {moment}");
+        let now = marks(&folder);
+        for (mark, name) in MARKS {
+            let (then, now) = (then.get(mark).copied().unwrap_or(0), now.get(mark).copied().unwrap_or(0));
+            assert!(now >= 1, "{name} was not done, fault {fault} {moment}");
+            assert!(
+                now == then || !over.iter().any(|o| o == name),
+                "{name} was done again, fault {fault} {moment}"
+            );
+        }
+    }
+    assert!(at > 12, "only {at} writes");
 }
 
 /// Each job forks daemons that leave their process group, their session and their parent, one of

@@ -18,6 +18,7 @@ mod run;
 mod runs;
 mod schema;
 mod shim;
+mod store_trouble;
 mod trees;
 mod why;
 

@@ -2,7 +2,7 @@
 
 use super::{Engine, EngineError};
 use tidegate_flow::job::{AgentRequest, Conclusion, FailureClass, Receipt};
-use tidegate_flow::run::{CacheKey, Command, EventKind, InstanceId, InstanceSettings, JobId, ReadySettings};
+use tidegate_flow::run::{CacheKey, Command, EventKind, InstanceId, InstanceSettings, ReadySettings};
 
 impl Engine<'_> {
     pub(super) fn act(&mut self, commands: Vec<Command>) -> Result<(), EngineError> {
@@ -145,22 +145,19 @@ impl Engine<'_> {
         }
         let answers = self.store.cached_many(&keys)?;
         for (id, answer) in ids.iter().zip(answers) {
-            let usable = answer.filter(|_| !self.has_gate(*id));
-            let hit = usable.map(|entry| Box::new((entry.number.to_string(), entry.receipt)));
-            self.record(EventKind::CacheAnswered { instance: *id, hit, verdicts: Vec::new(), reason: None })?;
+            let judged = match &answer {
+                Some(entry) => self.judge_kept(*id, &entry.receipt)?,
+                None => Ok(Vec::new()),
+            };
+            let (verdicts, reason) = match judged {
+                Ok(verdicts) => (verdicts, None),
+                Err(reason) => (Vec::new(), Some(reason)),
+            };
+            let hit = answer.filter(|_| reason.is_none());
+            let hit = hit.map(|entry| Box::new((entry.number.to_string(), entry.receipt)));
+            self.record(EventKind::CacheAnswered { instance: *id, hit, verdicts, reason })?;
         }
         Ok(())
-    }
-
-    /// A job with a gate is run again rather than let through on an old verdict.
-    fn has_gate(&self, id: InstanceId) -> bool {
-        use tidegate_lang::workflow::{Action, JobKind};
-        let job = self.run.instance(id).map(|i| i.job);
-        let Some((frame, position)) = job.and_then(|job: JobId| self.place(job)) else { return true };
-        match frame.workflow.jobs.get(position).map(|j| &j.kind) {
-            Some(JobKind::Steps(steps)) => steps.iter().any(|s| matches!(s.action, Action::Gate(_))),
-            _ => true,
-        }
     }
 
     /// Keeps the receipt of a success under its key.

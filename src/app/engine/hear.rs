@@ -4,7 +4,6 @@ use super::turn::Incoming;
 use super::{Engine, EngineError};
 use std::collections::BTreeMap;
 use tidegate_edge::executor::local::ExecutorMessage;
-use tidegate_flow::gate::Baseline;
 use tidegate_flow::job::{
     AgentRequest, Answer, Conclusion, FailureClass, JobMessage, MessageBody, Question, Receipt,
 };
@@ -115,24 +114,5 @@ impl Engine<'_> {
     fn uploads(&self) -> BTreeMap<String, tidegate_flow::job::ArtifactRef> {
         let receipts = self.run.instances().iter().filter_map(|i| i.receipt.as_deref());
         receipts.flat_map(|r| r.uploads.iter().map(|(name, what)| (name.clone(), what.clone()))).collect()
-    }
-
-    /// `branch:NAME`: the last successful run of this workflow on that branch, any job's metrics.
-    fn baseline(&self, asked: &str) -> Result<Result<Baseline, String>, EngineError> {
-        let Some(branch) = asked.strip_prefix("branch:") else {
-            return Ok(Err(format!("the baseline `{asked}` needs a model registry, which is not there yet")));
-        };
-        let workflow = self.run.created().map(|c| c.workflow.clone()).unwrap_or_default();
-        let rows = self.store.list(10_000)?;
-        let found = rows.into_iter().find(|row| {
-            row.workflow == workflow
-                && row.branch == branch
-                && row.number != self.owned.number
-                && row.summary.as_ref().is_some_and(|s| s.conclusion == Conclusion::Success)
-        });
-        let Some(row) = found else { return Ok(Ok(Baseline::Absent)) };
-        let metrics: BTreeMap<String, f64> =
-            row.summary.map(|s| s.metrics).unwrap_or_default().into_values().flatten().collect();
-        Ok(Ok(Baseline::Metrics { from: format!("run {} on {branch}", row.number), metrics }))
     }
 }

@@ -11,6 +11,7 @@ mod clock;
 mod contexts;
 mod error;
 mod evaluate;
+mod gates;
 mod happening;
 mod hear;
 mod line;

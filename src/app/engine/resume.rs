@@ -82,6 +82,7 @@ impl<'a> Engine<'a> {
         let parts = Parts {
             store,
             dir,
+            objects: objects.clone(),
             door: (door, inbox),
             last: log.iter().map(|event| event.at).max(),
             owned,

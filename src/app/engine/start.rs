@@ -61,7 +61,7 @@ impl<'a> Engine<'a> {
         // Before anybody can read in the store whom to wake.
         let (door, inbox) = channel();
         signals::listen(door.clone())?;
-        let dir = store.dir().to_owned();
+        let (dir, objects) = (store.dir().to_owned(), store.objects());
         let mut store = site.open(store);
         let owned = store.create(&first)?;
         // The store has given the number; the log's own first event has it.
@@ -84,6 +84,7 @@ impl<'a> Engine<'a> {
         Ok(Engine::new(Parts {
             store,
             dir,
+            objects,
             door: (door, inbox),
             last: Some(at),
             owned,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 use tidegate_edge::executor::local::{ExecutorMessage, LocalExecutor, LocalOptions};
-use tidegate_edge::store::{OwnedRun, RunLog, Sync};
+use tidegate_edge::store::{Objects, OwnedRun, RunLog, Sync};
 use tidegate_flow::job::{AgentRequest, Receipt};
 use tidegate_flow::plan::{Contexts, TreeDigests};
 use tidegate_flow::run::{EventKind, InstanceId, JobId, Millis, Phase, Run, RunEvent, RunSummary};
@@ -38,6 +38,7 @@ pub struct Engine<'a> {
     pub(super) store: Box<dyn RunLog>,
     /// The store's folder.
     pub(super) dir: PathBuf,
+    pub(super) objects: Arc<dyn Objects>,
     pub(super) owned: OwnedRun,
     pub(super) run: Run,
     pub(super) observer: &'a mut dyn Observer,
@@ -77,6 +78,7 @@ pub struct Engine<'a> {
 pub(super) struct Parts<'a> {
     pub store: Box<dyn RunLog>,
     pub dir: PathBuf,
+    pub objects: Arc<dyn Objects>,
     pub door: (Sender<Incoming>, Receiver<Incoming>),
     /// When the last event was that is in the log.
     pub last: Option<Millis>,
@@ -98,6 +100,7 @@ impl<'a> Engine<'a> {
         Self {
             store: parts.store,
             dir: parts.dir,
+            objects: parts.objects,
             owned: parts.owned,
             run: parts.run,
             observer: parts.observer,

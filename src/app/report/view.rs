@@ -85,6 +85,8 @@ pub struct InstanceView {
     pub receipt: Option<Receipt>,
     /// The run it was taken from, by the cache or by `rerun`.
     pub taken_from: Option<String>,
+    /// Why it ran although the cache had a receipt of it.
+    pub not_taken: Option<String>,
     /// Whether `rerun` took it over, and not the cache.
     pub adopted: bool,
     /// Said at the top of the log.
@@ -221,11 +223,12 @@ impl InstanceView {
     fn apply(&mut self, at: Millis, kind: &EventKind) {
         match kind {
             EventKind::InstanceEvaluated { settings, .. } => self.evaluated(settings),
-            EventKind::CacheAnswered { hit, verdicts, .. } => {
+            EventKind::CacheAnswered { hit, verdicts, reason, .. } => {
                 self.verdicts.clone_from(verdicts);
+                self.not_taken.clone_from(reason);
                 if let Some(hit) = hit {
                     self.taken_from = Some(hit.0.clone());
-                    self.receipt = Some(hit.1.clone());
+                    self.receipt = Some(tidegate_flow::run::judged_again(&hit.1, verdicts));
                 }
             }
             EventKind::Adopted { from, receipt, .. } => {

@@ -85,6 +85,9 @@ impl<L: RunLog> RunLog for FaultyLog<L> {
     fn list(&self, limit: usize) -> Result<Vec<RunRow>, StoreError> {
         self.inner.list(limit)
     }
+    fn last_good(&self, workflow: &str, branch: &str, before: u64) -> Result<Option<RunRow>, StoreError> {
+        self.inner.last_good(workflow, branch, before)
+    }
     fn find(&self, name: &str) -> Result<Option<RunRow>, StoreError> {
         self.inner.find(name)
     }

@@ -113,6 +113,20 @@ impl RunLog for Store {
         ask.query_map([limit], |row| self.row(row)).and_then(Iterator::collect).map_err(wrong)
     }
 
+    fn last_good(&self, workflow: &str, branch: &str, before: u64) -> Result<Option<RunRow>, StoreError> {
+        let wrong = |error| self.wrong(error);
+        let mut ask = self
+            .db
+            .prepare_cached(&format!(
+                "{ROW} WHERE workflow = ?1 AND branch = ?2 AND number < ?3
+                 AND summary ->> 'conclusion' = 'success' ORDER BY number DESC LIMIT 1"
+            ))
+            .map_err(wrong)?;
+        ask.query_row(params![workflow, branch, signed(before)], |row| self.row(row))
+            .optional()
+            .map_err(wrong)
+    }
+
     /// `17` is a number; a name that opens with a zero is the start of a ULID, as all of them do.
     fn find(&self, name: &str) -> Result<Option<RunRow>, StoreError> {
         let number = name.strip_prefix('#').unwrap_or(name);

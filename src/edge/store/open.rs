@@ -99,6 +99,9 @@ pub(super) fn named(error: rusqlite::Error, dir: &Path) -> StoreError {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => StoreError::Full(dir.display().to_string()),
         Some(ErrorCode::ReadOnly) => said_no(ErrorKind::ReadOnlyFilesystem),
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+            StoreError::Corrupt { path: dir.join("runs.db").display().to_string(), source: error }
+        }
         Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => said_no(ErrorKind::PermissionDenied),
         _ => StoreError::Log(error),
     }

@@ -61,6 +61,8 @@ pub trait RunLog: Send {
     fn events(&self, run: &str, from: u64) -> Result<Vec<RunEvent>, StoreError>;
     /// Returns the newest runs first.
     fn list(&self, limit: usize) -> Result<Vec<RunRow>, StoreError>;
+    /// Returns the newest run before `before` of a workflow on a branch that ended with success.
+    fn last_good(&self, workflow: &str, branch: &str, before: u64) -> Result<Option<RunRow>, StoreError>;
     /// Finds a run by number, ULID or the start of one.
     fn find(&self, name: &str) -> Result<Option<RunRow>, StoreError>;
     /// Gives the run back: after its end, or when the owner stops.
@@ -191,6 +193,14 @@ pub enum StoreError {
         path: String,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// The database is damaged, or something else lies in its place.
+    #[error("the log {path} cannot be read: {source}")]
+    Corrupt {
+        /// The file.
+        path: String,
+        /// What SQLite said.
+        source: rusqlite::Error,
     },
     /// SQLite said no.
     #[error("the store's log: {0}")]

@@ -63,7 +63,7 @@ pub(super) fn texts(steps: &[Step]) -> Json {
 }
 
 /// Takes `${{ }}` off a condition that is nothing else.
-fn bare(condition: &str) -> String {
+pub(super) fn bare(condition: &str) -> String {
     let trimmed = condition.trim();
     let inner = trimmed.strip_prefix("${{").and_then(|rest| rest.strip_suffix("}}"));
     match inner {

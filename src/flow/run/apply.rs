@@ -365,8 +365,8 @@ impl Run {
     }
 }
 
-/// A cached receipt whose gates were judged again.
-fn judged_again(receipt: &Receipt, verdicts: &[Verdict]) -> Receipt {
+/// A cached receipt whose gates were judged again: what the instance ends with.
+pub fn judged_again(receipt: &Receipt, verdicts: &[Verdict]) -> Receipt {
     let mut receipt = receipt.clone();
     let any = |wanted| verdicts.iter().any(|verdict| verdict.outcome == wanted);
     if any(Outcome::Fail) {

@@ -18,6 +18,7 @@ mod summary;
 #[cfg(test)]
 mod tests;
 
+pub use apply::judged_again;
 pub use command::{Command, Refusal};
 pub use event::*;
 pub use ids::*;

@@ -191,3 +191,225 @@ fn an_old_attempt_is_refused() {
     };
     assert_eq!(world.run.admit(late, Millis(0)), Err(Refusal::Ended));
 }
+
+/// A run with one job whose first attempt ends so; returns the event that follows.
+fn after(receipt: Receipt, retry: RetrySpec, attempts: u32) -> EventKind {
+    let mut world = World::new(&[("a", &[])], |_, _| None);
+    let take_all = |world: &mut World, retry: &RetrySpec| loop {
+        let commands = world.run.decide(Millis(0));
+        let Some(command) = commands.first().cloned() else { return };
+        if let Command::EvaluateInstance(instance) = command {
+            let mut ready = ReadySettings { retry: retry.clone(), ..ReadySettings::default() };
+            ready.resources.memory_bytes = 1000;
+            let settings = Box::new(InstanceSettings::Ready(Box::new(ready)));
+            world.take(EventKind::InstanceEvaluated { instance, settings });
+        } else {
+            world.carry_out(command);
+        }
+    };
+    for attempt in 1..=attempts {
+        take_all(&mut world, &retry);
+        let receipt = Box::new(receipt.clone());
+        world.take(EventKind::AttemptEnded { instance: InstanceId(0), attempt, receipt });
+        if attempt < attempts {
+            let Command::Record(again) = world.run.decide(Millis(0)).remove(0) else { panic!() };
+            let EventKind::RetryScheduled { due, .. } = again else { panic!("{again:?}") };
+            world.take(again);
+            let granted = EventKind::SlotGranted { instance: InstanceId(0), gpus: None };
+            let event = world.run.admit(granted, due).unwrap();
+            world.run.apply(&event);
+            world.log.push(event);
+        }
+    }
+    match world.run.decide(Millis(0)).remove(0) {
+        Command::Record(kind) => kind,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_is_tried_again_and_when() {
+    use FailureClass::*;
+    let spec = || RetrySpec {
+        attempts: 3,
+        on: ["failure", "oom", "exit:75"].map(str::to_owned).to_vec(),
+        infra: 2,
+        backoff_initial: 10.0,
+        backoff_factor: 2.0,
+        backoff_max: 15.0,
+        backoff_jitter: 0.0,
+        oom_memory_factor: 2.0,
+        oom_max_memory: 3000,
+    };
+    let ended = |class: FailureClass, exit: Option<i32>| Receipt {
+        exit,
+        ..receipt(Conclusion::Failure, Some(class))
+    };
+    // Class, exit code, attempts that ended so: the pause in milliseconds and who pays; `None`: no more.
+    let table = [
+        (Failure, Some(1), 1, Some((10_000, false, None))),
+        (Failure, Some(1), 2, Some((15_000, false, None))),
+        (Failure, Some(1), 3, None),
+        (Oom, Some(137), 1, Some((10_000, false, Some(2000)))),
+        (Oom, Some(137), 2, Some((15_000, false, Some(3000)))),
+        (Timeout, Some(75), 1, Some((10_000, false, None))),
+        (Timeout, Some(143), 1, None),
+        (Disk, None, 1, None),
+        (Data, None, 1, None),
+        (Image, None, 1, None),
+        (Unschedulable, None, 1, None),
+        (Gate, Some(75), 1, None),
+        (Preempted, None, 1, Some((0, true, None))),
+        (Lost, None, 2, Some((0, true, None))),
+        (Lost, None, 3, None),
+    ];
+    for (class, exit, attempts, wanted) in table {
+        let told = match after(ended(class, exit), spec(), attempts) {
+            EventKind::RetryScheduled { due, infra, memory, .. } => Some((due.0, infra, memory)),
+            EventKind::InstanceEnded { outcome: Conclusion::Failure, .. } => None,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(told, wanted, "{class:?} {exit:?} after {attempts}");
+    }
+}
+
+#[test]
+fn a_pause_is_never_negative_endless_or_longer_than_asked() {
+    for (initial, factor, max, jitter) in
+        [(1e300, 1e300, f64::MAX, 0.0), (10.0, 0.5, 5.0, 1.0), (0.0, 2.0, 9.0, 0.5), (5.0, 0.1, 3.0, 2.0)]
+    {
+        let spec = RetrySpec {
+            attempts: 9,
+            backoff_initial: initial,
+            backoff_factor: factor,
+            backoff_max: max,
+            backoff_jitter: jitter,
+            ..RetrySpec::default()
+        };
+        let failed = receipt(Conclusion::Failure, Some(FailureClass::Failure));
+        let EventKind::RetryScheduled { due, .. } = after(failed, spec, 1) else { panic!() };
+        assert!(due.0 >= 0, "{due:?}");
+    }
+}
+
+#[test]
+fn a_verdict_on_what_the_cache_has_decides_how_the_run_ends() {
+    use crate::gate::{Outcome, Verdict};
+    for (outcome, gate, tool) in
+        [(Outcome::Pass, false, false), (Outcome::Fail, true, false), (Outcome::Undecided, false, true)]
+    {
+        let mut world = World::new(&[("a", &[])], |_, _| None);
+        while let Some(command) = world.run.decide(Millis(0)).first().cloned() {
+            match command {
+                Command::EvaluateInstance(instance) => {
+                    let ready =
+                        ReadySettings { cache: Some(CacheKey::default()), ..ReadySettings::default() };
+                    let settings = Box::new(InstanceSettings::Ready(Box::new(ready)));
+                    world.take(EventKind::InstanceEvaluated { instance, settings });
+                }
+                Command::AskCache(instance) => {
+                    let hit = Some(Box::new(("6".to_owned(), receipt(Conclusion::Success, None))));
+                    let verdicts = vec![Verdict { outcome, findings: vec![] }];
+                    world.take(EventKind::CacheAnswered { instance, hit, verdicts, reason: None });
+                }
+                other => world.carry_out(other),
+            }
+        }
+        let EventKind::RunEnded(summary) = &world.log.last().unwrap().kind else { panic!() };
+        assert_eq!((summary.gate, summary.tool_failure), (gate, tool), "{outcome:?}");
+        assert_eq!(summary.cached, 1);
+    }
+}
+
+/// What happens to a clock between two engines: it is set back by a day, or ahead.
+#[test]
+fn durations_stay_sane_under_a_lying_clock() {
+    for later in [-86_400_000, 0, 86_400_000] {
+        let mut run = Run::default();
+        let take = |run: &mut Run, kind, at| {
+            let event = run.admit(kind, Millis(at)).unwrap();
+            run.apply(&event);
+        };
+        take(&mut run, EventKind::RunCreated(Box::default()), 1_000_000_000);
+        let now = 1_000_000_000 + later;
+        let Command::Record(EventKind::RunEnded(summary)) = run.decide(Millis(now)).remove(0) else {
+            panic!()
+        };
+        assert_eq!(summary.duration_ms, u64::try_from(later.max(0)).unwrap());
+    }
+}
+
+/// Drives a run whose machine has room for four attempts; returns events and named commands.
+fn work(jobs: &[(&str, &[u32])], matrix: u32, max_parallel: Option<u32>) -> (usize, usize) {
+    let mut run = Run::default();
+    let jobs = jobs.iter().map(|(id, needs)| JobDeclared {
+        id: (*id).to_owned(),
+        needs: needs.to_vec(),
+        ..JobDeclared::default()
+    });
+    let created = RunCreated { jobs: jobs.collect(), ..RunCreated::default() };
+    let (mut events, mut named) = (0, 0);
+    let mut take = |run: &mut Run, kind| {
+        let event = run.admit(kind, Millis(0)).unwrap();
+        run.apply(&event);
+        events += 1;
+    };
+    take(&mut run, EventKind::RunCreated(Box::new(created)));
+    while !run.ended() {
+        let commands = run.decide_some(Millis(0), 8);
+        named += commands.len();
+        let mut did = false;
+        for command in commands {
+            let kind = match command {
+                Command::EvaluateJob(job) => {
+                    let instances = vec![InstanceDeclared::default(); matrix as usize];
+                    let outcome = JobEvaluation::Instances { instances, fail_fast: true, max_parallel };
+                    EventKind::JobEvaluated { job, outcome }
+                }
+                Command::EvaluateInstance(instance) => {
+                    let settings = Box::new(InstanceSettings::Ready(Box::default()));
+                    EventKind::InstanceEvaluated { instance, settings }
+                }
+                Command::RequestSlot(_) if run.running().count() >= 4 => continue,
+                Command::RequestSlot(instance) => EventKind::SlotGranted { instance, gpus: None },
+                Command::StartAttempt { instance, attempt } => {
+                    EventKind::AttemptStarted { instance, attempt, token: String::new(), spec: String::new() }
+                }
+                Command::Record(kind) => kind,
+                other => panic!("{other:?}"),
+            };
+            did = true;
+            take(&mut run, kind);
+        }
+        let first = run.running().next();
+        if let (false, Some(instance)) = (did, first) {
+            let receipt = Box::new(receipt(Conclusion::Success, None));
+            take(&mut run, EventKind::AttemptEnded { instance, attempt: 1, receipt });
+        }
+    }
+    (events, named)
+}
+
+/// A plain counter of work, at a thousand and at ten thousand: what is named for each event stays
+/// the same, whatever the graph looks like. (`decide` touches nothing but what it names.)
+#[test]
+fn work_grows_with_what_happens_and_not_with_what_exists() {
+    for (name, wide, limit) in
+        [("star", false, None), ("matrix", true, None), ("narrow matrix", true, Some(3))]
+    {
+        let each = [1000_u32, 10_000].map(|count| {
+            let (events, named) = if wide {
+                work(&[("a", &[])], count, limit)
+            } else {
+                let needs: Vec<u32> = (1..count - 1).collect();
+                let mut jobs: Vec<(&str, &[u32])> = vec![("b", &[0]); count as usize];
+                jobs[0] = ("a", &[]);
+                jobs[count as usize - 1] = ("c", &needs);
+                work(&jobs, 1, None)
+            };
+            assert!(events > count as usize * 5, "{name}");
+            named * 100 / events
+        });
+        assert!(each[0] < 800 && each[1] <= each[0] + each[0] / 10, "{name}: {each:?}");
+    }
+}

@@ -2,12 +2,14 @@
 
 use super::args::{Args, Format, Place, pair_files, pairs, read, secrets};
 use super::watch::Watch;
+use crate::app::cli::store_trouble::store_trouble;
 use crate::app::cli::{Exit, Failure, Globals};
 use crate::app::config::{Choice, Project, choose, dialect_of};
 use crate::app::engine::{Engine, EngineError, Finished, Machine, RunRequest, Site};
 use serde_json::Value as Json;
 use std::path::{Path, PathBuf};
-use tidegate_edge::store::{Store, StoreError};
+use tidegate_edge::git::GitError;
+use tidegate_edge::store::Store;
 use tidegate_lang::source::{Style as Drawing, render};
 
 /// Runs the command.
@@ -71,7 +73,7 @@ fn resume(
     watch: &mut Watch,
 ) -> Result<Finished, Trouble> {
     let project = Project::find(Path::new("."), globals.store.as_deref()).map_err(|e| wrong(&e))?;
-    if !project.store.is_dir() {
+    if !project.store.exists() {
         return Err(Failure::wrong(format!(
             "there is no store at {}, so no run {name}",
             project.store.display()
@@ -198,13 +200,10 @@ fn failure(trouble: Trouble, globals: &Globals) -> Failure {
         }
         EngineError::Asked(message) => Failure::wrong(message),
         EngineError::Read { .. } => wrong(&error),
-        EngineError::Store(StoreError::NoSuchRun(name)) => {
-            Failure::wrong(format!("there is no run {name}")).hint("`tidegate runs list` shows all")
+        EngineError::Store(error) => store_trouble("the store cannot go on", &error),
+        EngineError::Git(GitError::Store(error)) => {
+            store_trouble("the tree cannot be kept in the store", &error)
         }
-        EngineError::Store(StoreError::Owned { number, pid }) => Failure::tool(format!(
-            "run {number} belongs to process {pid}, which is alive"
-        ))
-        .hint(format!("`tidegate runs watch {number}` shows it, `tidegate runs cancel {number}` ends it")),
         other => {
             let failure = Failure::tool(other.to_string());
             match std::error::Error::source(&other) {

@@ -1,5 +1,6 @@
 //! The project's store, opened for reading runs.
 
+use crate::app::cli::store_trouble::store_trouble;
 use crate::app::cli::{Failure, Globals};
 use crate::app::config::Project;
 use crate::app::report::RunView;
@@ -40,7 +41,7 @@ impl Kept {
             .map_err(|error| Failure::tool("cannot tell the current folder").caused_by(&error))?;
         let project = Project::find(&here, globals.store.as_deref())
             .map_err(|error| Failure::wrong("cannot read the project's configuration").caused_by(&error))?;
-        if !project.store.is_dir() {
+        if !project.store.exists() {
             return Err(Failure::wrong(format!(
                 "nothing ran here yet: there is no {}",
                 project.store.display()
@@ -48,7 +49,7 @@ impl Kept {
             .hint("`tidegate run` starts a workflow; `--store DIR` looks elsewhere"));
         }
         let store = Store::open(&project.store)
-            .map_err(|error| Failure::tool("cannot open the store").caused_by(&error))?;
+            .map_err(|error| store_trouble("the store cannot be opened", &error))?;
         Ok(Self { project, store })
     }
 
@@ -120,5 +121,5 @@ impl Kept {
 
 /// What the store could not tell.
 pub(super) fn reading(error: &StoreError) -> Failure {
-    Failure::tool("cannot read the store").caused_by(error)
+    store_trouble("the store cannot be read", error)
 }

@@ -14,6 +14,9 @@ const LAST: usize = 12;
 /// Writes in one row what an instance failed of.
 pub fn brief(view: &RunView, instance: &InstanceView, style: Style) -> String {
     let said = match instance.class() {
+        Some(FailureClass::Gate) if instance.taken_from.is_some() => {
+            "stopped by a gate, on metrics from cache".to_owned()
+        }
         Some(FailureClass::Gate) => "stopped by a gate".to_owned(),
         _ => headline(instance),
     };

@@ -66,6 +66,11 @@ pub enum Origin {
         /// What is the same.
         same: Vec<String>,
     },
+    /// It ran although it was kept: its gate could not be judged without it.
+    Ungated {
+        /// In words.
+        reason: String,
+    },
     /// It came from the cache.
     Cached {
         /// The run it was done in: its number, or its ULID where that is gone.
@@ -118,6 +123,9 @@ pub fn answer(run: &Keyed, name: &str, evidence: &Evidence<'_>) -> Option<Answer
             (Some(ulid), None) => Origin::Adopted { from: from(ulid) },
             (None, _) if instance.attempt == 0 => Origin::Waits { behind: run.waits_for(index) },
             (None, None) => Origin::Uncached,
+            (None, Some(_)) if let Some(reason) = &instance.not_taken => {
+                Origin::Ungated { reason: reason.clone() }
+            }
             (None, Some(key)) => {
                 let before = evidence.earlier.and_then(|run| {
                     Some((run.view().created.number, run.same(&job.declared.id, &instance.matrix)?))

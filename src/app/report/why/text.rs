@@ -89,6 +89,9 @@ fn one(name: &str, instance: &InstanceAnswer, run: u64, style: Style) -> String 
             format!("{name} ran in run {run}: no earlier run of this workflow had a key for it\n")
         }
         Origin::Changed { from, parts, same } => changed(&name, run, *from, parts, same, style),
+        Origin::Ungated { reason } => {
+            format!("{name} ran in run {run} although it is in the cache: {reason}\n")
+        }
         Origin::Cached { from } => {
             format!("{name} came from the cache in run {run}: done in run {from} with the same key\n")
         }
@@ -96,6 +99,12 @@ fn one(name: &str, instance: &InstanceAnswer, run: u64, style: Style) -> String 
             format!("{name} was taken over from run {from}, which run {run} reruns\n")
         }
     };
+    if matches!(instance.origin, Origin::Cached { .. }) && !instance.verdicts.is_empty() {
+        text.push_str("its gate was judged again:\n");
+        for line in instance.verdicts.iter().flat_map(|verdict| verdict_lines(verdict, style)) {
+            text.push_str(&format!("  {line}\n"));
+        }
+    }
     if instance.conclusion == Some(Conclusion::Failure) {
         text.push_str(&failed(instance, style));
     }
