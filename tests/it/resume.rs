@@ -218,11 +218,14 @@ fn a_run_cut_after_any_event_comes_to_the_same_end() {
     });
 }
 
-/// The first events, with another folder for the marks.
+/// The first events, with another folder for the marks and as a run of its own: whoever resumes a
+/// run ends what is left of its processes.
 fn cut(log: &[RunEvent], at: usize, was: &Path, now: &Path) -> Vec<RunEvent> {
     let text = serde_json::to_string(&log[..at]).unwrap();
-    serde_json::from_str(&text.replace(&format!("{}\"", was.display()), &format!("{}\"", now.display())))
-        .unwrap()
+    let text = text.replace(&format!("{}\"", was.display()), &format!("{}\"", now.display()));
+    let EventKind::RunCreated(created) = &log[0].kind else { panic!("{:?}", log[0]) };
+    let other = format!("{}{at:04}", &created.run[..created.run.len() - 4]);
+    serde_json::from_str(&text.replace(&created.run, &other)).unwrap()
 }
 
 /// A store that holds these events and the whole run's content.
@@ -320,7 +323,9 @@ fn a_run_whose_log_fails_at_any_write_comes_to_the_same_end() {
         drop(kept);
         let over = over(&Run::replay(&before));
         let then = marks(&folder);
-        again(&project, &store).code(0);
+        if !Run::replay(&before).ended() {
+            again(&project, &store).code(0);
+        }
         let after = events(&store);
         assert_eq!(after[..before.len()], before[..], "fault {fault} {moment}");
         assert_eq!(Some(end_of(&Run::replay(&after))), wanted, "fault {fault} {moment}");
