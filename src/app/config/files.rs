@@ -26,7 +26,9 @@ pub fn workflow_files(folder: &Path) -> Result<Vec<PathBuf>, ConfigError> {
     let mut files = Vec::new();
     for entry in entries {
         let path = entry.map_err(read)?.path();
-        if path.extension().is_some_and(|e| e == "yml" || e == "yaml") && path.is_file() {
+        if path.extension().is_some_and(|e| e == "yml" || e == "yaml")
+            && (path.is_file() || path.is_symlink())
+        {
             files.push(path);
         }
     }

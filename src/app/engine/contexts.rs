@@ -42,7 +42,8 @@ fn github(
     run: &str,
     inputs: &Json,
 ) -> Json {
-    let actor = request.actor.as_deref().unwrap_or(&snapshot.facts.actor);
+    let sender = request.payload.pointer("/sender/login").and_then(Json::as_str);
+    let actor = request.actor.as_deref().or(sender).unwrap_or(&snapshot.facts.actor);
     let mut github = request.happening().github(snapshot, payload(request, inputs), actor, name, path);
     if let Some(github) = github.as_object_mut() {
         // Numbers of GitHub's are text here, as in its context.

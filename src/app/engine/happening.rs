@@ -112,7 +112,14 @@ impl Happening<'_> {
         let short = ["refs/heads/", "refs/tags/", "refs/pull/"]
             .iter()
             .find_map(|prefix| reference.strip_prefix(prefix));
-        let repository = &snapshot.facts.repository;
+        // A payload of GitHub's names the repository, and has the ids that a working copy does not.
+        let repository = self.text("/repository/full_name").unwrap_or(&snapshot.facts.repository);
+        let id = |pointer: &str| match payload.pointer(pointer) {
+            Some(Json::Number(id)) => id.to_string(),
+            Some(Json::String(id)) => id.clone(),
+            _ => String::new(),
+        };
+        let ids = ["/repository/id", "/repository/owner/id", "/sender/id"].map(id);
         json!({
             "event_name": self.event,
             "event": payload,
@@ -125,7 +132,10 @@ impl Happening<'_> {
             "base_ref": self.text("/pull_request/base/ref").unwrap_or_default(),
             "repository": repository,
             "repository_owner": repository.split_once('/').map_or("", |(owner, _)| owner),
+            "repository_id": ids[0],
+            "repository_owner_id": ids[1],
             "actor": actor,
+            "actor_id": ids[2],
             "triggering_actor": actor,
             "workflow": name,
             "workflow_ref": format!("{repository}/{path}@{reference}"),

@@ -29,6 +29,9 @@ impl<'a> Engine<'a> {
         let only = Only::new(&workflow, &request.jobs, request.matrix.clone())?;
         let store = Store::open(&request.project.store)?;
         let tree = tree(request, &store)?;
+        for note in &tree.notes {
+            observer.warn(note);
+        }
         let inputs = decide(request, &workflow, &tree)?;
         let at = clock::now();
         let run = clock::ulid(at);

@@ -107,8 +107,8 @@ impl Job<'_> {
         for (given, value) in inputs.iter().filter(|(_, value)| !value.trim().is_empty()) {
             let is = |known: &&str| given.eq_ignore_ascii_case(known);
             if idle.iter().any(is) {
-                let off = ["false", "0"].contains(&value.trim());
-                if !off {
+                let usual = value.trim() == "false" || (*given == "fetch-depth" && value.trim() == "1");
+                if !usual {
                     self.output.note(&format!("{action}: `{given}` has no effect here: {why}"));
                 }
             } else if !used.iter().any(is) {
@@ -412,12 +412,14 @@ impl Job<'_> {
         for (index, line) in cached_lines(paths) {
             let from = self.place.project.join(expand_home(line, &self.base));
             let to = staged.join(index.to_string());
-            if not.is_empty() || fixed_part(&from) != from {
+            if !not.is_empty() || fixed_part(&from) != from {
                 let base = fixed_part(&from);
                 let (files, _) = self.choose(&format!("{line}\n{}", not.join("\n")), true);
                 for file in files {
                     any = true;
-                    copy_file(&file, &to.join(file.strip_prefix(&base).unwrap_or(&file))).map_err(wrong)?;
+                    let below = file.strip_prefix(&base).unwrap_or(&file);
+                    let to = if below.as_os_str().is_empty() { to.clone() } else { to.join(below) };
+                    copy_file(&file, &to).map_err(wrong)?;
                 }
             } else if from.exists() {
                 any = true;

@@ -8,7 +8,7 @@ use super::keep::Stamp;
 use super::launcher::Launcher;
 use super::link::Link;
 use super::output::Output;
-use super::place::{Place, Places, log_path_of};
+use super::place::{Left, Place, Places, log_path_of};
 use super::scope::{Failed, Scope};
 use super::temp::{TempFolder, TempFolders};
 use crate::python::Environments;
@@ -138,7 +138,12 @@ pub fn run(spec: &JobSpec, secrets: &BTreeMap<String, String>, around: &Surround
     // A daemon that threw its environment away cannot be told from those of other attempts: it is
     // ended when none runs, and until then nobody gets these folders.
     let quiet = !strays || !around.launcher.has_unmarked();
-    around.places.release(place, quiet);
+    let left = match receipt.class {
+        _ if !quiet => Left::Writers,
+        Some(FailureClass::Disk) => Left::FullDisk,
+        _ => Left::Files,
+    };
+    around.places.release(place, left);
     if quiet {
         around.temps.give(folder);
     } else {
@@ -284,6 +289,9 @@ impl Job<'_> {
             set.push((format!("GITHUB_{}", key.to_ascii_uppercase()), value.to_text().to_string().into()));
         }
         set.push(("GITHUB_ACTIONS".into(), "true".into()));
+        // Only actions of other repositories have these.
+        set.push(("GITHUB_ACTION_REPOSITORY".into(), OsString::new()));
+        set.push(("GITHUB_ACTION_REF".into(), OsString::new()));
         set.push(("GITHUB_WORKSPACE".into(), self.place.project.clone().into()));
         set.push(("RUNNER_TEMP".into(), self.temp.join("_temp").into()));
         for (key, value) in self.runner().iter() {
@@ -322,9 +330,7 @@ impl Job<'_> {
 
 /// Members of the `github` context that are variables, too (the runner's `GitHubContext`; `action`
 /// and the paths of files are set for each step).
-const EXPORTED: [&str; 29] = [
-    "action_ref",
-    "action_repository",
+const EXPORTED: [&str; 27] = [
     "actor",
     "actor_id",
     "api_url",

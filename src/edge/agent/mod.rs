@@ -39,7 +39,7 @@ pub use hash_files::hash_files;
 pub use job::{Surroundings, run};
 pub use launcher::{Launcher, Running};
 pub use link::{Link, Uplink, now};
-pub use place::{FreshFolders, Place, Places, file_name, log_path, log_path_of};
+pub use place::{FreshFolders, Left, Place, Places, file_name, log_path, log_path_of};
 pub use shim::{Door, ShimError, ShimLauncher, serve};
 pub use supervisor::{Hosted, supervise};
 pub use temp::TempFolders;

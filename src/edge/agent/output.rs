@@ -21,6 +21,8 @@ const LARGEST_EFFECTS: usize = 64 * 1024 * 1024;
 /// Annotations that are kept of one step and level, and of one job (GitHub's limits).
 const ANNOTATIONS_OF_STEP: u32 = 10;
 const ANNOTATIONS_OF_JOB: u32 = 50;
+/// How much of a log is given back to a full disk.
+const ROOM: u64 = 4 * 1024 * 1024;
 /// Shortest time between two lines for a live display.
 const TAIL_EVERY: Duration = Duration::from_millis(100);
 /// A step that runs longer is told of while it runs; a shorter one together with its end.
@@ -438,7 +440,16 @@ impl Output {
         };
         match done {
             Ok(()) => self.written += bytes.len() as u64,
-            Err(error) => self.failed = Some(error),
+            Err(error) => {
+                // The store needs room to say that there is none.
+                if error.kind() == io::ErrorKind::StorageFull
+                    && let Some(file) = &self.file
+                {
+                    let kept = self.written.saturating_sub(ROOM);
+                    self.written = if file.set_len(kept).is_ok() { kept } else { self.written };
+                }
+                self.failed = Some(error);
+            }
         }
     }
 }

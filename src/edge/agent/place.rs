@@ -9,8 +9,19 @@ use tidegate_flow::job::{ArtifactRef, JobSpec, SourceSpec};
 pub trait Places: Send + Sync {
     /// Makes the work folder of an attempt.
     fn prepare(&self, source: &SourceSpec, token: &str) -> Result<Place, String>;
-    /// Gives it back. `quiet`: nobody can write to it any more.
-    fn release(&self, place: Place, quiet: bool);
+    /// Gives it back.
+    fn release(&self, place: Place, left: Left);
+}
+
+/// What an attempt leaves behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// Its files.
+    Files,
+    /// Its files on a full disk: they give way at once, so that there is room to say so.
+    FullDisk,
+    /// Somebody who may still write to the folder.
+    Writers,
 }
 
 /// A work folder.
@@ -58,7 +69,7 @@ impl Places for FreshFolders {
         Ok(Place { root, project, in_place: false })
     }
 
-    fn release(&self, place: Place, _quiet: bool) {
+    fn release(&self, place: Place, _left: Left) {
         if !place.in_place {
             remove(&place.root);
         }
@@ -72,11 +83,13 @@ impl Places for Workspaces {
         Ok(Place { root: workspace.root, project: workspace.project, in_place: workspace.in_place })
     }
 
-    fn release(&self, place: Place, quiet: bool) {
-        if quiet {
-            Workspaces::release(self, &place.root);
-        } else {
-            Workspaces::retire(self, &place.root);
+    fn release(&self, place: Place, left: Left) {
+        if left == Left::FullDisk && !place.in_place {
+            remove(&place.root);
+        }
+        match left {
+            Left::Files | Left::FullDisk => Workspaces::release(self, &place.root),
+            Left::Writers => Workspaces::retire(self, &place.root),
         }
     }
 }

@@ -76,8 +76,9 @@ fn tracked(
         // A submodule's content is another repository's.
         if entry.mode == 0o160_000 {
             let path = String::from_utf8_lossy(&entry.path).into_owned();
-            found.notes.push(format!("the submodule {path} is not part of the tree"));
-            continue;
+            found
+                .notes
+                .push(format!("the submodule {path} is not part of the tree: its folder is empty there"));
         }
         paths.insert(path_of(&entry.path));
     }
@@ -96,6 +97,11 @@ fn tracked(
         }
         found.source.dirty = true;
         found.dirty.push(path_text(&path));
+        if status.status().is_wt_new() && root.join(&path).is_dir() {
+            let path = path_text(&path);
+            let path = path.trim_end_matches('/');
+            found.notes.push(format!("{path} is a repository of its own: it is not part of the tree"));
+        }
         if root.join(&path).symlink_metadata().is_ok_and(|m| !m.is_dir()) {
             paths.insert(path);
         } else {
@@ -150,10 +156,12 @@ fn keep(
             };
             seen.insert(text.clone(), stamp, kind.clone());
             kind
+        } else if meta.is_dir() {
+            // Only a submodule is listed as one entry and is a folder.
+            manifest.entries.push(Entry { path: text, kind: EntryKind::Folder });
+            continue;
         } else {
-            if !meta.is_dir() {
-                found.notes.push(format!("{text} is neither a file nor a link: left out"));
-            }
+            found.notes.push(format!("{text} is neither a file nor a link: left out"));
             continue;
         };
         if let Ok(inside) = path.strip_prefix(&project) {

@@ -46,6 +46,8 @@ pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
         FileObjects::open(store.join("objects")).map_err(|e| Failure::tool("the store").caused_by(&e))?;
     let objects = Arc::new(objects);
     let pythons = Environments::new(python_folder(|name| std::env::var_os(name), &store));
+    // Steps may look into `RUNNER_TOOL_CACHE`, so it is there; without it they see an empty one.
+    let _ = std::fs::create_dir_all(store.join("tools"));
     let around = Surroundings {
         places: Arc::new(Workspaces::new(store.join("work"), objects.clone())),
         objects,

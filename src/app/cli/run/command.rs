@@ -118,10 +118,25 @@ fn request(args: &Args, globals: &Globals) -> Result<RunRequest, Failure> {
     })
 }
 
-/// Finds the file that is meant, and its project.
+/// How many workflows are listed where one has to be chosen.
+const LISTED: usize = 20;
+
+/// Finds the file that is meant, and its project. Its path is a key of the log, so it is text.
 fn file(args: &Args, globals: &Globals) -> Result<(Project, PathBuf), Failure> {
+    let (project, file) = meant(args, globals)?;
+    if file.to_str().is_none() {
+        return Err(Failure::wrong(format!("{}: its name is not UTF-8; rename it", file.display())));
+    }
+    Ok((project, file))
+}
+
+fn meant(args: &Args, globals: &Globals) -> Result<(Project, PathBuf), Failure> {
     let store = globals.store.as_deref();
     if let Some(file) = &args.file {
+        if file.is_dir() {
+            let failure = Failure::wrong(format!("{} is a folder; one file is run", file.display()));
+            return Err(failure.hint("`tidegate run` without a file lists the workflows there are"));
+        }
         if !file.is_file() {
             let failure = Failure::wrong(format!("there is no file {}", file.display()));
             return Err(failure.hint("`tidegate check` lists what is wrong in all workflow files"));
@@ -135,10 +150,13 @@ fn file(args: &Args, globals: &Globals) -> Result<(Project, PathBuf), Failure> {
             .hint("`tidegate init` writes a first one")),
         Choice::Several(files) => {
             let mut failure = Failure::wrong(format!("there are {} workflows; which one?", files.len()));
-            for file in files {
-                failure = failure.hint(format!("tidegate run {}", project.relative(&file)));
+            for file in files.iter().take(LISTED) {
+                failure = failure.hint(format!("tidegate run {}", project.relative(file)));
             }
-            Err(failure)
+            match files.len().saturating_sub(LISTED) {
+                0 => Err(failure),
+                more => Err(failure.hint(format!("… and {more} more"))),
+            }
         }
     }
 }
