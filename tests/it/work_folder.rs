@@ -190,3 +190,27 @@ jobs:
         "a new run starts at 0, retries once"
     );
 }
+
+#[test]
+fn a_source_tells_what_changed_since_the_last_run() {
+    let project = Project::workflow(
+        r#"on: workflow_dispatch
+data: { raw: { uri: source, include: ["**.csv"] } }
+jobs:
+  a:
+    steps: [{ run: "echo '${{ join(data.raw.added) }} ${{ join(data.raw.changed) }} ${{ join(data.raw.removed) }}'" }]
+"#,
+    )
+    .file("source/a.csv", "1")
+    .file("source/sub/b.csv", "1")
+    .file("source/notes.txt", "1");
+    project.tidegate(["run"]).code(0);
+    project.write("source/a.csv", "2");
+    project.write("source/c.csv", "1");
+    project.sh("rm source/sub/b.csv");
+    project.tidegate(["run"]).code(0);
+    project.tidegate(["run"]).code(0);
+    let log = |run: &str| project.tidegate(["runs", "logs", run]).code(0).stdout;
+    assert_eq!((log("1").as_str(), log("2").as_str()), ("a.csv,sub/b.csv  \n", "c.csv a.csv sub/b.csv\n"));
+    assert_eq!(log("3"), "  \n");
+}

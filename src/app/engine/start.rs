@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::mpsc::channel;
 use tidegate_edge::data::{Wanted, pin};
 use tidegate_edge::git::{Snapshot, snapshot};
-use tidegate_edge::store::{FileObjects, Store};
+use tidegate_edge::store::{FileObjects, RunLog as _, Store};
 use tidegate_flow::plan::{self, Contexts};
 use tidegate_flow::run::{EventKind, Run, RunCreated, RunEvent, SEMANTICS};
 use tidegate_flow::trigger::{self, Decision};
@@ -118,6 +118,19 @@ fn tree(request: &RunRequest, store: &Store) -> Result<Snapshot, EngineError> {
     Ok(tree)
 }
 
+/// The sources as the last run of this workflow pinned them: `added`, `changed` and `removed` are
+/// counted from there.
+fn before(request: &RunRequest, store: &Store) -> Result<Json, EngineError> {
+    let path = request.project.relative(&request.file);
+    let Some(row) = store.list(10_000)?.into_iter().find(|row| row.workflow == path) else {
+        return Ok(Json::Null);
+    };
+    Ok(match store.events(&row.run, 0)?.into_iter().next().map(|event| event.kind) {
+        Some(EventKind::RunCreated(mut created)) => created.contexts.remove("data").unwrap_or_default(),
+        _ => Json::Null,
+    })
+}
+
 /// Pins every source of data: what it holds now is what the whole run sees.
 fn pinned(
     request: &RunRequest,
@@ -127,6 +140,7 @@ fn pinned(
 ) -> Result<Json, EngineError> {
     let objects = FileObjects::open(store.dir().join("objects"))?;
     let mut all = serde_json::Map::new();
+    let before = if workflow.data.is_empty() { Json::Null } else { before(request, store)? };
     for source in &workflow.data {
         let name = &source.name.value;
         let asked = |e: &dyn std::fmt::Display| EngineError::Asked(format!("data source `{name}`: {e}"));
@@ -142,6 +156,8 @@ fn pinned(
         let wanted =
             Wanted { uri: uri.clone(), include: texts(&source.include), exclude: texts(&source.exclude) };
         let found = pin(&wanted, &request.project.root, &objects).map_err(|e| asked(&e))?;
+        let earlier = before.pointer(&format!("/{name}/digest")).and_then(Json::as_str).unwrap_or_default();
+        let [added, removed, changed] = found.since(earlier, &objects);
         let artifact = found.artifact;
         all.insert(
             name.clone(),
@@ -152,6 +168,9 @@ fn pinned(
                 "size": artifact.size,
                 "files": artifact.files,
                 "tree": artifact.tree,
+                "added": added,
+                "changed": changed,
+                "removed": removed,
             }),
         );
     }

@@ -36,6 +36,21 @@ impl Pinned {
     }
 }
 
+impl Pinned {
+    /// Like [`Pinned::against`] an earlier version, which is looked up in the store; what is no longer
+    /// there was empty.
+    pub fn since(&self, earlier: &str, objects: &FileObjects) -> [Vec<String>; 3] {
+        let entries = objects.manifest(earlier).map(|m| m.entries).unwrap_or_default();
+        let mut before = BTreeMap::new();
+        for Entry { path, kind } in entries {
+            // A source that is one file has no path in its list.
+            let own = self.listing.keys().next().filter(|_| path.is_empty()).cloned();
+            note(&mut before, own.unwrap_or(path), &kind);
+        }
+        self.against(&before)
+    }
+}
+
 /// Why a source cannot be pinned.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
@@ -171,6 +186,8 @@ mod tests {
         fs::rename(project.join("raw/b.csv"), project.join("raw/d.csv")).unwrap();
         let later = pin(&wanted, &project, &objects).unwrap();
         assert_eq!(later.against(&pinned.listing), [vec!["d.csv"], vec!["b.csv"], vec!["a.csv"]]);
+        assert_eq!(later.since(&pinned.artifact.digest, &objects), later.against(&pinned.listing));
+        assert_eq!(later.since("", &objects)[0], ["a.csv", "d.csv"], "against nothing all is new");
         let to = folder.path().join("to");
         objects.fetch(&pinned.artifact, &to).unwrap();
         assert_eq!(fs::read_to_string(to.join("a.csv")).unwrap(), "a.csv", "as it was when pinned");
