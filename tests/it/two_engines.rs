@@ -252,3 +252,20 @@ fn a_call_holds_its_group_over_all_its_jobs() {
     project.done(second).code(0);
     project.done(third).code(0);
 }
+
+#[test]
+fn who_waits_for_much_keeps_nobody_waiting_who_needs_little() {
+    let text = "on: workflow_dispatch\njobs:\n  many:\n    resources: { gpu: 1 }\n    strategy:\n      matrix:\n        i: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20]\n    steps:\n      - run: until [ -e $FOLDER/go ]; do sleep 0.01; done; echo ${{ matrix.i }} $CUDA_VISIBLE_DEVICES >> $FOLDER/log\n  small:\n    steps:\n      - run: touch $FOLDER/here-small\n";
+    let project = Project::workflow(text);
+    let store = Store::open(&project.path().join(".tidegate")).unwrap();
+    let child = start(&project, &store, "1", &["--jobs", "4", "--gpus", "1"]);
+    here(&project, "small");
+    project.write("go", "");
+    project.done(child).code(0);
+    // In the order of the matrix, one GPU after the other.
+    let wanted: String = (1..=20).map(|i| format!("{i} 0\n")).collect::<Vec<_>>().concat();
+    assert_eq!(std::fs::read_to_string(project.path().join("log")).unwrap(), wanted);
+    let db = rusqlite::Connection::open(project.path().join(".tidegate/runs.db")).unwrap();
+    let left: i64 = db.query_row("SELECT count(*) FROM leases", [], |row| row.get(0)).unwrap();
+    assert_eq!(left, 0, "nothing is held by a run that ended");
+}

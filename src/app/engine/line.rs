@@ -34,6 +34,8 @@ pub(super) struct Line {
     asks: BTreeMap<Who, Ask>,
     /// Slots of jobs that ended: for the next ones, or to be given back.
     spare: Vec<(String, Need, Vec<u32>)>,
+    /// Places in the line of jobs that went on with a spare slot: for the next ones, or to be left.
+    loose: Vec<(String, Need)>,
     join: Vec<(String, Request)>,
     leave: Vec<String>,
     asked: u64,
@@ -76,13 +78,29 @@ impl Line {
         }
     }
 
-    /// Takes a slot that is just what is needed.
+    /// Takes a slot that is just what is needed; who waited leaves its place to the next one.
     fn hand_on(&mut self, who: Who, need: &Need) -> Option<Vec<u32>> {
         let at = self.spare.iter().position(|(_, other, _)| other == need)?;
         let (key, need, gpus) = self.spare.swap_remove(at);
+        if let Some(waited) = self.asks.remove(&who) {
+            self.waiting = self.waiting.saturating_sub(1);
+            self.loose.push((waited.key, need.clone()));
+        }
         let ask = Ask { key, need: Some(need), group: false, gpus: Some(gpus.clone()), told: false };
         self.asks.insert(who, ask);
         Some(gpus)
+    }
+
+    /// Gives all back at the end.
+    fn give_all_back(&mut self) {
+        let all: Vec<Who> = self.asks.keys().copied().collect();
+        all.into_iter().for_each(|who| self.give_back(who));
+    }
+
+    /// Tells whether one that needs just as much waits already: the next one asks after it.
+    fn waits_behind(&self, need: &Need) -> bool {
+        let waits = |ask: &Ask| ask.gpus.is_none() && !ask.group && ask.need.as_ref() == Some(need);
+        self.waiting > 0 && self.asks.values().any(waits)
     }
 
     fn who(&self, key: &str) -> Option<Who> {
@@ -93,11 +111,13 @@ impl Line {
 impl Engine<'_> {
     /// Asks for what an instance needs: its concurrency group, and its share of the machine.
     pub(super) fn request_slot(&mut self, id: InstanceId) -> Result<(), EngineError> {
-        if self.line.asks.contains_key(&Some(id)) {
+        let ask = self.line.asks.get(&Some(id));
+        if ask.is_some_and(|ask| ask.group || ask.gpus.is_some() || self.line.spare.is_empty()) {
             return Ok(());
         }
         let Some(instance) = self.run.instance(id) else { return Ok(()) };
         let Some(settings) = instance.settings.clone() else { return Ok(()) };
+        let memory = instance.memory;
         let call = self.run.job(instance.job).is_some_and(|job| job.declared.call);
         if let Some(group) = &settings.concurrency
             && self.holds_above(id, group)
@@ -106,7 +126,7 @@ impl Engine<'_> {
             let reason = format!("concurrency group `{group}` is held by the run or the call it is part of");
             return self.record(EventKind::InstanceStopped { instance: id, reason });
         }
-        let need = (!call).then(|| self.need(&settings));
+        let need = (!call).then(|| self.need(&settings, memory));
         if let (Some(need), None) = (&need, &settings.concurrency) {
             if self.line.spare.iter().any(|(_, other, _)| other == need) && self.store.changed()? {
                 self.line.crowded = true;
@@ -115,6 +135,9 @@ impl Engine<'_> {
                 && let Some(gpus) = self.line.hand_on(Some(id), need)
             {
                 return self.granted(Some(id), gpus);
+            }
+            if self.line.asks.contains_key(&Some(id)) || self.line.waits_behind(need) {
+                return Ok(());
             }
         }
         self.ask(Some(id), need, settings.concurrency.clone());
@@ -134,9 +157,15 @@ impl Engine<'_> {
     }
 
     fn ask(&mut self, who: Who, need: Option<Need>, group: Option<ConcurrencyGroup>) {
+        self.line.waiting += 1;
+        let loose = |(_, other): &(String, Need)| group.is_none() && Some(other) == need.as_ref();
+        if let Some(at) = self.line.loose.iter().position(loose) {
+            let (key, _) = self.line.loose.swap_remove(at);
+            self.line.asks.insert(who, Ask { key, need, group: false, gpus: None, told: false });
+            return;
+        }
         let key = format!("{}.{}/{}", self.owned.run, self.owned.epoch, self.line.asked);
         self.line.asked += 1;
-        self.line.waiting += 1;
         let (run, most) = (self.owned.run.clone(), Some(self.site.machine.jobs));
         let ask =
             Ask { key: key.clone(), need: need.clone(), group: group.is_some(), gpus: None, told: false };
@@ -145,8 +174,10 @@ impl Engine<'_> {
     }
 
     /// What it needs of this machine: all of it, where it asks for more.
-    fn need(&mut self, settings: &ReadySettings) -> Need {
-        let need = self.site.machine.need(&settings.resources);
+    fn need(&mut self, settings: &ReadySettings, memory: Option<u64>) -> Need {
+        let mut need = self.site.machine.need(&settings.resources);
+        // After `oom` the next attempt may have more.
+        need.memory_bytes = memory.unwrap_or(need.memory_bytes);
         need.within(&self.site.machine.capacity())
     }
 
@@ -167,12 +198,19 @@ impl Engine<'_> {
     /// Tells the store what is wanted and what is not needed any more, and takes in what follows.
     pub(super) fn stand_in_line(&mut self) -> Result<(), EngineError> {
         let line = &mut self.line;
-        if line.join.is_empty() && line.leave.is_empty() && line.spare.is_empty() && !line.look {
+        let idle = line.join.is_empty() && line.leave.is_empty() && line.spare.is_empty();
+        if idle && line.loose.is_empty() && !line.look {
             return Ok(());
         }
         line.look = false;
         let mut leave = std::mem::take(&mut line.leave);
         leave.extend(std::mem::take(&mut line.spare).into_iter().map(|(key, ..)| key));
+        for (key, _) in std::mem::take(&mut line.loose) {
+            match line.join.iter().position(|(joins, _)| *joins == key) {
+                Some(at) => drop(line.join.remove(at)),
+                None => leave.push(key),
+            }
+        }
         let join = std::mem::take(&mut line.join);
         let answer = self.store.stand(&self.site.machine.capacity(), &leave, &join)?;
         self.line.crowded = answer.others;
@@ -184,6 +222,12 @@ impl Engine<'_> {
             super::signals::wake(pid);
         }
         Ok(())
+    }
+
+    /// Leaves the line, so that who waits for this run goes on at once.
+    pub(super) fn leave_line(&mut self) -> Result<(), EngineError> {
+        self.line.give_all_back();
+        self.stand_in_line()
     }
 
     /// Says once why nothing happens, where it is because of others.
@@ -203,7 +247,11 @@ impl Engine<'_> {
     }
 
     fn stands(&mut self, place: Place) -> Result<(), EngineError> {
-        let Some(who) = self.line.who(&place.key) else { return Ok(()) };
+        let Some(who) = self.line.who(&place.key) else {
+            // Nobody's: it must not keep others waiting.
+            self.line.leave.push(place.key);
+            return Ok(());
+        };
         if let Some(group) = place.replaced {
             self.line.asks.remove(&who);
             self.line.waiting = self.line.waiting.saturating_sub(1);

@@ -135,8 +135,10 @@ impl<'a> Engine<'a> {
         }
         // What went wrong before is what people should read; what is not given back falls free
         // with this process.
+        let left = self.leave_line();
         let released = self.store.release(&self.owned);
         let done = done?;
+        left?;
         released?;
         Ok(done)
     }

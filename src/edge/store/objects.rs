@@ -343,6 +343,35 @@ mod tests {
     }
 
     #[test]
+    fn keeping_a_big_file_goes_on_where_it_was_interrupted() {
+        use std::os::unix::fs::MetadataExt as _;
+        let (folder, objects) = objects();
+        let big = folder.path().join("big");
+        fs::write(&big, b"start").unwrap();
+        File::options().write(true).open(&big).unwrap().set_len(CHUNK as u64 + 7).unwrap();
+        let whole = objects.put_path(&big).unwrap();
+        let EntryKind::File { chunks, .. } =
+            &objects.manifest(&whole.digest).unwrap().entries[0].kind.clone()
+        else {
+            panic!("no file")
+        };
+        assert_eq!(chunks.len(), 2);
+        let place = |digest: &str| objects.place(digest).unwrap();
+        // Killed after the first chunk: half of the second was on its way.
+        fs::remove_file(place(&whole.digest)).unwrap();
+        fs::rename(place(&chunks[1]), folder.path().join("objects/new/1-0")).unwrap();
+        let first = fs::metadata(place(&chunks[0])).unwrap().ino();
+        assert_eq!(objects.put_path(&big).unwrap(), whole);
+        assert_eq!(fs::metadata(place(&chunks[0])).unwrap().ino(), first, "it is not written again");
+        // A power cut may leave a chunk short.
+        File::options().write(true).open(place(&chunks[0])).unwrap().set_len(99).unwrap();
+        assert!(matches!(objects.get(&chunks[0]), Err(StoreError::Damaged(_))));
+        assert_eq!(objects.put_path(&big).unwrap(), whole);
+        objects.fetch(&whole, &folder.path().join("again")).unwrap();
+        assert_eq!(fs::read(folder.path().join("again")).unwrap()[..6], *b"start\0");
+    }
+
+    #[test]
     fn links_out_and_special_files_are_refused() {
         let (folder, objects) = objects();
         let from = folder.path().join("from");

@@ -308,14 +308,22 @@ impl Run {
         if let Phase::WaitsRetry(due) = state.phase {
             self.due.remove(&(due, id));
         }
+        if state.phase == Phase::NeedsSlot || phase == Phase::NeedsSlot {
+            let class = state.slot_class();
+            let waiting = self.slots.entry(class.clone()).or_default();
+            waiting.remove(&id);
+            if phase == Phase::NeedsSlot {
+                waiting.insert(id);
+            }
+            if waiting.is_empty() {
+                self.slots.remove(&class);
+            }
+        }
         state.phase = phase;
         self.busy.remove(&id);
-        self.slots.remove(&id);
         self.running.remove(&id);
         match phase {
-            Phase::NeedsSlot => {
-                self.slots.insert(id);
-            }
+            Phase::NeedsSlot => {}
             Phase::Running => {
                 self.running.insert(id);
             }

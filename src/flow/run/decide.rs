@@ -12,8 +12,8 @@ impl Run {
         self.decide_some(now, usize::MAX)
     }
 
-    /// Like [`Run::decide`] with at most `slots` requests for slots, the first of them: who has
-    /// room for ten does not ask for ten thousand.
+    /// Like [`Run::decide`] with at most `slots` requests for slots of each kind, the first of them:
+    /// who has room for ten does not ask for ten thousand.
     pub fn decide_some(&self, now: Millis, slots: usize) -> Vec<Command> {
         let mut commands = Vec::new();
         if self.ended || self.created.is_none() {
@@ -35,8 +35,10 @@ impl Run {
                 commands.push(Command::RequestSlot(*id));
             }
         }
-        let free = self.slots.iter().filter(|id| !self.busy.contains(id)).take(slots);
-        commands.extend(free.map(|id| Command::RequestSlot(*id)));
+        for waiting in self.slots.values() {
+            let free = waiting.iter().filter(|id| !self.busy.contains(id)).take(slots);
+            commands.extend(free.map(|id| Command::RequestSlot(*id)));
+        }
         if self.open_jobs == 0 {
             commands.push(Command::Record(EventKind::RunEnded(Box::new(summary::summary(self, now)))));
         }

@@ -140,7 +140,9 @@ fn naive(run: &Run, log: &[RunEvent], now: Millis) -> Vec<Command> {
     due.sort();
     commands.extend(due.into_iter().map(|(_, id)| Command::RequestSlot(id)));
     let waits = ids().filter(|(id, i)| i.phase == Phase::NeedsSlot && run.stopping(*id).is_none());
-    commands.extend(waits.map(|(id, _)| Command::RequestSlot(id)));
+    let mut waits: Vec<_> = waits.map(|(id, instance)| (instance.slot_class(), id)).collect();
+    waits.sort();
+    commands.extend(waits.into_iter().map(|(_, id)| Command::RequestSlot(id)));
     if run.jobs().iter().all(|job| job.result.is_some()) {
         commands.push(Command::Record(EventKind::RunEnded(Box::new(summary::summary(run, now)))));
     }
@@ -259,6 +261,7 @@ impl World {
             RetrySpec { attempts: shape.attempts, backoff_initial: shape.pause, ..RetrySpec::default() };
         ReadySettings {
             continue_on_error: shape.continue_on_error,
+            resources: ResourceRequest { gpus: shape.attempts, ..ResourceRequest::default() },
             retry,
             cache: shape.cache.then(CacheKey::default),
             concurrency: shape.group.then(ConcurrencyGroup::default),

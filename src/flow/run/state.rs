@@ -11,6 +11,9 @@ use std::sync::Arc;
 /// The version of what events mean; a run resumes only under its own.
 pub const SEMANTICS: u32 = 1;
 
+/// What an instance asks of a machine: cores in thousandths, bytes, GPUs, concurrency group.
+pub(super) type SlotClass = (u64, u64, u32, Option<String>);
+
 /// One run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Run {
@@ -34,8 +37,8 @@ pub struct Run {
     pub(super) jobs_over: BTreeSet<JobId>,
     /// Instances with something to do other than waiting for a slot, an agent or a time.
     pub(super) busy: BTreeSet<InstanceId>,
-    /// Instances that wait for a slot.
-    pub(super) slots: BTreeSet<InstanceId>,
+    /// Instances that wait for a slot, by what they ask for: who asks for much hides nobody.
+    pub(super) slots: BTreeMap<SlotClass, BTreeSet<InstanceId>>,
     /// Retries that wait for their time.
     pub(super) due: BTreeSet<(Millis, InstanceId)>,
     /// Instances with a running attempt.
@@ -295,6 +298,14 @@ impl JobState {
 }
 
 impl InstanceState {
+    /// Returns what it asks for while it waits for a slot.
+    pub(super) fn slot_class(&self) -> SlotClass {
+        let Some(settings) = &self.settings else { return SlotClass::default() };
+        let (asked, memory) = (&settings.resources, self.memory);
+        let group = settings.concurrency.as_ref().map(|group| group.group.to_lowercase());
+        (asked.cpu_millis, memory.unwrap_or(asked.memory_bytes), asked.gpus, group)
+    }
+
     pub(super) fn new(job: JobId, index: u32, declared: &InstanceDeclared) -> Self {
         Self {
             job,
