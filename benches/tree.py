@@ -37,7 +37,7 @@ def make(root, files):
         )
         (workflows / f"{name}.yml").write_text(f"on: workflow_dispatch\njobs:\n{jobs}")
     who = ["-c", "user.name=b", "-c", "user.email=b@example.com"]
-    for args in [["init", "-q", "."], ["add", "-A"], [*who, "commit", "-q", "-m", "x"]]:
+    for args in [["init", "-q", "."], ["config", "gc.auto", "0"], ["add", "-A"], [*who, "commit", "-q", "-m", "x"]]:
         subprocess.run(["git", *args], cwd=root, check=True)
 
 
@@ -70,7 +70,10 @@ def main():
         root, copy = pathlib.Path(base) / "tree", pathlib.Path(base) / "copy"
         root.mkdir()
         make(root, given.files)
-        run = lambda name: timed([tidegate, "run", f".ml/workflows/{name}.yml"], root)
+
+        def run(name):
+            return timed([tidegate, "run", f".ml/workflows/{name}.yml"], root)
+
         for _ in range(given.rounds):
             for name, args in [("cp -r", []), ("cp -r --reflink=always", ["--reflink=always"])]:
                 note(name, timed(["cp", "-r", *args, str(root), str(copy)], base))
@@ -86,7 +89,7 @@ def main():
             note("each next job", chain and again and (chain - again) / CHAIN)
             note("each next job, after one that changed 20 files", dirtied and again and (dirtied - again) / CHAIN)
     for name, times in rows.items():
-        print(f"{name:50} {middle(times):>12}")
+        print(f"{name:50} {middle(times):>12}", flush=True)
 
 
 if __name__ == "__main__":

@@ -158,3 +158,55 @@ fn a_cancel_gives_the_grace_and_then_kills() {
     assert!(started.elapsed() < std::time::Duration::from_secs(8), "the grace is that of the file");
     project.sh("grep -rq saved .tidegate/checkpoints");
 }
+
+/// A control group with little memory; removed at the end.
+struct Group(std::path::PathBuf);
+
+impl Group {
+    /// Makes one below this process's own, if that is allowed: version 1 or 2.
+    fn with_memory(bytes: u64) -> Option<Self> {
+        let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+        let of = |name: &str| {
+            groups
+                .lines()
+                .find_map(|l| l.split_once(name).map(|(_, path)| path.trim_start_matches('/').to_owned()))
+        };
+        let (top, own, file) = match of(":memory:") {
+            Some(own) => ("/sys/fs/cgroup/memory", own, "memory.limit_in_bytes"),
+            None => ("/sys/fs/cgroup", of("0::")?, "memory.max"),
+        };
+        let group =
+            Self(std::path::Path::new(top).join(own).join(format!("tidegate-it-{}", std::process::id())));
+        std::fs::create_dir(&group.0).ok()?;
+        std::fs::write(group.0.join(file), bytes.to_string()).ok()?;
+        Some(group)
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
+#[test]
+fn a_kill_for_memory_is_class_oom_and_the_groups_limit_is_the_machines() {
+    let Some(group) = Group::with_memory(200_000_000) else {
+        eprintln!("NOT TESTED: a kill for memory needs the right to make a control group");
+        return;
+    };
+    let project = Project::workflow(
+        "on: workflow_dispatch\njobs:\n  a:\n    resources: { memory: 300Mi }\n    retry: { attempts: 2, on: [oom] }\n    steps:\n      - run: echo try; python3 -c 'bytearray(500_000_000)'\n",
+    );
+    let line = format!(
+        "echo $$ > {}/cgroup.procs && exec '{}' run",
+        group.0.display(),
+        crate::harness::binary().display()
+    );
+    let done =
+        std::process::Command::new("sh").args(["-c", &line]).current_dir(project.path()).output().unwrap();
+    let text = String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
+    assert_eq!(done.status.code(), Some(1), "{text}");
+    assert!(text.contains("attempt 2 of 2: oom: killed for memory"), "{text}");
+    assert!(text.contains("300 MiB of memory asked for, this machine has"), "{text}");
+}

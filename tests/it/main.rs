@@ -22,6 +22,7 @@ mod hostile;
 mod init;
 mod plan;
 mod pod_agent;
+mod python;
 mod reports;
 mod resume;
 mod rules_docs;
