@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 use tidegate_edge::agent::{log_path_of, processes};
-use tidegate_edge::executor::local::{ExecutorMessage, LocalExecutor, LocalOptions};
+use tidegate_edge::executor::local::{LocalExecutor, LocalOptions};
+use tidegate_edge::executor::ExecutorMessage;
 use tidegate_flow::job::{
     ActionSpec, AgentRequest, Annotation, Conclusion, EnvLayer, FailureClass, JobMessage, JobSpec,
     MessageBody, Receipt, StepSpec,
@@ -78,7 +79,7 @@ impl Host {
                     self.kept().borrow_mut().push(body);
                 }
                 ExecutorMessage::Job(_) => {}
-                ExecutorMessage::Gone { reason } => panic!("gone: {reason}"),
+                other => panic!("{other:?}"),
             }
         }
     }
@@ -348,7 +349,7 @@ fn when_the_pipe_ends_everything_ends() {
     host.begin(&job(vec![script(&format!("setsid sh -c 'echo $$ > {d}/escaped; exec sleep 300' & (env -i setsid sh -c 'echo $$ > {d}/bare; exec sleep 300' &) ; echo $$ > {d}/step; sleep 300"))]), &[]);
     let pids: Vec<u32> = ["escaped", "step", "bare"].iter().map(|f| pid_of(&dir.join(f))).collect();
     let supervisor = host.executor.pid();
-    host.executor.stop();
+    drop(host.executor);
     for pid in pids {
         assert!(!lives(pid));
     }

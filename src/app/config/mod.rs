@@ -8,4 +8,4 @@ mod settings;
 
 pub use files::{Choice, choose, dialect_of, workflow_files};
 pub use project::Project;
-pub use settings::{ConfigError, EnvironmentSettings, Settings};
+pub use settings::{ConfigError, EnvironmentSettings, KubernetesSettings, Settings};

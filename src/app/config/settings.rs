@@ -20,6 +20,30 @@ pub struct Settings {
     /// Environments by name.
     #[serde(default)]
     pub environments: BTreeMap<String, EnvironmentSettings>,
+    /// Where `--on kubernetes` runs jobs.
+    #[serde(default)]
+    pub kubernetes: KubernetesSettings,
+}
+
+/// The cluster of `--on kubernetes`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct KubernetesSettings {
+    /// The context of the kubeconfig; the current one when absent.
+    #[serde(default)]
+    pub context: Option<String>,
+    /// The namespace; the context's when absent.
+    #[serde(default)]
+    pub namespace: Option<String>,
+    /// The image of jobs that name no `container`.
+    #[serde(default)]
+    pub image: Option<String>,
+    /// Tidegate's own image.
+    #[serde(default)]
+    pub agent_image: Option<String>,
+    /// Seconds that an image is waited for which cannot be pulled; 300 when absent.
+    #[serde(default)]
+    pub image_patience: Option<u64>,
 }
 
 /// One entry of `environments`.

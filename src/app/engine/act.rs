@@ -64,7 +64,7 @@ impl Engine<'_> {
 
     /// Says in words what a job asks for that this machine does not have.
     fn above(&mut self, settings: &ReadySettings) -> Option<String> {
-        let need = self.site.machine.need(&settings.resources);
+        let need = self.site.need(&settings.resources);
         need.above(&self.site.machine.capacity())
     }
 

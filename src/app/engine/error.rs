@@ -37,6 +37,9 @@ pub enum EngineError {
     /// The supervisor of local jobs cannot be started or reached.
     #[error("cannot run jobs on this machine")]
     Executor(#[source] std::io::Error),
+    /// The cluster cannot be reached, or will not do what it is asked.
+    #[error("cannot run jobs on the cluster")]
+    Cluster(#[from] tidegate_edge::executor::kubernetes::ClusterError),
     /// A signal cannot be listened to.
     #[error("cannot listen to signals")]
     Signals(#[source] std::io::Error),

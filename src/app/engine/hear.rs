@@ -3,7 +3,7 @@
 use super::turn::Incoming;
 use super::{Engine, EngineError};
 use std::collections::BTreeMap;
-use tidegate_edge::executor::local::ExecutorMessage;
+use tidegate_edge::executor::ExecutorMessage;
 use tidegate_flow::job::{
     AgentRequest, Answer, Conclusion, FailureClass, JobMessage, MessageBody, Question, Receipt,
 };
@@ -13,6 +13,13 @@ impl Engine<'_> {
     pub(super) fn hear(&mut self, incoming: Incoming) -> Result<(), EngineError> {
         match incoming {
             Incoming::Executor(ExecutorMessage::Job(message)) => self.message(message),
+            Incoming::Executor(ExecutorMessage::Ended { token, receipt }) => self.said_ended(&token, receipt),
+            Incoming::Executor(ExecutorMessage::Waiting { token, reason }) => {
+                if let Some((instance, _)) = self.tokens.get(&token) {
+                    self.observer.tail(instance.0, &format!("waiting: {reason}"));
+                }
+                Ok(())
+            }
             Incoming::Executor(ExecutorMessage::Gone { reason }) => self.gone(&reason),
             Incoming::Stop(why) => {
                 let force = self.run.cancelled().is_some();
@@ -74,6 +81,12 @@ impl Engine<'_> {
             Err(EngineError::Refused(Refusal::OldAttempt { .. } | Refusal::Ended)) => Ok(()),
             other => other,
         }
+    }
+
+    /// The executor says how an attempt ended that did not say so itself.
+    fn said_ended(&mut self, token: &str, receipt: Box<Receipt>) -> Result<(), EngineError> {
+        let Some((instance, attempt)) = self.tokens.get(token).copied() else { return Ok(()) };
+        self.attempt_ended(instance, attempt, receipt)
     }
 
     /// The supervisor died: what it ran is lost, and tried again as far as the budget goes.

@@ -3,7 +3,7 @@
 //!
 //! Not here: who is next (`flow::queue`), and how the line is stored (`edge::store`).
 
-use super::{Engine, EngineError};
+use super::{BackEnd, Engine, EngineError};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tidegate_edge::store::Place;
@@ -175,9 +175,11 @@ impl Engine<'_> {
 
     /// What it needs of this machine: all of it, where it asks for more.
     fn need(&mut self, settings: &ReadySettings, memory: Option<u64>) -> Need {
-        let mut need = self.site.machine.need(&settings.resources);
-        // After `oom` the next attempt may have more.
-        need.memory_bytes = memory.unwrap_or(need.memory_bytes);
+        let mut need = self.site.need(&settings.resources);
+        if self.site.back_end == BackEnd::Local {
+            // After `oom` the next attempt may have more.
+            need.memory_bytes = memory.unwrap_or(need.memory_bytes);
+        }
         need.within(&self.site.machine.capacity())
     }
 

@@ -1,10 +1,11 @@
 //! What this machine has, or what a person lets a run use of it.
 
+use super::BackEnd;
 use std::path::PathBuf;
 use tidegate_edge::executor::machine;
 use tidegate_edge::store::{RunLog, Store};
+use tidegate_flow::job::ResourceRequest;
 use tidegate_flow::queue::{Capacity, Need};
-use tidegate_flow::run::ResourceRequest;
 
 /// At most so many jobs a core, however little each asks for.
 const JOBS_A_CORE: u32 = 10;
@@ -43,7 +44,7 @@ impl Machine {
     }
 
     /// Returns what a job needs, after a look at the GPUs where it wants some.
-    pub(super) fn need(&mut self, asked: &ResourceRequest) -> Need {
+    fn need(&mut self, asked: &ResourceRequest) -> Need {
         if asked.gpus > 0 && self.gpus.is_none() {
             self.gpus = Some(machine::gpus());
         }
@@ -51,7 +52,7 @@ impl Machine {
     }
 
     /// Tells how many jobs that say nothing could start at most.
-    pub(super) fn room(&self) -> usize {
+    fn room(&self) -> usize {
         let cores = usize::try_from(self.cpu_millis.div_ceil(1000)).unwrap_or(usize::MAX);
         cores.min(usize::try_from(self.jobs).unwrap_or(usize::MAX))
     }
@@ -66,6 +67,8 @@ pub struct Site {
     pub machine: Machine,
     /// Refuse jobs that ask for more than the machine has.
     pub strict: bool,
+    /// Where jobs run.
+    pub back_end: BackEnd,
     /// The program that hosts local jobs; `None`: this one.
     pub exe: Option<PathBuf>,
     /// Puts something between the engine and the log it opened.
@@ -75,7 +78,23 @@ pub struct Site {
 impl Site {
     /// Works here, with nothing in between.
     pub fn new(machine: Machine, strict: bool) -> Self {
-        Self { machine, strict, exe: None, log: None }
+        Self { machine, strict, back_end: BackEnd::Local, exe: None, log: None }
+    }
+
+    /// Returns what a job needs of this machine: nothing, where it runs elsewhere.
+    pub(super) fn need(&mut self, asked: &ResourceRequest) -> Need {
+        match self.back_end {
+            BackEnd::Local => self.machine.need(asked),
+            BackEnd::Kubernetes(_) => Need::default(),
+        }
+    }
+
+    /// Tells how many jobs that say nothing could start at most.
+    pub(super) fn room(&self) -> usize {
+        match self.back_end {
+            BackEnd::Local => self.machine.room(),
+            BackEnd::Kubernetes(_) => usize::try_from(self.machine.jobs).unwrap_or(usize::MAX),
+        }
     }
 
     /// Returns the log that the engine works with.

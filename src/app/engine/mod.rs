@@ -6,6 +6,7 @@
 //! (`report`).
 
 mod act;
+mod back_end;
 mod calls;
 mod clock;
 mod contexts;
@@ -24,6 +25,7 @@ mod signals;
 mod start;
 mod turn;
 
+pub use back_end::{BackEnd, ClusterSettings};
 pub use error::EngineError;
 pub use happening::Happening;
 pub use load::{Loaded, load, load_action};

@@ -49,6 +49,13 @@ impl<'a> Engine<'a> {
                 row.number
             )));
         }
+        let on = created.options.get("on").and_then(Json::as_str).unwrap_or("local");
+        if on != site.back_end.word() {
+            return Err(EngineError::Asked(format!(
+                "run {} runs on {on}: `tidegate run --resume {0} --on {on}` goes on with it",
+                row.number
+            )));
+        }
         let read = |path: &str| -> std::io::Result<Vec<u8>> {
             let digest = created.texts.get(path).ok_or(std::io::ErrorKind::NotFound)?;
             objects.get(digest).map_err(std::io::Error::other)

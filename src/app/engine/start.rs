@@ -55,7 +55,7 @@ impl<'a> Engine<'a> {
                 Some(c) => Some(plan::concurrency(c, &made).map_err(EngineError::Asked)?),
                 None => None,
             },
-            options: options(request, &tree),
+            options: options(request, &tree, site.back_end.word()),
             jobs: plan::declare_jobs(&workflow, &path, None, 0),
             contexts: fixed.clone(),
             number: 0,
@@ -214,13 +214,12 @@ fn texts(loaded: &super::Loaded, store: &Store) -> Result<BTreeMap<String, Strin
 }
 
 /// What changes what runs, for people and for a resume.
-fn options(request: &RunRequest, tree: &Snapshot) -> BTreeMap<String, Json> {
+fn options(request: &RunRequest, tree: &Snapshot, on: &str) -> BTreeMap<String, Json> {
     let dialect = match request.dialect {
         tidegate_lang::workflow::Dialect::Github => "github",
         tidegate_lang::workflow::Dialect::Tidegate => "tidegate",
     };
-    let mut options =
-        BTreeMap::from([("on".to_owned(), json!("local")), ("dialect".to_owned(), json!(dialect))]);
+    let mut options = BTreeMap::from([("on".to_owned(), json!(on)), ("dialect".to_owned(), json!(dialect))]);
     if tree.source.dirty {
         options.insert("changed".to_owned(), json!(tree.dirty.len()));
     }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
-use tidegate_edge::executor::local::{ExecutorMessage, LocalExecutor, LocalOptions};
+use tidegate_edge::executor::{Executor, ExecutorMessage};
 use tidegate_edge::store::{Objects, OwnedRun, RunLog, Sync};
 use tidegate_flow::job::{AgentRequest, Receipt};
 use tidegate_flow::plan::{Contexts, TreeDigests};
@@ -56,7 +56,7 @@ pub struct Engine<'a> {
     pub(super) line: Line,
     pub(super) site: Site,
     clock: Clock,
-    executor: Option<LocalExecutor>,
+    executor: Option<Box<dyn Executor>>,
     inbox: Receiver<Incoming>,
     door: Sender<Incoming>,
     /// Admitted and applied, not yet in the log. Nothing leaves the process before they are.
@@ -161,7 +161,7 @@ impl<'a> Engine<'a> {
         while !self.run.ended() {
             let before = self.run.events();
             // Those who stand in the line already are named again.
-            let slots = self.site.machine.room().saturating_mul(2).max(8) + self.line.waiting();
+            let slots = self.site.room().saturating_mul(2).max(8) + self.line.waiting();
             let commands = self.run.decide_some(self.clock.now(), slots);
             self.act(commands)?;
             if self.run.events() == before {
@@ -204,17 +204,8 @@ impl<'a> Engine<'a> {
             return Ok(());
         }
         if self.executor.is_none() {
-            let door = self.door.clone();
-            let exe = match &self.site.exe {
-                Some(exe) => exe.clone(),
-                None => std::env::current_exe().map_err(EngineError::Executor)?,
-            };
-            let options = LocalOptions { exe, store: self.dir.clone(), run: self.owned.run.clone() };
-            let sink = Box::new(move |message| {
-                // Nobody hears it only when the run is over.
-                let _ = door.send(Incoming::Executor(message));
-            });
-            self.executor = Some(LocalExecutor::start(&options, sink).map_err(EngineError::Executor)?);
+            let (exe, run) = (self.site.exe.as_ref(), &self.owned.run);
+            self.executor = Some(self.site.back_end.start(exe, &self.dir, run, self.door.clone())?);
         }
         let requests = std::mem::take(&mut self.outbox);
         match &self.executor {

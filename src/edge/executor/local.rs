@@ -3,6 +3,7 @@
 //! If the supervisor dies, this process adopts what it left (child subreaper), ends it, and says
 //! [`ExecutorMessage::Gone`].
 
+use super::{Executor, ExecutorMessage};
 use crate::agent::{Frames, MARK, below, has_mark, invalid, processes, reap, signal};
 use rustix::process::{Signal, getpgrp};
 use std::collections::BTreeSet;
@@ -14,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tidegate_flow::job::{AgentRequest, JobMessage};
+use tidegate_flow::job::AgentRequest;
 use tidegate_flow::wire::v1::{decode_message, encode_request};
 
 /// What a local executor is started with.
@@ -26,18 +27,6 @@ pub struct LocalOptions {
     pub store: PathBuf,
     /// The run whose attempts it hosts: all their processes carry its name.
     pub run: String,
-}
-
-/// What a local executor says.
-#[derive(Clone, Debug, PartialEq)]
-pub enum ExecutorMessage {
-    /// A running attempt says something.
-    Job(JobMessage),
-    /// The supervisor ended without being told to; its attempts are lost, and their processes ended.
-    Gone {
-        /// For people.
-        reason: String,
-    },
 }
 
 /// A supervisor process and the pipe to it.
@@ -87,24 +76,9 @@ impl LocalExecutor {
         self.send_all(std::slice::from_ref(request))
     }
 
-    /// Sends many requests with one write.
-    pub fn send_all(&self, requests: &[AgentRequest]) -> io::Result<()> {
-        let mut frames = Vec::new();
-        for request in requests {
-            frames.extend(encode_request(request).map_err(invalid)?);
-        }
-        let mut pipe = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-        pipe.as_mut().ok_or(io::ErrorKind::BrokenPipe)?.write_all(&frames)
-    }
-
     /// Returns the supervisor's process id.
     pub fn pid(&self) -> u32 {
         self.pid
-    }
-
-    /// Ends the supervisor and everything it runs; returns when all of it is gone.
-    pub fn stop(mut self) {
-        self.close();
     }
 
     fn close(&mut self) {
@@ -115,6 +89,22 @@ impl LocalExecutor {
         {
             let _ = reader.join();
         }
+    }
+}
+
+impl Executor for LocalExecutor {
+    /// All with one write.
+    fn send_all(&self, requests: &[AgentRequest]) -> io::Result<()> {
+        let mut frames = Vec::new();
+        for request in requests {
+            frames.extend(encode_request(request).map_err(invalid)?);
+        }
+        let mut pipe = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        pipe.as_mut().ok_or(io::ErrorKind::BrokenPipe)?.write_all(&frames)
+    }
+
+    fn stop(mut self: Box<Self>) {
+        self.close();
     }
 }
 

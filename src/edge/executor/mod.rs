@@ -1,5 +1,43 @@
 //! Where attempts run: on this machine, in containers, on a cluster.
 
 pub mod inside;
+pub mod kubernetes;
 pub mod local;
 pub mod machine;
+
+use std::io;
+use tidegate_flow::job::{AgentRequest, JobMessage, Receipt};
+
+/// What an executor says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ExecutorMessage {
+    /// A running attempt says something.
+    Job(JobMessage),
+    /// An attempt ended without a receipt of its own; nothing of it runs any more.
+    Ended {
+        /// Which.
+        token: String,
+        /// What is known of it.
+        receipt: Box<Receipt>,
+    },
+    /// An attempt cannot start yet.
+    Waiting {
+        /// Which.
+        token: String,
+        /// Why, in one line.
+        reason: String,
+    },
+    /// The executor ended without being told to; its attempts are lost, and their processes ended.
+    Gone {
+        /// For people.
+        reason: String,
+    },
+}
+
+/// Where attempts run.
+pub trait Executor: Send {
+    /// Sends requests, in order. An error means that the executor is gone; it says so itself, too.
+    fn send_all(&self, requests: &[AgentRequest]) -> io::Result<()>;
+    /// Ends everything that still runs; returns when all of it is gone.
+    fn stop(self: Box<Self>);
+}

@@ -14,7 +14,7 @@ mod stream;
 mod tls;
 
 pub use agent::{AgentEnd, LogFollower, follow_log};
-pub use client::{Connection, Dial, Dialled, Peer, dial_tcp};
+pub use client::{Connection, Dial, Dialled, Peer, Stream, dial_tcp};
 pub use engine::{EngineEnd, HubEvent};
 pub use objects::{HubObjects, Mirrored, digests_of};
 pub use server::{Hub, HubError};

@@ -18,5 +18,5 @@ pub use faulty::{FaultyLog, FaultyObjects, Moment};
 pub use manifest::{Entry, EntryKind, Manifest, link_stays_below, path_text, stays_below, text_path};
 pub use objects::FileObjects;
 pub(crate) use objects::{io, make_folders, refused};
-pub use open::Store;
+pub use open::{Store, store_id};
 pub use traits::{CacheEntry, Line, Objects, OwnedRun, Place, RunLog, RunRow, StoreError, Sync};

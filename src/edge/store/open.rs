@@ -106,3 +106,26 @@ pub(super) fn named(error: rusqlite::Error, dir: &Path) -> StoreError {
         _ => StoreError::Log(error),
     }
 }
+
+/// Returns the id of the store in a folder: 32 hex digits that no other store has, made when they are
+/// first asked for. It names what this store owns elsewhere.
+pub fn store_id(dir: &Path) -> Result<String, StoreError> {
+    let path = dir.join("id");
+    let wrong = |e| io("reading the store's id in", &path, e);
+    if let Ok(id) = std::fs::read_to_string(&path) {
+        return Ok(id.trim().to_owned());
+    }
+    let mut bytes = [0_u8; 16];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .map_err(|e| wrong(e.into()))?;
+    let id = format!("{:032x}", u128::from_be_bytes(bytes));
+    let new = dir.join(format!("id.{}", std::process::id()));
+    std::fs::write(&new, &id).map_err(wrong)?;
+    // The first one counts, whoever made it.
+    let linked = std::fs::hard_link(&new, &path);
+    let _ = std::fs::remove_file(&new);
+    match linked {
+        Err(e) if e.kind() != ErrorKind::AlreadyExists => Err(wrong(e)),
+        _ => Ok(std::fs::read_to_string(&path).map_err(wrong)?.trim().to_owned()),
+    }
+}

@@ -63,6 +63,9 @@ pub struct JobSpec {
     pub gpus: Option<Vec<u32>>,
     /// The job's image, if it has one; informative where jobs are processes.
     pub image: Option<String>,
+    /// What it asks of a pod; where jobs are processes the engine has seen to it.
+    #[serde(default, skip_serializing_if = "ResourceRequest::is_empty")]
+    pub resources: ResourceRequest,
     /// `environment.url`, unevaluated; it may read `steps`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment_url: Option<String>,
@@ -282,4 +285,28 @@ pub struct CheckpointSpec {
     pub grace_seconds: f64,
     /// The same for all attempts and reruns of this instance: where saves are found again.
     pub key: String,
+}
+
+/// What an attempt asks of a machine or a pod.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ResourceRequest {
+    /// Thousandths of a core; 0: not said.
+    pub cpu_millis: u64,
+    /// Bytes; 0: not said.
+    pub memory_bytes: u64,
+    /// Bytes; 0: not said.
+    pub storage_bytes: u64,
+    /// Bytes of `/dev/shm`; 0: not said.
+    pub shm_bytes: u64,
+    /// Whole GPUs.
+    pub gpus: u32,
+    /// `vendor product memory mig resource` as written.
+    pub gpu: Json,
+}
+
+impl ResourceRequest {
+    /// Tells whether nothing is asked for.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }

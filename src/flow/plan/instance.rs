@@ -2,8 +2,8 @@
 
 use super::evaluate::{boolean, get, number, optional, text, whole};
 use super::{CacheFacts, Contexts, absent, cache, consume, display, measure};
-use crate::job::{CheckpointSpec, PythonSpec, RetrySpec};
-use crate::run::{ConcurrencyGroup, InstanceSettings, ReadySettings, ResourceRequest};
+use crate::job::{CheckpointSpec, PythonSpec, ResourceRequest, RetrySpec};
+use crate::run::{ConcurrencyGroup, InstanceSettings, ReadySettings};
 use serde_json::Value as Json;
 use tidegate_lang::expr::Template;
 use tidegate_lang::value::Value;

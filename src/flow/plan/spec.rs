@@ -82,6 +82,7 @@ pub fn job_spec(
         checkpoint: settings.checkpoint.clone(),
         gpus: attempt.gpus.clone(),
         image: settings.image.clone(),
+        resources: settings.resources.clone(),
         environment_url: job.environment.as_ref().and_then(|given| given.url.as_ref()).map(raw),
         debug: attempt.debug,
     })

@@ -1,6 +1,6 @@
 //! What a machine has, what is lent, and what a request needs of it.
 
-use crate::run::ResourceRequest;
+use crate::job::ResourceRequest;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 

@@ -341,7 +341,7 @@ pub struct ReadySettings {
     /// `retry`.
     pub retry: RetrySpec,
     /// Requests.
-    pub resources: ResourceRequest,
+    pub resources: crate::job::ResourceRequest,
     /// Concurrency group of the job.
     pub concurrency: Option<ConcurrencyGroup>,
     /// Cache key and its parts, where `cache` is on.
@@ -368,23 +368,6 @@ pub struct ReadySettings {
     /// What people should know: keys that have no effect here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
-}
-
-/// What an instance asks of a machine.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct ResourceRequest {
-    /// Thousandths of a core; 0: not said.
-    pub cpu_millis: u64,
-    /// Bytes; 0: not said.
-    pub memory_bytes: u64,
-    /// Bytes; 0: not said.
-    pub storage_bytes: u64,
-    /// Bytes of `/dev/shm`; 0: not said.
-    pub shm_bytes: u64,
-    /// Whole GPUs.
-    pub gpus: u32,
-    /// `vendor product memory mig resource` as written.
-    pub gpu: Json,
 }
 
 /// A concurrency group, evaluated.

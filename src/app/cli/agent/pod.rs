@@ -46,7 +46,7 @@ fn place() -> Result<Inside, Failure> {
     let folder = |name: &str, default: &str| {
         std::env::var_os(name).map_or_else(|| Path::new(default).to_owned(), Into::into)
     };
-    let secret = folder("TIDEGATE_SECRET", "/tidegate/secret");
+    let secret = folder("TIDEGATE_SECRET", "/run/tidegate/secret");
     let read = |name: &str| {
         let path = secret.join(name);
         std::fs::read_to_string(&path)
@@ -64,7 +64,7 @@ fn place() -> Result<Inside, Failure> {
         spec: variable("TIDEGATE_SPEC")?,
         secrets: serde_json::from_str(&read("secrets.json")?)
             .map_err(|e| Failure::tool("the attempt's secrets").caused_by(&e))?,
-        shared: folder("TIDEGATE_SHARED", "/tidegate/shared"),
-        own: folder("TIDEGATE_OWN", "/tidegate/own"),
+        shared: folder("TIDEGATE_SHARED", "/run/tidegate/shared"),
+        own: folder("TIDEGATE_OWN", "/run/tidegate/own"),
     })
 }

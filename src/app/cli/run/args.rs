@@ -46,6 +46,24 @@ impl From<DialectName> for Dialect {
     }
 }
 
+/// Which cluster, for `--on kubernetes`; `.ml/config.yaml` may say the same under `kubernetes`.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "With --on kubernetes")]
+pub struct ClusterArgs {
+    /// The context of the kubeconfig [default: the current one]
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+    /// The namespace [default: the context's]
+    #[arg(long, value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// The image of jobs that name no `container`
+    #[arg(long, value_name = "IMAGE")]
+    pub image: Option<String>,
+    /// Tidegate's own image
+    #[arg(long, value_name = "IMAGE")]
+    pub agent_image: Option<String>,
+}
+
 /// Arguments of `tidegate run`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -63,6 +81,8 @@ pub struct Args {
     /// Where jobs run
     #[arg(long, value_enum, default_value = "local", value_name = "PLACE")]
     pub on: Place,
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
     /// Play this event instead of a run by hand
     #[arg(long, value_name = "NAME")]
     pub event: Option<String>,

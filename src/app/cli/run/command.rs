@@ -4,22 +4,40 @@ use super::args::{Args, Format, Place, pair_files, pairs, read, secrets};
 use super::watch::Watch;
 use crate::app::cli::store_trouble::store_trouble;
 use crate::app::cli::{Exit, Failure, Globals};
-use crate::app::config::{Choice, Project, choose, dialect_of};
-use crate::app::engine::{Engine, EngineError, Finished, Machine, RunRequest, Site};
+use crate::app::config::{Choice, Project, Settings, choose, dialect_of};
+use crate::app::engine::{
+    BackEnd, ClusterSettings, Engine, EngineError, Finished, Machine, RunRequest, Site,
+};
 use serde_json::Value as Json;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tidegate_edge::git::GitError;
 use tidegate_edge::store::Store;
 use tidegate_lang::source::{Style as Drawing, render};
 
+/// Pods that a run has at once where nobody says how many: more would only wait in the cluster.
+const PODS_AT_ONCE: u32 = 200;
+/// An image that cannot be pulled is waited for this long where the settings do not say.
+const IMAGE_PATIENCE_SECONDS: u64 = 300;
+
 /// Runs the command.
 #[expect(clippy::needless_pass_by_value, reason = "every command has this signature")]
 pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
-    if args.on != Place::Local {
-        return Err(Failure::wrong("only `--on local` is there yet")
-            .hint("container jobs run as processes of this machine for now"));
+    if args.on == Place::Container {
+        return Err(Failure::wrong(
+            "`--on container` is not there yet; `--on local` and `--on kubernetes` are",
+        )
+        .hint("with `--on local`, jobs with a `container` run as processes of this machine"));
     }
-    let machine = Machine::here(args.parallel, args.gpus);
+    if args.on == Place::Kubernetes && args.in_place {
+        return Err(Failure::wrong(
+            "`--in-place` is for this machine: a pod has no access to the working tree",
+        ));
+    }
+    let mut machine = Machine::here(args.parallel, args.gpus);
+    if args.on == Place::Kubernetes && args.parallel.is_none() {
+        machine.jobs = PODS_AT_ONCE;
+    }
     let site = Site::new(machine, args.strict_resources);
     let mut watch = Watch::new(globals, args.format);
     let finished = match &args.resume {
@@ -59,8 +77,9 @@ pub(in crate::app::cli) fn launch(
     Ok(Exit::of(&finished.summary))
 }
 
-fn start(args: &Args, globals: &Globals, site: Site, watch: &mut Watch) -> Result<Finished, Trouble> {
+fn start(args: &Args, globals: &Globals, mut site: Site, watch: &mut Watch) -> Result<Finished, Trouble> {
     let request = request(args, globals)?;
+    site.back_end = back_end(args, &request.project.settings);
     watch.project(&request.project);
     Ok(Engine::start(&request, site, watch)?.finish()?)
 }
@@ -69,7 +88,7 @@ fn resume(
     args: &Args,
     globals: &Globals,
     name: &str,
-    site: Site,
+    mut site: Site,
     watch: &mut Watch,
 ) -> Result<Finished, Trouble> {
     let project = Project::find(Path::new("."), globals.store.as_deref()).map_err(|e| wrong(&e))?;
@@ -83,8 +102,25 @@ fn resume(
     let store = Store::open(&project.store).map_err(EngineError::from)?;
     watch.project(&project);
     let secrets = secrets(args)?;
+    site.back_end = back_end(args, &project.settings);
     let engine = Engine::resume(&project.root, store, name, secrets, site, watch)?;
     Ok(engine.finish()?)
+}
+
+/// Where jobs run: what the command line says, else the project's settings.
+fn back_end(args: &Args, settings: &Settings) -> BackEnd {
+    if args.on != Place::Kubernetes {
+        return BackEnd::Local;
+    }
+    let (said, kept) = (&args.cluster, &settings.kubernetes);
+    let own_image = || format!("docker.io/tidegate/tidegate:{}", env!("CARGO_PKG_VERSION"));
+    BackEnd::Kubernetes(ClusterSettings {
+        context: said.context.clone().or_else(|| kept.context.clone()),
+        namespace: said.namespace.clone().or_else(|| kept.namespace.clone()),
+        agent_image: said.agent_image.clone().or_else(|| kept.agent_image.clone()).unwrap_or_else(own_image),
+        image: said.image.clone().or_else(|| kept.image.clone()).unwrap_or_default(),
+        image_patience: Duration::from_secs(kept.image_patience.unwrap_or(IMAGE_PATIENCE_SECONDS)),
+    })
 }
 
 fn request(args: &Args, globals: &Globals) -> Result<RunRequest, Failure> {

@@ -1,8 +1,8 @@
 //! How parts of a plan read: fates, gates, resources.
 
 use crate::app::report::{bytes, count};
+use tidegate_flow::job::ResourceRequest;
 use tidegate_flow::plan::{CacheAnswer, Estimate, Fate, PlannedGate, PlannedJob};
-use tidegate_flow::run::ResourceRequest;
 use tidegate_lang::workflow::BoundKind;
 
 /// One or two words for what becomes of a job.

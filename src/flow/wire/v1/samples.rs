@@ -4,11 +4,11 @@ use crate::gate::{Baseline, Finding, Outcome, Verdict};
 use crate::job::{
     ActionSpec, AgentRequest, Annotation, Answer, ArtifactRef, CheckpointSpec, Conclusion, ConsumeSpec,
     EnvLayer, FailureClass, GateSpec, JobMessage, JobSpec, MessageBody, MetricsSpec, ProduceSpec, PythonSpec,
-    Question, Receipt, RetrySpec, SourceSpec, StepSpec, ValidateSpec,
+    Question, Receipt, ResourceRequest, RetrySpec, SourceSpec, StepSpec, ValidateSpec,
 };
 use crate::run::{
     CacheKey, ConcurrencyGroup, EventKind, InstanceDeclared, InstanceId, InstanceSettings, JobDeclared,
-    JobEvaluation, JobId, Millis, ReadySettings, ResourceRequest, RunCreated, RunEvent, RunSummary,
+    JobEvaluation, JobId, Millis, ReadySettings, RunCreated, RunEvent, RunSummary,
 };
 use serde_json::json;
 use std::collections::BTreeMap;

@@ -1,0 +1,147 @@
+//! What is asked of the API server, and what it answers when it does not do it.
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Pod, Secret, Service};
+use kube::api::{Api, DeleteParams, ListParams, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use serde::de::DeserializeOwned;
+use serde_json::Value as Json;
+
+/// Why the cluster did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// No configuration of a cluster can be found or read.
+    #[error("no cluster to talk to: {0}")]
+    Config(String),
+    /// The API server cannot be reached, or said no.
+    #[error("{doing}: {}", said(.source))]
+    Api {
+        /// What was being done.
+        doing: String,
+        /// What came back.
+        source: Box<kube::Error>,
+    },
+    /// Our own manifest is not what Kubernetes takes.
+    #[error("the manifest of {what}: {source}")]
+    Manifest {
+        /// Of what.
+        what: &'static str,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// The hub in the namespace does not come up.
+    #[error("the hub `{name}` in namespace `{namespace}` does not come up: {reason}")]
+    Hub {
+        /// Its Deployment.
+        name: String,
+        /// Where.
+        namespace: String,
+        /// What is seen of it.
+        reason: String,
+    },
+    /// Anything else of this machine.
+    #[error("{doing}: {source}")]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// The API server's own words, without the wrapping.
+fn said(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => format!("{} ({})", status.message, status.code),
+        other => other.to_string(),
+    }
+}
+
+/// A namespace of a cluster.
+#[derive(Clone)]
+pub struct Cluster {
+    pub(super) client: Client,
+    /// The namespace.
+    pub namespace: String,
+    /// The API server's address, for people.
+    pub address: String,
+}
+
+impl Cluster {
+    /// Connects as kubectl does: `KUBECONFIG`, `~/.kube/config`, or the account of the pod it runs in.
+    pub async fn connect(context: Option<&str>, namespace: Option<&str>) -> Result<Self, ClusterError> {
+        let config = |e: &dyn std::fmt::Display| ClusterError::Config(e.to_string());
+        let options =
+            KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
+        let made = match Kubeconfig::read() {
+            Ok(file) => Config::from_custom_kubeconfig(file, &options).await.map_err(|e| config(&e))?,
+            Err(error) if context.is_some() => return Err(config(&error)),
+            Err(error) => Config::incluster().map_err(|_| config(&error))?,
+        };
+        let namespace = namespace.map_or_else(|| made.default_namespace.clone(), str::to_owned);
+        let address = made.cluster_url.to_string();
+        let client = Client::try_from(made).map_err(|e| config(&e))?;
+        Ok(Self { client, namespace, address })
+    }
+
+    pub(super) fn jobs(&self) -> Api<Job> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    pub(super) fn pods(&self) -> Api<Pod> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    pub(super) fn secrets(&self) -> Api<Secret> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    pub(super) fn services(&self) -> Api<Service> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    pub(super) fn deployments(&self) -> Api<Deployment> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// Removes all Jobs with these labels, and their pods.
+    pub(super) async fn remove_jobs(&self, labels: &str) -> Result<(), ClusterError> {
+        let chosen = ListParams::default().labels(labels);
+        let done = self.jobs().delete_collection(&DeleteParams::background(), &chosen).await;
+        done.map(drop).map_err(|e| api("removing the Jobs of an engine that is gone".to_owned(), e))
+    }
+
+    /// Removes a Job and its pods; one that is gone is no error.
+    pub(super) async fn remove_job(&self, name: &str) -> Result<(), ClusterError> {
+        match self.jobs().delete(name, &DeleteParams::background()).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            Err(error) => Err(api(format!("removing the Job {name}"), error)),
+        }
+    }
+}
+
+/// Makes an object; `None` if one of that name is there already.
+pub(super) async fn create<K>(
+    api_: &Api<K>,
+    what: &'static str,
+    manifest: Json,
+) -> Result<Option<K>, ClusterError>
+where
+    K: Clone + std::fmt::Debug + DeserializeOwned + serde::Serialize,
+{
+    let name = manifest["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let object: K =
+        serde_json::from_value(manifest).map_err(|source| ClusterError::Manifest { what, source })?;
+    match api_.create(&PostParams::default(), &object).await {
+        Ok(made) => Ok(Some(made)),
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(None),
+        Err(error) => Err(api(format!("creating the {what} {name}"), error)),
+    }
+}
+
+pub(super) fn api(doing: String, source: kube::Error) -> ClusterError {
+    ClusterError::Api { doing, source: Box::new(source) }
+}

@@ -1,0 +1,190 @@
+//! The hub of a namespace: put up where there is none, found where there is.
+
+use super::cluster::{Cluster, ClusterError, api, create};
+use super::observe::{Waiting, waiting};
+use crate::hub::{Dial, Identity};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::{Pod, Secret};
+use kube::api::ListParams;
+use serde_json::{Value as Json, json};
+use std::io;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// Name of the hub's objects.
+const NAME: &str = "tidegate-hub";
+/// Where it listens.
+const PORT: u16 = 7433;
+/// How long it may take to come up.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// A hub that can be talked to.
+#[derive(Clone)]
+pub(super) struct Found {
+    /// Its certificate.
+    pub certificate: String,
+    /// The engines' secret.
+    pub key: String,
+    /// Its address as pods see it.
+    pub address: String,
+}
+
+/// Finds the namespace's hub, or puts one up from `image` and waits for it.
+pub(super) async fn ensure(cluster: &Cluster, image: &str) -> Result<Found, ClusterError> {
+    let secret =
+        match cluster.secrets().get_opt(NAME).await.map_err(|e| api("looking for the hub".into(), e))? {
+            Some(secret) => secret,
+            None => put_up(cluster).await?,
+        };
+    let found = read(&secret).ok_or_else(|| hub(cluster, format!("its Secret `{NAME}` is not whole")))?;
+    // Made by whoever comes first; the others find it.
+    create(&cluster.deployments(), "Deployment", deployment(cluster, image)).await?;
+    create(&cluster.services(), "Service", service(cluster)).await?;
+    let service = cluster.services().get(NAME).await.map_err(|e| api("looking for the hub".into(), e))?;
+    let address = service.spec.and_then(|s| s.cluster_ip).unwrap_or_default();
+    ready(cluster).await?;
+    Ok(Found { address: format!("{address}:{PORT}"), ..found })
+}
+
+fn hub(cluster: &Cluster, reason: String) -> ClusterError {
+    ClusterError::Hub { name: NAME.to_owned(), namespace: cluster.namespace.clone(), reason }
+}
+
+async fn put_up(cluster: &Cluster) -> Result<Secret, ClusterError> {
+    let identity =
+        Identity::generate().map_err(|source| ClusterError::Io { doing: "a certificate", source })?;
+    let key = secret_key().map_err(|source| ClusterError::Io { doing: "a secret", source })?;
+    let manifest = json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
+        "metadata": { "name": NAME, "namespace": cluster.namespace, "labels": labels() },
+        "stringData": { "hub.pem": identity.certificate, "hub.key": identity.key, "key": key },
+    });
+    let wrong = |e| api("looking for the hub".into(), e);
+    match create(&cluster.secrets(), "Secret", manifest).await? {
+        Some(made) => Ok(made),
+        None => cluster.secrets().get(NAME).await.map_err(wrong),
+    }
+}
+
+/// 256 random bits, hex.
+pub(super) fn secret_key() -> io::Result<String> {
+    let mut bytes = [0_u8; blake3::OUT_LEN];
+    let read = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
+    if read < bytes.len() {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(blake3::Hash::from_bytes(bytes).to_hex().to_string())
+}
+
+fn read(secret: &Secret) -> Option<Found> {
+    let text = |name: &str| {
+        let ByteString(bytes) = secret.data.as_ref()?.get(name)?;
+        String::from_utf8(bytes.clone()).ok()
+    };
+    Some(Found { certificate: text("hub.pem")?, key: text("key")?, address: String::new() })
+}
+
+fn labels() -> Json {
+    json!({ "app.kubernetes.io/managed-by": "tidegate", "app.kubernetes.io/name": NAME })
+}
+
+fn service(cluster: &Cluster) -> Json {
+    json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": { "name": NAME, "namespace": cluster.namespace, "labels": labels() },
+        "spec": { "selector": { "app.kubernetes.io/name": NAME }, "ports": [{ "port": PORT, "targetPort": PORT }] },
+    })
+}
+
+fn deployment(cluster: &Cluster, image: &str) -> Json {
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": { "name": NAME, "namespace": cluster.namespace, "labels": labels() },
+        "spec": {
+            "replicas": 1,
+            "strategy": { "type": "Recreate" },
+            "selector": { "matchLabels": { "app.kubernetes.io/name": NAME } },
+            "template": {
+                "metadata": { "labels": labels() },
+                "spec": {
+                    "automountServiceAccountToken": false,
+                    "enableServiceLinks": false,
+                    "securityContext": { "fsGroup": 65532, "seccompProfile": { "type": "RuntimeDefault" } },
+                    "volumes": [
+                        { "name": "folder", "emptyDir": {} },
+                        { "name": "identity", "secret": { "secretName": NAME, "defaultMode": 288 } },
+                    ],
+                    "containers": [{
+                        "name": "hub",
+                        "image": image,
+                        "imagePullPolicy": "IfNotPresent",
+                        "command": ["/tidegate", "hub", "--listen", format!("0.0.0.0:{PORT}"),
+                            "--folder", "/var/lib/tidegate", "--identity", "/etc/tidegate"],
+                        "ports": [{ "containerPort": PORT }],
+                        "readinessProbe": { "tcpSocket": { "port": PORT }, "periodSeconds": 1 },
+                        "resources": { "requests": { "cpu": "50m", "memory": "64Mi" } },
+                        "securityContext": {
+                            "runAsUser": 65532, "runAsGroup": 65532, "runAsNonRoot": true,
+                            "readOnlyRootFilesystem": true, "allowPrivilegeEscalation": false,
+                            "capabilities": { "drop": ["ALL"] },
+                        },
+                        "volumeMounts": [
+                            { "name": "folder", "mountPath": "/var/lib/tidegate" },
+                            { "name": "identity", "mountPath": "/etc/tidegate", "readOnly": true },
+                        ],
+                    }],
+                },
+            },
+        },
+    })
+}
+
+/// The hub's pod that is ready, if there is one, and why not otherwise.
+async fn ready_pod(cluster: &Cluster) -> Result<Result<String, String>, ClusterError> {
+    let params = ListParams::default().labels(&format!("app.kubernetes.io/name={NAME}"));
+    let pods = cluster.pods().list(&params).await.map_err(|e| api("looking for the hub's pod".into(), e))?;
+    let is_ready = |pod: &Pod| {
+        pod.metadata.deletion_timestamp.is_none()
+            && pod
+                .status
+                .as_ref()
+                .and_then(|s| s.conditions.as_ref())
+                .is_some_and(|c| c.iter().any(|c| c.type_ == "Ready" && c.status == "True"))
+    };
+    let name = pods.items.iter().find(|p| is_ready(p)).and_then(|p| p.metadata.name.clone());
+    Ok(name.ok_or_else(|| {
+        let seen = pods.items.iter().find_map(waiting);
+        match seen {
+            Some(Waiting::Unschedulable(said)) => format!("no node takes it: {said}"),
+            Some(Waiting::Image(said) | Waiting::SetUp(said)) => said,
+            None => "its pod is not ready".to_owned(),
+        }
+    }))
+}
+
+async fn ready(cluster: &Cluster) -> Result<(), ClusterError> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match ready_pod(cluster).await? {
+            Ok(_) => return Ok(()),
+            Err(reason) if Instant::now() >= until => return Err(hub(cluster, reason)),
+            Err(_) => sleep(Duration::from_millis(200)).await,
+        }
+    }
+}
+
+/// Dials the hub from outside of the cluster, through the API server.
+pub(super) fn dial(cluster: &Cluster) -> Dial {
+    let cluster = cluster.clone();
+    Box::new(move || {
+        let cluster = cluster.clone();
+        Box::pin(async move {
+            let name = ready_pod(&cluster).await.map_err(io::Error::other)?.map_err(io::Error::other)?;
+            let mut forward = cluster.pods().portforward(&name, &[PORT]).await.map_err(io::Error::other)?;
+            let stream = forward.take_stream(PORT).ok_or_else(|| io::Error::other("no port to forward"))?;
+            // It lives as long as its stream does.
+            tokio::spawn(async move { drop(forward.join().await) });
+            Ok(Box::new(stream) as Box<dyn crate::hub::Stream>)
+        })
+    })
+}
