@@ -17,7 +17,7 @@ const ROOMS: &[(&str, &[&str], &str)] = &[
     ("flow/trigger", &[], "does this event start this workflow"),
     ("flow/job", &["gate"], "one attempt as the agent sees it; its receipt carries verdicts"),
     ("flow/run", &["gate", "job"], "the state machine of one run"),
-    ("flow/queue", &["run"], "the state machine over all runs; asks with the run's words"),
+    ("flow/queue", &["job", "run"], "the state machine over all runs; asks with the run's words"),
     (
         "flow/plan",
         &["gate", "job", "run", "trigger"],

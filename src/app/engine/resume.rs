@@ -37,7 +37,7 @@ impl<'a> Engine<'a> {
         let mut store = site.open(store);
         let owned = store.own(&row.run)?;
         // Its supervisor ends what it ran; if that died, too, nobody has.
-        end_leftovers(&owned.run);
+        end_leftovers(&dir, &owned.run);
         let log = store.events(&owned.run, 0)?;
         let state = Run::replay(&log);
         let Some(created) = state.created().cloned() else {

@@ -8,8 +8,9 @@ use crate::agent::{Frames, MARK, below, has_mark, invalid, processes, reap, sign
 use rustix::process::{Signal, getpgrp};
 use std::collections::BTreeSet;
 use std::io::{self, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -42,7 +43,7 @@ impl LocalExecutor {
     pub fn start(options: &LocalOptions, sink: Box<dyn Fn(ExecutorMessage) + Send>) -> io::Result<Self> {
         // Orphans of a killed supervisor come to this process, so that it can end them.
         let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
-        let mark = new_mark(&options.run);
+        let mark = new_mark(&options.store, &options.run);
         let mut child = Command::new(&options.exe)
             .args(["agent", "--supervise", "--mark"])
             .arg(&mark)
@@ -140,19 +141,21 @@ fn ended(child: &mut Child, error: Option<io::Error>) -> String {
 }
 
 /// A mark that no other supervisor has; it starts as all marks of its run do.
-fn new_mark(run: &str) -> String {
+fn new_mark(store: &Path, run: &str) -> String {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    format!("{}{}_{}_", mark_of(run), std::process::id(), since.as_nanos())
+    format!("{}{}_{}_", mark_of(store, run), std::process::id(), since.as_nanos())
 }
 
-/// How the marks of all processes of a run start, whichever engine started them.
-fn mark_of(run: &str) -> String {
-    format!("tidegate_{run}_")
+/// How the marks of all processes of a run start, whichever engine started them. A copy of a store
+/// has the same runs, and nothing to do with the processes of the other one.
+fn mark_of(store: &Path, run: &str) -> String {
+    let place = std::fs::metadata(store).map_or((0, 0), |folder| (folder.dev(), folder.ino()));
+    format!("tidegate_{:x}.{:x}_{run}_", place.0, place.1)
 }
 
 /// Ends what an engine left behind that died together with its supervisor, before its run goes on.
-pub fn end_leftovers(run: &str) {
-    end_orphans(&mark_of(run));
+pub fn end_leftovers(store: &Path, run: &str) {
+    end_orphans(&mark_of(store, run));
 }
 
 /// Ends every process that carries a mark starting so, and what came to this process as an orphan of
