@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 use tidegate_edge::agent::{log_path_of, processes};
-use tidegate_edge::executor::local::{LocalExecutor, LocalOptions};
 use tidegate_edge::executor::ExecutorMessage;
+use tidegate_edge::executor::local::{LocalExecutor, LocalOptions};
 use tidegate_flow::job::{
     ActionSpec, AgentRequest, Annotation, Conclusion, EnvLayer, FailureClass, JobMessage, JobSpec,
     MessageBody, Receipt, StepSpec,
