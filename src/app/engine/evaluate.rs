@@ -138,6 +138,8 @@ impl Engine<'_> {
             secrets: &secrets,
             sources: &self.loaded.sources,
         };
+        // After `oom` the next attempt may have more.
+        let memory = instance.memory;
         let spec = plan::job_spec(&frame.workflow, written.job()?, settings, &contexts, &attempt);
         let display = self.run.job(job).map(|j| j.declared.display.clone()).unwrap_or_default();
         let env: BTreeMap<String, String> = created
@@ -150,6 +152,7 @@ impl Engine<'_> {
             _ => None,
         };
         Ok(spec.map(|mut spec| {
+            spec.resources.memory_bytes = memory.unwrap_or(spec.resources.memory_bytes);
             if let (Some(checkpoint), Some(origin)) = (&mut spec.checkpoint, scope) {
                 // Two calls of one workflow have jobs of the same name.
                 let call: String = display.chars().take(100).collect();

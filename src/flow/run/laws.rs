@@ -261,7 +261,7 @@ impl World {
             RetrySpec { attempts: shape.attempts, backoff_initial: shape.pause, ..RetrySpec::default() };
         ReadySettings {
             continue_on_error: shape.continue_on_error,
-            resources: ResourceRequest { gpus: shape.attempts, ..ResourceRequest::default() },
+            resources: crate::job::ResourceRequest { gpus: shape.attempts, ..Default::default() },
             retry,
             cache: shape.cache.then(CacheKey::default),
             concurrency: shape.group.then(ConcurrencyGroup::default),
