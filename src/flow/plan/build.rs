@@ -453,7 +453,7 @@ fn expand(
     known: &Known<'_>,
     planned: &mut PlannedJob,
 ) -> Result<Vec<InstanceDeclared>, String> {
-    if let Some(Strategy { expression, matrix, .. }) = &job.strategy {
+    if let Some(Strategy { expression, matrix, .. }) = job.strategy.as_deref() {
         let whole =
             expression.as_ref().filter(|given| !known.template(given)).map(|given| given.raw.to_string());
         let open = whole.or_else(|| matrix.as_ref().and_then(|matrix| first_open(matrix, known)));

@@ -2,9 +2,11 @@
 
 use super::reads::Reads;
 use super::{Contexts, evaluate, spec, steps};
+use crate::job::{EnvLayer, MetricsSpec, ProduceSpec};
 use crate::run::{CacheKey, ReadySettings};
 use crate::trigger::Pattern;
-use serde_json::{Value as Json, json};
+use serde::Serialize;
+use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use tidegate_lang::workflow::{Job, JobKind, Workflow};
@@ -106,10 +108,10 @@ pub(super) fn key(
         globs.push(evaluate::text("cache.inputs", given, contexts)?);
     }
     let mut parts = BTreeMap::new();
-    parts.insert("commands".to_owned(), short_hash(&commands(workflow, job)));
-    parts.insert("params".to_owned(), short_hash(&params(workflow, job, contexts)));
+    parts.insert("commands".to_owned(), short_hash(&Commands::of(workflow, job))?);
+    parts.insert("params".to_owned(), short_hash(&params(workflow, job, contexts))?);
     parts.insert("image".to_owned(), settings.image.clone().unwrap_or_default());
-    parts.insert("environment".to_owned(), environment(settings, facts));
+    parts.insert("environment".to_owned(), environment(settings, facts)?);
     parts.insert("source".to_owned(), facts.tree.part(&globs));
     parts.insert("consumes".to_owned(), consumes(settings));
     if let Some(key) = &cache.key {
@@ -118,55 +120,67 @@ pub(super) fn key(
     if let Some(version) = &cache.version {
         parts.insert("version".to_owned(), evaluate::text("cache.version", version, contexts)?);
     }
-    let key = short_hash(&json!([1, parts]));
+    let key = short_hash(&(1, &parts))?;
     Ok(Some(CacheKey { key, parts }))
 }
 
-fn short_hash(value: &Json) -> String {
-    blake3::hash(value.to_string().as_bytes()).to_hex().to_string()
+/// The digest of a value's JSON.
+fn short_hash(value: &impl Serialize) -> Result<String, String> {
+    let text = serde_json::to_vec(value).map_err(|error| format!("cannot make the cache key: {error}"))?;
+    Ok(blake3::hash(&text).to_hex().to_string())
 }
 
-/// All that the job does, as it is written.
-fn commands(workflow: &Workflow, job: &Job) -> Json {
-    let steps = match &job.kind {
-        JobKind::Steps(written) => steps::texts(written),
-        JobKind::Call(_) => Json::Null,
-    };
-    let shell = job.defaults.shell.as_ref().or(workflow.defaults.shell.as_ref()).map(spec::raw);
-    let folder = job
-        .defaults
-        .working_directory
-        .as_ref()
-        .or(workflow.defaults.working_directory.as_ref())
-        .map(spec::raw);
-    let outputs: Vec<_> = job.outputs.iter().map(|(name, value)| (&name.value, spec::raw(value))).collect();
-    json!({
-        "steps": steps,
-        "shell": shell,
-        "folder": folder,
-        "outputs": outputs,
-        "env": [spec::env_layer(&workflow.env), spec::env_layer(&job.env)],
-        "produces": spec::produces(job),
-        "metrics": spec::metrics(job.ml.metrics.as_ref()),
-        "params": spec::metrics(job.ml.params.as_ref()),
-    })
+/// All that the job does, as it is written. A field more or less, or another order, changes every key.
+#[derive(Debug, Serialize)]
+struct Commands<'a> {
+    steps: Option<Vec<steps::StepText>>,
+    shell: Option<&'a str>,
+    folder: Option<&'a str>,
+    outputs: Vec<(&'a str, &'a str)>,
+    env: [EnvLayer; 2],
+    produces: Vec<ProduceSpec>,
+    metrics: MetricsSpec,
+    params: MetricsSpec,
+}
+
+impl<'a> Commands<'a> {
+    fn of(workflow: &'a Workflow, job: &'a Job) -> Self {
+        let (own, all) = (&job.defaults, &workflow.defaults);
+        Self {
+            steps: match &job.kind {
+                JobKind::Steps(written) => Some(steps::texts(written)),
+                JobKind::Call(_) => None,
+            },
+            shell: own.shell.as_ref().or(all.shell.as_ref()).map(|given| &*given.raw),
+            folder: own
+                .working_directory
+                .as_ref()
+                .or(all.working_directory.as_ref())
+                .map(|given| &*given.raw),
+            outputs: job.outputs.iter().map(|(name, value)| (name.value.as_str(), &*value.raw)).collect(),
+            env: [spec::env_layer(&workflow.env), spec::env_layer(&job.env)],
+            produces: spec::produces(job),
+            metrics: spec::metrics(job.ml.metrics.as_ref()),
+            params: spec::metrics(job.ml.params.as_ref()),
+        }
+    }
 }
 
 /// All values that the job's expressions can reach, and its matrix.
-fn params(workflow: &Workflow, job: &Job, contexts: &Contexts) -> Json {
+fn params(workflow: &Workflow, job: &Job, contexts: &Contexts) -> BTreeMap<String, Json> {
     let mut reads = Reads::default();
     spec::read_into(workflow, job, &mut reads);
     reads.whole("matrix");
-    json!(reads.prune(contexts.iter().filter(|(name, _)| !matches!(*name, "secrets" | "strategy"))))
+    reads.prune(contexts.iter().filter(|(name, _)| !matches!(*name, "secrets" | "strategy")))
 }
 
 /// The Python environment: what is asked for, and the content of the file that lists it.
-fn environment(settings: &ReadySettings, facts: &CacheFacts<'_>) -> String {
+fn environment(settings: &ReadySettings, facts: &CacheFacts<'_>) -> Result<String, String> {
     let Some(python) = &settings.python else {
-        return String::new();
+        return Ok(String::new());
     };
     let listed = facts.tree.file(&python.requirements).unwrap_or_default();
-    short_hash(&json!([python.version, python.requirements, listed, python.packages]))
+    short_hash(&(&python.version, &python.requirements, listed, &python.packages))
 }
 
 /// What is consumed: path and content.

@@ -184,8 +184,8 @@ fn resources(given: &Resources, contexts: &Contexts) -> Result<ResourceRequest, 
 /// Evaluates `python` of the job, or of the defaults nearest to it; a job that names an image of
 /// its own does not inherit one.
 fn python(workflow: &Workflow, job: &Job, contexts: &Contexts) -> Result<Option<PythonSpec>, String> {
-    let inherited = job.defaults.python.as_ref().or(workflow.defaults.python.as_ref());
-    let Some(Python { version, requirements, packages, .. }) = job.ml.python.as_ref().or(inherited) else {
+    let inherited = job.defaults.python.as_deref().or(workflow.defaults.python.as_deref());
+    let Some(Python { version, requirements, packages, .. }) = job.ml.python.as_deref().or(inherited) else {
         return Ok(None);
     };
     let mut listed = Vec::with_capacity(packages.len());
@@ -204,8 +204,8 @@ fn python(workflow: &Workflow, job: &Job, contexts: &Contexts) -> Result<Option<
 
 /// Evaluates the image of the job's container, or of the defaults nearest to it.
 fn image(workflow: &Workflow, job: &Job, contexts: &Contexts) -> Result<Option<String>, String> {
-    let inherited = job.defaults.container.as_ref().or(workflow.defaults.container.as_ref());
-    let Some(Container { image, expression, .. }) = job.container.as_ref().or(inherited) else {
+    let inherited = job.defaults.container.as_deref().or(workflow.defaults.container.as_deref());
+    let Some(Container { image, expression, .. }) = job.container.as_deref().or(inherited) else {
         return Ok(None);
     };
     if let Some(expression) = expression {

@@ -2,7 +2,8 @@
 
 use super::reads::Reads;
 use super::spec::{env_layer, raw};
-use crate::job::{ActionSpec, GateSpec, RetrySpec, StepSpec, ValidateSpec};
+use crate::job::{ActionSpec, EnvLayer, GateSpec, RetrySpec, StepSpec, ValidateSpec};
+use serde::Serialize;
 use serde_json::Value as Json;
 use std::collections::HashSet;
 use tidegate_lang::source::Sources;
@@ -49,17 +50,25 @@ pub fn step_specs(steps: &[Step], sources: &Sources) -> Result<Vec<StepSpec>, St
     specs(steps, retries.collect::<Result<_, _>>()?, sources)
 }
 
+/// What a step does, as it is written.
+#[derive(Debug, Serialize)]
+pub(super) struct StepText {
+    id: String,
+    #[serde(rename = "if")]
+    condition: Option<String>,
+    env: EnvLayer,
+    action: Option<ActionSpec>,
+}
+
 /// Returns all that steps do, as it is written, for a cache key: names for people are left out.
-pub(super) fn texts(steps: &[Step]) -> Json {
-    let texts = steps.iter().zip(ids(steps)).map(|(step, id)| {
-        serde_json::json!({
-            "id": id,
-            "if": step.condition.as_ref().map(|condition| bare(&condition.raw)),
-            "env": env_layer(&step.env),
-            "action": action(&step.action),
-        })
+pub(super) fn texts(steps: &[Step]) -> Vec<StepText> {
+    let texts = steps.iter().zip(ids(steps)).map(|(step, id)| StepText {
+        id,
+        condition: step.condition.as_ref().map(|condition| bare(&condition.raw)),
+        env: env_layer(&step.env),
+        action: action(&step.action),
     });
-    Json::Array(texts.collect())
+    texts.collect()
 }
 
 /// Takes `${{ }}` off a condition that is nothing else.

@@ -195,7 +195,7 @@ impl<'a> Walk<'a> {
             self.dynamic("jobs.<job_id>.timeout-minutes", Some(&value.value));
         }
         self.dynamic("jobs.<job_id>.continue-on-error", job.continue_on_error.as_ref());
-        self.concurrency("jobs.<job_id>.concurrency", job.concurrency.as_ref());
+        self.concurrency("jobs.<job_id>.concurrency", job.concurrency.as_deref());
         if let Some(environment) = &job.environment {
             self.add("jobs.<job_id>.environment", Sink::Value, &environment.name);
             self.tree_option("jobs.<job_id>.environment", environment.deployment.as_ref());
@@ -238,12 +238,12 @@ impl<'a> Walk<'a> {
                 self.add("jobs.<job_id>.python", Sink::Path, package);
             }
         }
-        self.resources(ml.resources.as_ref());
+        self.resources(ml.resources.as_deref());
         self.option("jobs.<job_id>.pod-template", Sink::Path, ml.pod_template.as_ref());
         self.option("jobs.<job_id>.queue", Sink::Path, ml.queue.as_ref());
         self.dynamic("jobs.<job_id>.nodes", ml.nodes.as_ref().map(|n| &n.value));
         self.tree_option("jobs.<job_id>.spot", ml.spot.as_ref());
-        self.retry(ml.retry.as_ref());
+        self.retry(ml.retry.as_deref());
         if let Some(checkpoint) = &ml.checkpoint {
             self.add("jobs.<job_id>.checkpoint", Sink::Path, &checkpoint.path);
             self.option("jobs.<job_id>.checkpoint", Sink::Value, checkpoint.every.as_ref());
@@ -280,8 +280,8 @@ impl<'a> Walk<'a> {
         if let Some(container) = &step.container {
             self.container("jobs.<job_id>.steps.container", container);
         }
-        self.resources(step.resources.as_ref());
-        self.retry(step.retry.as_ref());
+        self.resources(step.resources.as_deref());
+        self.retry(step.retry.as_deref());
         match &step.action {
             Action::Run(run) => self.run(run),
             Action::Uses(uses) => self.uses(uses),

@@ -8,6 +8,7 @@ use crate::expr::Template;
 use crate::source::{Span, Spanned};
 
 /// One entry of `jobs`.
+// What is big and rare is boxed: a workflow may have thousands of jobs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Job {
     /// Its id.
@@ -21,11 +22,11 @@ pub struct Job {
     /// `runs-on`.
     pub runs_on: Option<RunsOn>,
     /// `container`.
-    pub container: Option<Container>,
+    pub container: Option<Box<Container>>,
     /// `services`, whole.
     pub services: Vec<(Spanned<String>, Container)>,
     /// `strategy`.
-    pub strategy: Option<Strategy>,
+    pub strategy: Option<Box<Strategy>>,
     /// `env`.
     pub env: Env,
     /// `defaults`.
@@ -39,9 +40,9 @@ pub struct Job {
     /// `continue-on-error`.
     pub continue_on_error: Option<Dynamic<bool>>,
     /// `concurrency`.
-    pub concurrency: Option<Concurrency>,
+    pub concurrency: Option<Box<Concurrency>>,
     /// `environment`.
-    pub environment: Option<Environment>,
+    pub environment: Option<Box<Environment>>,
     /// `permissions`.
     pub permissions: Option<Permissions>,
     /// Steps of its own, or a call of another workflow.
@@ -129,9 +130,9 @@ pub struct Strategy {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct JobMl {
     /// `python`.
-    pub python: Option<Python>,
+    pub python: Option<Box<Python>>,
     /// `resources`.
-    pub resources: Option<Resources>,
+    pub resources: Option<Box<Resources>>,
     /// `pod-template`.
     pub pod_template: Option<Template>,
     /// `nodes`.
@@ -141,9 +142,9 @@ pub struct JobMl {
     /// `spot`: `true`, or `{fallback: on-demand}`.
     pub spot: Option<Tree>,
     /// `retry`.
-    pub retry: Option<Retry>,
+    pub retry: Option<Box<Retry>>,
     /// `checkpoint`.
-    pub checkpoint: Option<Checkpoint>,
+    pub checkpoint: Option<Box<Checkpoint>>,
     /// `produces` by name.
     pub produces: Vec<Produce>,
     /// `consumes` by path.
@@ -153,5 +154,5 @@ pub struct JobMl {
     /// `params`.
     pub params: Option<Metrics>,
     /// `cache`.
-    pub cache: Option<Cache>,
+    pub cache: Option<Box<Cache>>,
 }

@@ -48,9 +48,9 @@ pub struct Defaults {
     /// `run.working-directory`.
     pub working_directory: Option<Template>,
     /// `container` (Tidegate).
-    pub container: Option<super::Container>,
+    pub container: Option<Box<super::Container>>,
     /// `python` (Tidegate).
-    pub python: Option<super::Python>,
+    pub python: Option<Box<super::Python>>,
     /// `pod-template` (Tidegate).
     pub pod_template: Option<Template>,
 }

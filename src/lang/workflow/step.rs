@@ -20,11 +20,11 @@ pub struct Step {
     /// `timeout-minutes`, in minutes.
     pub timeout_minutes: Option<Spanned<Dynamic<f64>>>,
     /// `container` (Tidegate).
-    pub container: Option<Container>,
+    pub container: Option<Box<Container>>,
     /// `resources` (Tidegate).
-    pub resources: Option<Resources>,
+    pub resources: Option<Box<Resources>>,
     /// `retry` (Tidegate).
-    pub retry: Option<Retry>,
+    pub retry: Option<Box<Retry>>,
     /// What it does.
     pub action: Action,
     /// Where.
@@ -41,9 +41,9 @@ pub enum Action {
     /// `gate`.
     Gate(Gate),
     /// `validate`.
-    Validate(Validate),
+    Validate(Box<Validate>),
     /// `notebook`.
-    Notebook(Notebook),
+    Notebook(Box<Notebook>),
     /// `register`.
     Register(Register),
     /// `deploy`.

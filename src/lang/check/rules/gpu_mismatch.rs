@@ -15,7 +15,7 @@ pub(super) const RULE: Rule = Rule {
 fn check(facts: &Facts<'_>) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for job in &facts.workflow.jobs {
-        found.extend(job.ml.resources.iter().flat_map(contradictions));
+        found.extend(job.ml.resources.iter().flat_map(|asked| contradictions(asked)));
     }
     for (job, step) in facts.steps() {
         let Some(resources) = &step.resources else { continue };

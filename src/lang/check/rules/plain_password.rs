@@ -14,9 +14,10 @@ pub(super) const RULE: Rule = Rule {
 fn check(facts: &Facts<'_>) -> Vec<Diagnostic> {
     let mut containers: Vec<&Container> = Vec::new();
     for job in &facts.workflow.jobs {
-        containers.extend(job.container.iter().chain(job.services.iter().map(|(_, c)| c)));
+        containers.extend(job.container.as_deref());
+        containers.extend(job.services.iter().map(|(_, c)| c));
     }
-    containers.extend(facts.steps().filter_map(|(_, s)| s.container.as_ref()));
+    containers.extend(facts.steps().filter_map(|(_, s)| s.container.as_deref()));
     let passwords =
         containers.into_iter().filter_map(|c| c.credentials.as_ref().map(|(_, password)| password));
     passwords

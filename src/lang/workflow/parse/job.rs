@@ -49,7 +49,8 @@ impl Reader<'_> {
         if entries.is_empty() {
             self.meaning("missing-key", start_of(node.span), "`jobs` has no job");
         }
-        let jobs: Vec<Job> = entries.iter().filter_map(|e| self.job(e)).collect();
+        let mut jobs = Vec::with_capacity(entries.len());
+        jobs.extend(entries.iter().filter_map(|e| self.job(e)));
         self.check_needs(&jobs, node.span);
         jobs
     }
@@ -180,8 +181,8 @@ impl Reader<'_> {
             "needs" => job.needs = self.words(value, "a job's id"),
             "if" => job.condition = self.condition(value, "jobs.if"),
             "permissions" => job.permissions = self.permissions(value),
-            "concurrency" => job.concurrency = self.concurrency(value, "jobs.concurrency"),
-            "strategy" => job.strategy = self.strategy(value),
+            "concurrency" => job.concurrency = self.concurrency(value, "jobs.concurrency").map(Box::new),
+            "strategy" => job.strategy = self.strategy(value).map(Box::new),
             "runs-on" => job.runs_on = self.runs_on(value),
             "timeout-minutes" => {
                 let number = self.number(value, "jobs.timeout-minutes", "`timeout-minutes`");
@@ -194,7 +195,7 @@ impl Reader<'_> {
             "continue-on-error" => {
                 job.continue_on_error = self.boolean(value, "jobs.continue-on-error", "`continue-on-error`");
             }
-            "container" => job.container = self.container(value, "jobs.container"),
+            "container" => job.container = self.container(value, "jobs.container").map(Box::new),
             "services" => job.services = self.services(value),
             "env" => {
                 job.env = self.env(value, "jobs.env");
@@ -203,7 +204,7 @@ impl Reader<'_> {
                     self.meaning(WRONG_TYPE, value.span, message);
                 }
             }
-            "environment" => job.environment = self.environment(value),
+            "environment" => job.environment = self.environment(value).map(Box::new),
             "outputs" => job.outputs = self.pairs(value, "jobs.outputs", "outputs"),
             "defaults" => job.defaults = self.defaults(value, "jobs.defaults.run"),
             "steps" => {

@@ -17,8 +17,8 @@ impl Reader<'_> {
     pub(super) fn ml_key(&mut self, entry: &Entry, ml: &mut JobMl) -> bool {
         let value = &entry.value;
         match &*entry.key {
-            "python" => ml.python = self.python(value),
-            "resources" => ml.resources = self.resources(value, "jobs.resources"),
+            "python" => ml.python = self.python(value).map(Box::new),
+            "resources" => ml.resources = self.resources(value, "jobs.resources").map(Box::new),
             "pod-template" => {
                 ml.pod_template = self.filled(value, "jobs.pod-template", "the template's path");
             }
@@ -28,13 +28,13 @@ impl Reader<'_> {
             }
             "queue" => ml.queue = self.filled(value, "jobs.queue", "the queue"),
             "spot" => ml.spot = Some(self.tree(value, "jobs.spot")),
-            "retry" => ml.retry = self.retry(value, "jobs.retry"),
-            "checkpoint" => ml.checkpoint = self.checkpoint(value),
+            "retry" => ml.retry = self.retry(value, "jobs.retry").map(Box::new),
+            "checkpoint" => ml.checkpoint = self.checkpoint(value).map(Box::new),
             "produces" => ml.produces = self.produces(value),
             "consumes" => ml.consumes = self.consumes(value),
             "metrics" => ml.metrics = self.metrics(value),
             "params" => ml.params = self.metrics(value),
-            "cache" => ml.cache = self.cache(value),
+            "cache" => ml.cache = self.cache(value).map(Box::new),
             _ => return false,
         }
         true

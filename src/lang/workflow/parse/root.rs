@@ -135,9 +135,9 @@ impl Reader<'_> {
                     }
                 }
                 "container" if self.tidegate() => {
-                    defaults.container = self.container(value, "jobs.container");
+                    defaults.container = self.container(value, "jobs.container").map(Box::new);
                 }
-                "python" if self.tidegate() => defaults.python = self.python(value),
+                "python" if self.tidegate() => defaults.python = self.python(value).map(Box::new),
                 "pod-template" if self.tidegate() => {
                     defaults.pod_template = self.filled(value, "jobs.pod-template", "the template's path");
                 }

@@ -143,12 +143,14 @@ impl Reader<'_> {
                     step.timeout_minutes = number.map(|n| Spanned::new(n, value.span));
                 }
                 "container" if self.tidegate() => {
-                    step.container = self.container(value, "jobs.steps.container");
+                    step.container = self.container(value, "jobs.steps.container").map(Box::new);
                 }
                 "resources" if self.tidegate() => {
-                    step.resources = self.resources(value, "jobs.steps.resources");
+                    step.resources = self.resources(value, "jobs.steps.resources").map(Box::new);
                 }
-                "retry" if self.tidegate() => step.retry = self.retry(value, "jobs.steps.retry"),
+                "retry" if self.tidegate() => {
+                    step.retry = self.retry(value, "jobs.steps.retry").map(Box::new);
+                }
                 "background" => drop(self.flag(value, "`background`")),
                 _ => {}
             }
@@ -158,8 +160,8 @@ impl Reader<'_> {
             "run" => self.run(find("run")?, find("shell"), find("working-directory"), &row)?,
             "uses" => self.uses(find("uses")?, find("with"), &row)?,
             "gate" => Action::Gate(self.gate(find("gate")?)?),
-            "validate" => Action::Validate(self.validate(find("validate")?)?),
-            "notebook" => Action::Notebook(self.notebook(find("notebook")?)?),
+            "validate" => Action::Validate(Box::new(self.validate(find("validate")?)?)),
+            "notebook" => Action::Notebook(Box::new(self.notebook(find("notebook")?)?)),
             "register" => {
                 let node = find("register")?;
                 self.fields(
