@@ -144,13 +144,14 @@ pub fn run(spec: &JobSpec, secrets: &BTreeMap<String, String>, around: &Surround
         _ => Left::Files,
     };
     around.places.release(place, left);
+    around.launcher.leave();
+    link.say(MessageBody::Ended(receipt));
+    // The next job need not wait for this.
     if quiet {
         around.temps.give(folder);
     } else {
         super::place::remove(&folder.path);
     }
-    around.launcher.leave();
-    link.say(MessageBody::Ended(receipt));
 }
 
 fn prepare(spec: &JobSpec, around: &Surroundings) -> Result<(Place, TempFolder), Failed> {

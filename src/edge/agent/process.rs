@@ -76,6 +76,10 @@ impl Exit {
     }
 }
 
+/// Bytes read at once from a step that prints little, and from one that prints much: a whole pipe.
+const LITTLE: usize = 4096;
+const MUCH: usize = 64 * 1024;
+
 /// Starts a program and watches it to its end. Pipes that a background process still holds are left
 /// in `lingering` and emptied while later steps run, so that such a process never gets SIGPIPE.
 pub fn run(
@@ -87,7 +91,7 @@ pub fn run(
     sink: &mut dyn FnMut(&[u8]) -> Duration,
 ) -> io::Result<Exit> {
     let (running, reader) = launcher.start(program)?;
-    let mut watch = Watch { running, reader, open: true, buffer: vec![0; 64 * 1024] };
+    let mut watch = Watch { running, reader, open: true, buffer: vec![0; LITTLE] };
     let mut exit = match watch.run(control, limits, lingering, sink) {
         Ok(exit) => exit,
         Err(error) => {
@@ -196,12 +200,21 @@ impl Watch {
                 self.open = false;
                 Ok(Duration::MAX)
             }
-            Ok(n) => Ok(sink(self.buffer.get(..n).unwrap_or_default())),
+            Ok(n) => Ok(self.pass_on(n, sink)),
             Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
                 Ok(Duration::MAX)
             }
             Err(e) => Err(e),
         }
+    }
+
+    /// Gives on what was read. Most steps print little; one that fills the buffer gets a large one.
+    fn pass_on(&mut self, read: usize, sink: &mut dyn FnMut(&[u8]) -> Duration) -> Duration {
+        let next = sink(self.buffer.get(..read).unwrap_or_default());
+        if read == LITTLE {
+            self.buffer.resize(MUCH, 0);
+        }
+        next
     }
 
     /// Takes what is in the pipe; tells whether somebody still holds the other end.
@@ -212,7 +225,7 @@ impl Watch {
                 Ok(0) => self.open = false,
                 Ok(n) => {
                     taken += n;
-                    sink(self.buffer.get(..n).unwrap_or_default());
+                    self.pass_on(n, sink);
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,

@@ -2,15 +2,15 @@
 //! end, every process of every job is ended with them.
 
 use super::control::{Control, Wish};
-use super::frames::{Frames, invalid};
+use super::frames::Frames;
 use super::job::{Surroundings, run};
 use super::link::{Link, Uplink};
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, Read, Write};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tidegate_flow::job::{AgentRequest, JobMessage};
+use tidegate_flow::job::{AgentRequest, JobMessage, MessageBody};
 use tidegate_flow::wire::v1::{decode_request, encode_message};
 
 /// A message that was not acknowledged for this long is sent again.
@@ -36,10 +36,10 @@ pub fn supervise(
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
     super::oom::remember();
     let around = Arc::new(hosted.around);
-    let outbox = Arc::new(Outbox::default());
+    let outbox = Arc::new(Outbox::new(messages));
     let writer = {
         let outbox = outbox.clone();
-        std::thread::Builder::new().name("messages".into()).spawn(move || outbox.write(messages))?
+        std::thread::Builder::new().name("messages".into()).spawn(move || outbox.write())?
     };
     let mut running: BTreeMap<String, Running> = BTreeMap::new();
     let mut requests = Frames::new(requests);
@@ -61,8 +61,11 @@ pub fn supervise(
     for (_, job) in running {
         let _ = job.thread.join();
     }
-    // Whatever this process started or adopted.
-    let _ = around.launcher.clean(&around.mark, false);
+    // Whatever this process started or adopted. Looking at every process of the machine costs as much
+    // as a small run, so first whether there is anything.
+    if around.launcher.has_strays() {
+        let _ = around.launcher.clean(&around.mark, false);
+    }
     around.temps.clear();
     outbox.close();
     let _ = writer.join();
@@ -112,10 +115,11 @@ fn serve(
 }
 
 /// Messages on their way; kept until acknowledged.
-#[derive(Default)]
 struct Outbox {
     state: Mutex<Box_>,
     more: Condvar,
+    /// To the engine. Locked before `state`.
+    pipe: Mutex<Box<dyn Write + Send>>,
 }
 
 #[derive(Default)]
@@ -133,9 +137,14 @@ impl Uplink for Outbox {
             let copy = (Instant::now(), message.clone());
             state.kept.entry(message.token.clone()).or_default().push_back(copy);
         }
+        // The last word of an attempt is written by its own thread, which has nothing else to do: one
+        // thread less to wake before the next job starts.
+        let last = matches!(message.body, MessageBody::Ended(_));
         state.queue.push_back(message);
         drop(state);
-        if urgent {
+        if last && let Ok(mut pipe) = self.pipe.try_lock() {
+            self.write_waiting(&mut **pipe);
+        } else if urgent {
             self.more.notify_one();
         }
     }
@@ -148,6 +157,10 @@ impl Uplink for Outbox {
 }
 
 impl Outbox {
+    fn new(pipe: impl Write + Send + 'static) -> Self {
+        Self { state: Mutex::default(), more: Condvar::new(), pipe: Mutex::new(Box::new(pipe)) }
+    }
+
     fn acknowledge(&self, token: &str, seq: u64) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(kept) = state.kept.get_mut(token) {
@@ -165,15 +178,15 @@ impl Outbox {
         self.more.notify_one();
     }
 
-    /// Takes what waits; nothing after the end.
-    fn take(&self) -> Option<VecDeque<JobMessage>> {
+    /// Waits until something waits to be written; false at the end.
+    fn wait(&self) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if !state.queue.is_empty() {
-                return Some(std::mem::take(&mut state.queue));
+                return true;
             }
             if state.closed {
-                return None;
+                return false;
             }
             let (guard, waited) =
                 self.more.wait_timeout(state, RESEND).unwrap_or_else(PoisonError::into_inner);
@@ -192,19 +205,25 @@ impl Outbox {
         }
     }
 
-    fn write(&self, to: impl Write) {
-        let mut to = BufWriter::with_capacity(64 * 1024, to);
-        while let Some(batch) = self.take() {
-            for message in &batch {
-                // The engine is gone: the end of the requests ends the jobs, not this.
-                let sent = encode_message(message).map_err(invalid).and_then(|frame| to.write_all(&frame));
-                if sent.is_err() {
-                    return;
-                }
-            }
-            if to.flush().is_err() {
-                return;
-            }
+    fn write(&self) {
+        while self.wait() {
+            let mut pipe = self.pipe.lock().unwrap_or_else(PoisonError::into_inner);
+            self.write_waiting(&mut **pipe);
         }
+    }
+
+    /// Writes what waits with as few calls as can be.
+    fn write_waiting(&self, pipe: &mut dyn Write) {
+        let batch = {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut state.queue)
+        };
+        let mut frames = Vec::new();
+        for message in &batch {
+            // One that is larger than any frame may be could not be read either.
+            frames.extend(encode_message(message).unwrap_or_default());
+        }
+        // Where the engine is gone, the end of the requests ends the jobs, not this.
+        let _ = pipe.write_all(&frames).and_then(|()| pipe.flush());
     }
 }

@@ -74,6 +74,7 @@ impl RunLog for Store {
 
     fn append(&mut self, run: &OwnedRun, events: &[RunEvent], sync: Sync) -> Result<(), StoreError> {
         if sync == Sync::Disk {
+            self.settled()?;
             self.set_synchronous("full")?;
         }
         let done = self.within(|change| append(change, run, events));

@@ -7,10 +7,17 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// How long a write waits for another process's write.
 const BUSY: Duration = Duration::from_secs(30);
+
+/// Pages that SQLite keeps in memory, in KiB; negative is its way to say so.
+const CACHE_KIB: i64 = -512;
+
+/// Largest size in bytes of a database that may never have been forced to disk.
+const NEW: u64 = 8192;
 
 /// A store, opened by one thread; open another for another thread.
 #[derive(Debug)]
@@ -21,6 +28,8 @@ pub struct Store {
     /// The database as it was when last asked whether others changed it.
     pub(super) seen: i64,
     objects: Arc<FileObjects>,
+    /// A new database on its way to the disk.
+    settling: Option<JoinHandle<std::io::Result<()>>>,
 }
 
 impl Store {
@@ -45,7 +54,15 @@ impl Store {
             locks: Locks::new(dir.join("locks")),
             seen: 0,
             objects: Arc::new(FileObjects::open(dir.join("objects"))?),
+            settling: settle(path)?,
         })
+    }
+
+    /// Waits until a new database is on disk: without it the log beside it is nothing after a power cut.
+    pub(super) fn settled(&mut self) -> Result<(), StoreError> {
+        let Some(settling) = self.settling.take() else { return Ok(()) };
+        let forced = settling.join().unwrap_or_else(|_| Err(std::io::Error::other("it could not be done")));
+        forced.map_err(|error| io("forcing to disk", &self.dir.join("runs.db"), error))
     }
 
     /// Returns the folder it lives in.
@@ -72,12 +89,32 @@ impl Store {
 fn prepare(db: &mut Connection, path: &Path) -> Result<(), StoreError> {
     db.busy_timeout(BUSY)?;
     db.set_prepared_statement_cache_capacity(32);
+    schema::migrate(db, path)?;
     // Process death loses nothing under NORMAL; power loss is the business of `Sync::Disk`.
     db.pragma_update(None, "synchronous", "normal")?;
-    schema::migrate(db, path)?;
+    // A log is written at its end: the cache need not hold more than the way there.
+    db.pragma_update(None, "cache_size", CACHE_KIB)?;
     // The checkpoint at the last close would force the disk three times at the end of every run.
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     Ok(())
+}
+
+/// Forces a database that was just made to disk on a thread of its own. Until its first checkpoint
+/// it is a page or two, and all else is in the log beside it.
+fn settle(path: PathBuf) -> Result<Option<JoinHandle<std::io::Result<()>>>, StoreError> {
+    let size = std::fs::metadata(&path).map_err(|error| io("reading", &path, error))?.len();
+    if size > NEW {
+        return Ok(None);
+    }
+    let force = move || {
+        let file = std::fs::File::open(path)?;
+        let forced = file.sync_all();
+        // Closing any descriptor of the file would drop the locks that SQLite has on it.
+        std::mem::forget(file);
+        forced
+    };
+    let thread = std::thread::Builder::new().name("new store".into()).spawn(force);
+    Ok(Some(thread.map_err(|error| io("making", Path::new("a thread"), error))?))
 }
 
 fn make_folder(dir: &Path) -> Result<(), StoreError> {

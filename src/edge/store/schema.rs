@@ -90,8 +90,9 @@ pub(super) fn migrate(db: &mut Connection, path: &Path) -> Result<(), StoreError
         return Err(StoreError::Newer { path: path.display().to_string(), found, known: VERSION });
     }
     if found == 0 {
-        // Nothing is there that a rollback journal could bring back; it would be forced three times.
+        // Nothing is there that a journal could bring back; `open::settle` forces what is made.
         db.pragma_update(None, "journal_mode", "memory")?;
+        db.pragma_update(None, "synchronous", "off")?;
     }
     db.pragma_update(None, "journal_mode", "wal")?;
     let step = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
