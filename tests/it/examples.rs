@@ -50,13 +50,27 @@ fn digits_trains_six_models_and_lets_the_best_through() {
     let example = Example::new("digits");
     let (code, text) = example.tidegate(&["run", ".ml/workflows/digits.yml"]);
     assert_eq!(code, 0, "{text}");
-    assert!(text.contains("accuracy"), "{text}");
-    assert!(text.contains("0.9889"), "the best model is svm with c=1.0:\n{text}");
+    assert!(text.contains("6 of 6") && text.contains("best accuracy 0.9889: model=svm c=1"), "{text}");
+    assert!(text.contains("accuracy   0.9889 ≥ 0.95   0.0389 to spare"), "{text}");
 
     // Again: preparation and training come from the cache, the gate is judged anew.
     let (code, text) = example.tidegate(&["run", ".ml/workflows/digits.yml"]);
     assert_eq!(code, 0, "{text}");
     assert!(text.contains("7 from cache"), "{text}");
+
+    // Another training script: the data stay, the models do not, and `plan` and `why` name the file.
+    let fit = example.folder.path().join("train/fit.py");
+    let changed = std::fs::read_to_string(&fit).unwrap() + "# another\n";
+    std::fs::write(fit, changed).unwrap();
+    let (_, text) = example.tidegate(&["plan", ".ml/workflows/digits.yml"]);
+    assert!(text.contains("prepare    from cache  done in run 1"), "{text}");
+    assert!(text.contains("train × 6  runs        train/fit.py changed since run 2"), "{text}");
+    assert!(text.contains("(from runs 1 to 2)"), "how long it may take:\n{text}");
+    let (code, text) = example.tidegate(&["run", ".ml/workflows/digits.yml"]);
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("working tree (1 file changed since") && text.contains("1 from cache"), "{text}");
+    let (_, text) = example.tidegate(&["why", "train"]);
+    assert!(text.contains("differs from run 2 in one part\n  source   train/fit.py   "), "{text}");
 }
 
 #[test]
@@ -64,7 +78,8 @@ fn a_gate_that_nothing_passes_ends_with_3() {
     let example = Example::new("digits");
     let (code, text) = example.tidegate(&["run", ".ml/workflows/too-good.yml"]);
     assert_eq!(code, 3, "{text}");
-    assert!(text.contains("0.9999"), "{text}");
+    assert!(text.contains("accuracy 0.9289 < 0.9999 (min)   short by 0.071"), "{text}");
+    assert!(text.contains("– publish") && text.contains("skipped: evaluate failed"), "{text}");
     assert!(!text.contains("this line is never printed"), "{text}");
 }
 
@@ -73,9 +88,17 @@ fn reviews_stop_when_the_data_drift() {
     let example = Example::new("reviews");
     let (code, text) = example.tidegate(&["run"]);
     assert_eq!(code, 0, "{text}");
-    let (code, text) = example.tidegate(&["run", "--input", "file=data/drifted.jsonl"]);
+    let (code, text) = example.tidegate(&["run", "--data", "reviews=drifted"]);
     assert_eq!(code, 3, "{text}");
-    assert!(text.contains("17") && text.contains("meh"), "row 17 has the label `meh`:\n{text}");
+    assert!(text.contains("row 17 (line 17): label: \"meh\" is not one of"), "{text}");
+    assert!(text.contains("skipped: prepare failed"), "{text}");
+    let (_, text) = example.tidegate(&["runs", "diff", "1", "2"]);
+    assert!(text.contains("data.reviews   ") && text.contains("train     success → skipped"), "{text}");
+
+    // A rerun sees the data as they were pinned, whatever lies there now.
+    std::fs::write(example.folder.path().join("data/reviews.jsonl"), "").unwrap();
+    let (code, text) = example.tidegate(&["runs", "rerun", "1", "--from", "train"]);
+    assert_eq!(code, 0, "{text}");
 }
 
 #[test]
@@ -83,6 +106,9 @@ fn boosting_goes_on_from_its_checkpoint() {
     let example = Example::new("boosting");
     let (code, text) = example.tidegate(&["run"]);
     assert_eq!(code, 0, "{text}");
+    assert!(text.contains("on attempt 2") && text.contains("rounds 60 = 60"), "{text}");
+    let (_, log) = example.tidegate(&["runs", "logs", "1", "train", "--attempt", "1"]);
+    assert!(log.contains("starting from round 0") && log.contains("killed in round 35"), "{log}");
     let (code, log) = example.tidegate(&["runs", "logs", "1", "train"]);
     assert_eq!(code, 0, "{log}");
     assert!(log.contains("starting from round 30"), "{log}");

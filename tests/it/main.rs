@@ -13,6 +13,7 @@ mod conformance_expressions;
 mod conformance_parser;
 mod conformance_runs;
 mod diff;
+mod docs;
 mod eval;
 mod examples;
 mod executor;

@@ -24,7 +24,7 @@ pub fn compare(a: &Side, b: &Side, files: Vec<FileChange>) -> Difference {
     let mut difference = Difference {
         runs: [a.view.created.number, b.view.created.number],
         start: start(a.view, b.view),
-        only: [only(&left, &right), only(&right, &left)],
+        only: [only(&left, &right, b.view), only(&right, &left, a.view)],
         results: results(a.view, b.view, &left, &right),
         commands: commands(a, b),
         ..Difference::default()
@@ -58,11 +58,13 @@ fn named(view: &RunView) -> Named<'_> {
     view.instances.iter().map(|instance| (name(instance), instance)).collect()
 }
 
-/// Instances that only the first has, folded to their job where it has none in the second.
-fn only(these: &Named, others: &Named) -> Vec<String> {
+/// Instances that only the first has, folded to their job where it has none in the second. A job that
+/// did not get as far as to have some is told by its result.
+fn only(these: &Named, others: &Named, other: &RunView) -> Vec<String> {
     let missing: Vec<&(String, String)> = these.keys().filter(|name| !others.contains_key(*name)).collect();
     let mut jobs: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for (job, matrix) in missing {
+    let empty = |id: &String| other.jobs.iter().any(|job| job.declared.id == *id && job.instances.is_empty());
+    for (job, matrix) in missing.into_iter().filter(|(job, _)| !empty(job)) {
         jobs.entry(job).or_default().push(matrix);
     }
     let mut lines = Vec::new();

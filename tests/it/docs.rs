@@ -1,0 +1,179 @@
+//! The documentation tells the truth: its examples pass `check`, its commands are understood, its
+//! links lead somewhere.
+
+use crate::harness::Project;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every page people read.
+fn pages() -> Vec<PathBuf> {
+    let mut pages: Vec<PathBuf> =
+        ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", ".mlflow-examples/README.md"]
+            .iter()
+            .map(|page| root().join(page))
+            .collect();
+    let docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    pages.extend(docs.filter(|path| path.extension().is_some_and(|e| e == "md")));
+    pages
+}
+
+/// Fenced blocks with their info string.
+fn blocks(text: &str) -> Vec<(String, String)> {
+    let (mut found, mut open) = (Vec::new(), None::<(String, String)>);
+    for line in text.lines() {
+        match (&mut open, line.strip_prefix("```")) {
+            (None, Some(info)) => open = Some((info.trim().to_owned(), String::new())),
+            (Some(_), Some(_)) => found.extend(open.take()),
+            (Some((_, inside)), None) => {
+                inside.push_str(line);
+                inside.push('\n');
+            }
+            (None, None) => {}
+        }
+    }
+    found
+}
+
+#[test]
+fn the_examples_of_the_language_pass_check() {
+    let text = fs::read_to_string(root().join("docs/language.md")).unwrap();
+    let mut seen = 0;
+    for (info, inside) in blocks(&text) {
+        let workflow = match info.as_str() {
+            "yaml" => inside.clone(),
+            "yaml job" => {
+                let lines: Vec<String> = inside.lines().map(|line| format!("  {line}")).collect();
+                format!("on: workflow_dispatch\njobs:\n{}\n", lines.join("\n"))
+            }
+            "yaml config" => {
+                let project = Project::workflow("on: push\njobs: { a: { steps: [{ run: 'true' }] } }\n");
+                project.write(".ml/config.yaml", &inside);
+                project.tidegate(["plan"]).code(0);
+                continue;
+            }
+            other => panic!("a block of kind {other:?}"),
+        };
+        let done = Project::workflow(&workflow).tidegate(["check", "--strict"]);
+        assert_eq!(done.code, Some(0), "{inside}\n{}{}", done.stdout, done.stderr);
+        seen += 1;
+    }
+    assert!(seen >= 12, "{seen} examples");
+}
+
+/// Every key of Tidegate's own has a section or a line.
+#[test]
+fn every_key_of_tidegate_is_on_the_page() {
+    let text = fs::read_to_string(root().join("docs/language.md")).unwrap();
+    let keys = [
+        "data",
+        "python",
+        "resources",
+        "retry",
+        "checkpoint",
+        "produces",
+        "consumes",
+        "metrics",
+        "params",
+        "cache",
+        "gate",
+        "validate",
+        "nodes",
+        "queue",
+        "spot",
+        "pod-template",
+        "container",
+        "notebook",
+        "register",
+        "deploy",
+        "on.data",
+        "on.model",
+    ];
+    for key in keys {
+        assert!(text.contains(&format!("`{key}")), "docs/language.md does not speak of `{key}`");
+    }
+    for class in
+        ["failure", "timeout", "oom", "preempted", "lost", "disk", "image", "unschedulable", "data", "gate"]
+    {
+        assert!(text.contains(&format!("`{class}`")), "no class `{class}`");
+    }
+}
+
+#[test]
+fn commands_of_the_docs_are_understood() {
+    let project = Project::new();
+    let mut seen = 0;
+    for page in pages() {
+        let text = fs::read_to_string(&page).unwrap();
+        let inline = text.split('`').skip(1).step_by(2).filter(|code| !code.contains('\n'));
+        let lines = text.lines().map(str::trim);
+        let commands =
+            inline.chain(lines.filter(|line| line.starts_with("tidegate ") && !line.contains('·')));
+        for command in commands.filter_map(|code| code.strip_prefix("tidegate ")) {
+            let command = command.split(['#', '>', '<', ';', '…', '|']).next().unwrap();
+            let command = command.split("  ").next().unwrap();
+            let words: Vec<&str> = command.split_whitespace().collect();
+            if words.is_empty()
+                || words.contains(&"eval")
+                || words == ["agent"]
+                || words.contains(&"--version")
+            {
+                continue;
+            }
+            let done = project.tidegate(words.iter().copied().chain(["--nonsense"]));
+            assert!(
+                done.code == Some(2) && done.stderr.contains("unexpected argument '--nonsense'"),
+                "{}: tidegate {command}\n{}",
+                page.display(),
+                done.stderr
+            );
+            seen += 1;
+        }
+    }
+    assert!(seen > 20, "{seen} commands");
+}
+
+#[test]
+fn links_lead_somewhere() {
+    for page in pages() {
+        let text = fs::read_to_string(&page).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let path = link.split('#').next().unwrap();
+            if link.contains("://") || link.contains(' ') || link.contains("${{") {
+                continue;
+            }
+            let target = if path.is_empty() { page.clone() } else { page.parent().unwrap().join(path) };
+            assert!(target.exists(), "{}: {link}", page.display());
+            if let Some((_, anchor)) = link.split_once('#') {
+                let target = fs::read_to_string(target).unwrap();
+                let anchors = target.lines().filter(|line| line.starts_with('#')).map(slug);
+                let named = format!("name=\"{anchor}\"");
+                assert!(
+                    anchors.into_iter().any(|a| a == anchor) || target.contains(&named),
+                    "{}: {link}",
+                    page.display()
+                );
+            }
+        }
+    }
+}
+
+/// A heading as GitHub links to it.
+fn slug(heading: &str) -> String {
+    let text = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = text.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+#[test]
+fn the_two_commands_of_the_readme_name_what_is_there() {
+    let text = fs::read_to_string(root().join("README.md")).unwrap();
+    assert!(text.contains("cargo run --release -- run .mlflow-examples/digits/.ml/workflows/digits.yml"));
+    assert!(text.contains("bash tests/all"));
+    assert!(root().join(".mlflow-examples/digits/.ml/workflows/digits.yml").is_file());
+    assert!(root().join("tests/all").is_file());
+    assert!(text.contains("docs/run.svg"));
+}
