@@ -242,6 +242,33 @@ fn keep(to: &Path, events: &[RunEvent], whole: &Path) {
     assert!(copied.success());
 }
 
+/// The clock was a day ahead while the first engine ran, and is right again.
+#[test]
+fn a_log_from_tomorrow_is_resumed_in_its_own_time() {
+    let project = project();
+    let whole = project.path().join("out/whole");
+    let folder = project.path().join("out/marks");
+    std::fs::create_dir_all(&folder).unwrap();
+    project.tidegate(start(whole.to_str().unwrap(), folder.to_str().unwrap())).code(0);
+    let mut log = events(&whole);
+    // As far as the retry that waits for its time.
+    let at = log.iter().position(|e| matches!(e.kind, EventKind::RetryScheduled { .. })).unwrap() + 1;
+    log.truncate(at);
+    for event in &mut log {
+        event.at.0 += 86_400_000;
+        if let EventKind::RetryScheduled { due, .. } = &mut event.kind {
+            due.0 += 86_400_000;
+        }
+    }
+    let store = project.path().join("out/tomorrow");
+    keep(&store, &log, &whole);
+    again(&project, &store).code(0);
+    let log = events(&store);
+    assert!(log.windows(2).all(|pair| pair[0].at <= pair[1].at), "time never goes back");
+    let EventKind::RunEnded(summary) = &log.last().unwrap().kind else { panic!() };
+    assert!(summary.duration_ms < 600_000, "{}", summary.duration_ms);
+}
+
 struct Nobody;
 
 impl Observer for Nobody {
