@@ -1,4 +1,4 @@
-"""Makes the cluster's images as docker-archive files: `images.py pause|busybox|python OUT.tar`.
+"""Makes images as docker-archive files: `images.py pause|busybox|python OUT.tar`, `images.py tidegate OUT.tar PROGRAM VERSION`.
 
 The same input gives the same layer: owners are numbers, times are zero, names are sorted. Needs root for debootstrap.
 """
@@ -101,6 +101,12 @@ def python(root: Path) -> None:
     (root / "usr/local/bin/python").symlink_to("/usr/bin/python3")
 
 
+def tidegate(root: Path, program: str) -> None:
+    """The program and nothing else."""
+    shutil.copy2(program, root / "tidegate")
+    (root / "tidegate").chmod(0o755)
+
+
 def main() -> None:
     kind, out = sys.argv[1], Path(sys.argv[2])
     root = out.with_suffix(".root")
@@ -116,6 +122,10 @@ def main() -> None:
     elif kind == "pause":
         busybox(root)
         archive(root, out, "docker.io/test/pause:1", Cmd=["/bin/busybox", "sleep", "2147483647"])
+    elif kind == "tidegate":
+        program, version = sys.argv[3:]
+        tidegate(root, program)
+        archive(root, out, f"docker.io/tidegate/tidegate:{version}", Entrypoint=["/tidegate"], User="65532:65532")
     else:
         sys.exit(__doc__)
     shutil.rmtree(root)
