@@ -86,8 +86,18 @@ impl Project {
 
     /// Starts `tidegate` and does not wait for it.
     pub fn spawn<I: IntoIterator<Item = S>, S: AsRef<std::ffi::OsStr>>(&self, args: I) -> Child {
+        self.spawn_with(args, &[])
+    }
+
+    /// Like [`Project::spawn`] with environment variables.
+    pub fn spawn_with<I, S>(&self, args: I, env: &[(&str, &str)]) -> Child
+    where
+        I: IntoIterator<Item = S>,
+        S: AsRef<std::ffi::OsStr>,
+    {
         let mut command = self.scrubbed(binary());
-        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.args(args).envs(env.iter().copied());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.spawn().unwrap()
     }
 

@@ -21,6 +21,8 @@ mod gates;
 mod harness;
 mod hostile;
 mod init;
+#[cfg(feature = "cluster")]
+mod kubernetes;
 mod plan;
 mod pod_agent;
 mod python;

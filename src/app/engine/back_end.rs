@@ -44,6 +44,14 @@ impl BackEnd {
         }
     }
 
+    /// Where jobs run in pods: the image of those that name none.
+    pub(super) fn pods(&self) -> Option<&str> {
+        match self {
+            Self::Local => None,
+            Self::Kubernetes(settings) => Some(&settings.image),
+        }
+    }
+
     /// Starts an executor for a run of the store in `dir`; what it says comes in at `door`.
     pub(super) fn start(
         &self,

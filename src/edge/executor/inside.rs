@@ -101,9 +101,7 @@ fn attempt(
     door: Door,
 ) -> Result<Conclusion, InsideError> {
     let wrong = |doing| move |source| InsideError::Io { doing, source };
-    let mut spec: JobSpec = serde_json::from_slice(&end.objects.get(&place.spec)?)?;
-    // The image brings its own.
-    spec.python = None;
+    let spec: JobSpec = serde_json::from_slice(&end.objects.get(&place.spec)?)?;
     let log = log_path_of(&place.own, &spec);
     let last = Arc::new(Last {
         end: end.clone(),

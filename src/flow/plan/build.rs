@@ -202,7 +202,7 @@ impl Builder<'_> {
         let cache_later = later.iter().any(|later| later.key.starts_with("con"))
             || spec::reads(place.workflow, job).has_open_needs(known.needs);
         planned.later.extend(later);
-        let facts = CacheFacts { workflow: place.path, tree: self.input.tree };
+        let facts = CacheFacts { workflow: place.path, tree: self.input.tree, pods: None };
         let total = u32::try_from(instances.len()).unwrap_or(u32::MAX);
         let shape = (planned.fail_fast, planned.max_parallel);
         for (declared, index) in instances.iter().zip(0..) {

@@ -18,6 +18,9 @@ pub struct CacheFacts<'a> {
     pub workflow: &'a str,
     /// Digests of the project's files.
     pub tree: &'a TreeDigests,
+    /// `Some`: jobs run in pods, and this is the image of those that name none. What they keep is
+    /// where pods can reach it, so their cache is another one than this machine's.
+    pub pods: Option<&'a str>,
 }
 
 /// Digests of a tree's files by path, relative to the project, and of parts of it by their globs.
@@ -114,6 +117,9 @@ pub(super) fn key(
     parts.insert("environment".to_owned(), environment(settings, facts)?);
     parts.insert("source".to_owned(), facts.tree.part(&globs));
     parts.insert("consumes".to_owned(), consumes(settings));
+    if facts.pods.is_some() {
+        parts.insert("back end".to_owned(), "pods".to_owned());
+    }
     if let Some(key) = &cache.key {
         parts.insert("key".to_owned(), evaluate::text("cache.key", key, contexts)?);
     }

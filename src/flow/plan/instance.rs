@@ -69,6 +69,13 @@ pub(super) fn ready(
         runs_on: runs_on(job, contexts)?,
         notes: absent::notes(workflow, job),
     };
+    if let Some(image) = facts.pods {
+        // A pod runs in its image, which brings its Python along.
+        settings.python = None;
+        if settings.image.is_none() && !image.is_empty() {
+            settings.image = Some(image.to_owned());
+        }
+    }
     settings.cache = cache::key(workflow, job, &settings, contexts, facts)?;
     Ok(settings)
 }

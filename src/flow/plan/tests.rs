@@ -164,7 +164,7 @@ fn status_looks_at_all_above() {
 
 fn settings(body: &str, tree: &TreeDigests) -> ReadySettings {
     let workflow = job(body);
-    let facts = CacheFacts { workflow: "w.yml", tree };
+    let facts = CacheFacts { workflow: "w.yml", tree, pods: None };
     match evaluate_instance(&workflow, &workflow.jobs[0], &Contexts::new(), &facts) {
         crate::run::InstanceSettings::Ready(settings) => *settings,
         crate::run::InstanceSettings::Failed { reason } => panic!("{reason}"),

@@ -121,7 +121,8 @@ impl Shim {
         let Some(running) = &mut self.running else { return Ok(()) };
         let Some(status) = running.try_wait()? else { return Ok(()) };
         self.running = None;
-        let memory = status.signal() == Some(9) && oom::killed_for_memory_here();
+        let killed = status.signal() == Some(9) || status.code() == Some(137);
+        let memory = killed && oom::killed_for_memory_here();
         say(&self.agent, &Word::Exited { status: status.into_raw(), memory })
     }
 

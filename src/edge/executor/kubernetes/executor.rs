@@ -329,15 +329,28 @@ impl State {
         }
     }
 
-    fn message(&mut self, message: JobMessage) {
+    fn message(&mut self, mut message: JobMessage) {
         let Some(attempt) = self.attempts.get_mut(&message.token) else { return };
-        match &message.body {
+        match &mut message.body {
             MessageBody::Ask { id, question: Question::Death } => {
                 attempt.question = Some((*id, Instant::now()));
                 return;
             }
             MessageBody::Ended(_) if attempt.over => return,
-            MessageBody::Ended(_) => attempt.over = true,
+            MessageBody::Ended(receipt) => {
+                attempt.over = true;
+                // The agent was told to stop, and not by this engine: its pod is being taken away.
+                if receipt.conclusion == Conclusion::Cancelled && attempt.leave_by.is_none() {
+                    let memory = attempt.spec.resources.memory_bytes;
+                    let found = attempt.pod.as_ref().and_then(|pod| death(pod, memory));
+                    let (class, reason) = match found {
+                        Some(death) => (death.class, death.reason),
+                        None => (FailureClass::Lost, "its pod was deleted while it ran".to_owned()),
+                    };
+                    receipt.conclusion = Conclusion::Failure;
+                    (receipt.class, receipt.reason) = (Some(class), Some(reason));
+                }
+            }
             _ => {}
         }
         (self.sink)(ExecutorMessage::Job(message));

@@ -1,0 +1,229 @@
+//! Runs on a real Kubernetes cluster: `bash tests/all cluster` starts one, or set `KUBECONFIG` to
+//! another whose nodes have the images that `tests/cluster` makes.
+
+use crate::harness::{Done, Project, until};
+use std::process::{Command, Stdio};
+
+const IMAGE: &str = "docker.io/test/busybox:1";
+
+fn kubeconfig() -> String {
+    std::env::var("KUBECONFIG").expect("KUBECONFIG names the cluster; `bash tests/all cluster` sets it")
+}
+
+/// kubectl with the test's cluster; its standard output.
+fn kubectl(args: &[&str]) -> String {
+    let program = std::env::var("TIDEGATE_KUBECTL").unwrap_or_else(|_| "kubectl".into());
+    let mut words = program.split_whitespace();
+    let done = Command::new(words.next().unwrap())
+        .args(words)
+        .args(args)
+        .env("KUBECONFIG", kubeconfig())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "kubectl {args:?}: {}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8_lossy(&done.stdout).into_owned()
+}
+
+/// A project whose jobs run in busybox.
+fn project(jobs: &str) -> Project {
+    let head = format!("on: workflow_dispatch\ndefaults: {{ container: '{IMAGE}', run: {{ shell: sh }} }}\n");
+    let settings = "kubernetes: { image-patience: 2 }\n";
+    Project::workflow(&format!("{head}jobs:\n{jobs}")).file(".ml/config.yaml", settings).git()
+}
+
+fn args<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    [&["run", "--on", "kubernetes"], more].concat()
+}
+
+fn run(project: &Project, more: &[&str]) -> Done {
+    project.tidegate_with(args(more), &[("KUBECONFIG", &kubeconfig())])
+}
+
+/// A label of this project's Jobs, and of nobody else's.
+fn selector(project: &Project) -> String {
+    let id = std::fs::read_to_string(project.path().join(".tidegate/id")).unwrap_or_default();
+    format!("tidegate.dev/store={}", id.trim())
+}
+
+/// What kubectl says of this project's Jobs and pods; empty once they are gone.
+fn left(project: &Project) -> String {
+    kubectl(&["get", "jobs,pods,secrets", "-l", &selector(project), "-o", "name"])
+}
+
+fn wait_gone(project: &Project) {
+    until("Jobs, pods and Secrets are gone", || left(project).trim().is_empty().then_some(()));
+}
+
+/// Starts a run and leaves it running.
+fn spawn(project: &Project, more: &[&str]) -> std::process::Child {
+    project.spawn_with(args(more), &[("KUBECONFIG", &kubeconfig())])
+}
+
+#[test]
+fn outputs_artifacts_metrics_and_a_matrix() {
+    let project = project(
+        "  one:
+    outputs: { x: '${{ steps.s.outputs.x }}' }
+    steps:
+      - { id: s, run: 'cat data.txt; echo x=41 >> $GITHUB_OUTPUT; echo kept > out.txt; echo {\\\"acc\\\":0.5} > m.json' }
+    produces: { out: out.txt }
+    metrics: m.json
+  two:
+    needs: one
+    strategy: { matrix: { m: [1, 2] } }
+    consumes: { in.txt: '${{ needs.one.artifacts.out }}' }
+    steps: [{ run: 'echo $(cat in.txt) ${{ needs.one.outputs.x }} ${{ matrix.m }}' }]
+",
+    )
+    .file("data.txt", "from the dirty tree\n");
+    run(&project, &[]).code(0).stdout("acc 0.5").stdout("2 of 2").stdout("3 instances");
+    let logs = project.tidegate(["runs", "logs", "1"]).code(0);
+    logs.stdout("from the dirty tree").stdout("kept 41 1").stdout("kept 41 2");
+    wait_gone(&project);
+}
+
+#[test]
+fn a_failing_step_says_its_exit_code_and_last_lines() {
+    let project = project("  a: { steps: [{ run: 'echo last words >&2; exit 7' }] }\n");
+    run(&project, &[]).code(1).stdout("exit 7").stdout("last words");
+    wait_gone(&project);
+}
+
+#[test]
+fn a_gate_stops_a_run_and_the_cache_knows_where_things_are() {
+    let project = project(
+        "  a:
+    cache: true
+    steps: [{ run: 'echo {\\\"acc\\\":0.5} > m.json; echo x > x' }]
+    metrics: { files: m.json, goals: { acc: max } }
+    produces: { x: x }
+  b:
+    needs: a
+    consumes: { x: '${{ needs.a.artifacts.x }}' }
+    steps: [{ run: 'cat x; echo {\\\"acc\\\":0.5} > m.json' }, { gate: { metrics: { acc: { min: 0.9 } } } }]
+    metrics: m.json
+",
+    );
+    run(&project, &[]).code(3).stdout("acc 0.5 < 0.9");
+    run(&project, &[]).code(3).stdout("from cache");
+    // What pods keep is not on this machine: another back end has its own cache.
+    project.tidegate(["run"]).code(3).nowhere("from cache");
+}
+
+#[test]
+fn a_step_killed_for_memory_is_tried_again_with_more() {
+    let project = project(
+        "  a:
+    resources: { memory: 40Mi }
+    retry: { attempts: 2, on: [oom], oom: { memory-factor: 4 } }
+    steps: [{ run: 'head -c 80000000 /dev/zero | tail -c 80000000 > /dev/null' }]
+",
+    );
+    run(&project, &[]).code(0).stdout("oom").stdout("attempt 2");
+    wait_gone(&project);
+}
+
+#[test]
+fn an_image_that_is_not_there_is_named() {
+    let project = project("  a: { container: 'docker.io/test/nowhere:1', steps: [{ run: 'true' }] }\n");
+    run(&project, &[]).code(1).stdout("image").stdout("docker.io/test/nowhere:1");
+    wait_gone(&project);
+}
+
+#[test]
+fn a_pod_that_no_node_takes_waits_and_is_gone_after_a_cancel() {
+    let project = project("  a: { resources: { gpu: 9 }, steps: [{ run: 'true' }] }\n");
+    let child = spawn(&project, &[]);
+    until("the pod is there", || {
+        let pods = kubectl(&["get", "pods", "-l", &selector(&project), "-o", "name"]);
+        (selector(&project).len() > 30 && !pods.trim().is_empty()).then_some(())
+    });
+    let signal = rustix::process::Signal::INT;
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal).unwrap();
+    project.done(child).code(5);
+    wait_gone(&project);
+}
+
+#[test]
+fn a_cancel_runs_what_always_runs() {
+    let project = project(
+        "  a:
+    steps: [{ run: 'echo started; sleep 600' }, { if: 'always()', run: 'echo cleaned up' }]
+",
+    );
+    let child = spawn(&project, &[]);
+    until("the step says something", || {
+        let logs = project.tidegate(["runs", "logs", "1"]);
+        logs.stdout.contains("started").then_some(())
+    });
+    let signal = rustix::process::Signal::INT;
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal).unwrap();
+    project.done(child).code(5);
+    project.tidegate(["runs", "logs", "1"]).stdout("cleaned up");
+    wait_gone(&project);
+}
+
+#[test]
+fn a_pod_deleted_by_force_is_lost_and_tried_again() {
+    let project = project(
+        "  a:
+    steps: [{ run: 'echo started; test $GITHUB_RUN_NUMBER = 1; test \"${{ strategy.job-index }}\" = 0; sleep 3; echo done' }]
+",
+    );
+    let child = spawn(&project, &[]);
+    until("the step says something", || {
+        project.tidegate(["runs", "logs", "1"]).stdout.contains("started").then_some(())
+    });
+    kubectl(&["delete", "pods", "-l", &selector(&project), "--force", "--grace-period=0", "--wait=false"]);
+    project.done(child).code(0).stdout("lost").stdout("attempt 2");
+    wait_gone(&project);
+}
+
+#[test]
+fn a_step_out_of_time_is_ended() {
+    let project = project("  a: { steps: [{ timeout-minutes: 0.02, run: 'sleep 600' }] }\n");
+    run(&project, &[]).code(1).stdout("timed out");
+}
+
+#[test]
+fn gpus_are_those_of_the_node() {
+    let project = project(
+        "  a:
+    resources: { gpu: { count: 2, product: NVIDIA-A100-SXM4-80GB, memory: 40Gi } }
+    steps: [{ run: 'echo devices $NVIDIA_VISIBLE_DEVICES' }]
+",
+    );
+    run(&project, &[]).code(0);
+    let logs = project.tidegate(["runs", "logs", "1"]).stdout;
+    let devices = logs.lines().find_map(|l| l.strip_prefix("devices ")).unwrap_or_default().to_owned();
+    assert_eq!(devices.split(',').count(), 2, "{logs}");
+}
+
+#[test]
+fn a_secret_is_only_where_it_must_be() {
+    let project = project(
+        "  a:
+    env: { TOKEN: '${{ secrets.TOKEN }}' }
+    steps: [{ run: 'echo token $TOKEN; ls /run/tidegate; sleep 2' }]
+",
+    );
+    let child = spawn(&project, &["--secret", "TOKEN=hush-hush-7"]);
+    let jobs = until("the step runs", || {
+        let logs = project.tidegate(["runs", "logs", "1"]).stdout;
+        logs.contains("token")
+            .then(|| kubectl(&["get", "jobs,pods", "-l", &selector(&project), "-o", "yaml"]))
+    });
+    assert!(jobs.contains("tidegate.dev/attempt") && !jobs.contains("hush-hush-7"), "{jobs}");
+    project.done(child).code(0).nowhere("hush-hush-7");
+    let logs = project.tidegate(["runs", "logs", "1"]).code(0).stdout("token ***").nowhere("hush-hush-7");
+    drop(logs.nowhere("\nsecret\n"));
+    wait_gone(&project);
+}
+
+#[test]
+fn jobs_without_an_image_are_told_so() {
+    let text = "on: workflow_dispatch\njobs: { a: { steps: [{ run: 'true' }] } }\n";
+    let project = Project::workflow(text).git();
+    run(&project, &[]).code(1).stdout("names no image");
+}
