@@ -218,3 +218,79 @@ fn a_call_that_fans_out_ends() {
     project = project.file(".ml/workflows/9.yml", &GOOD.replace("push", "workflow_call"));
     project.tidegate(["check", ".ml/workflows/0.yml"]).code(0);
 }
+
+/// Line, column, rule and the suggested text of each finding.
+fn findings(text: &str) -> Vec<(u64, u64, String, Option<String>)> {
+    let done = Project::workflow(text).tidegate(["check", "--format", "json"]);
+    let answer: Value = serde_json::from_str(&done.stdout).unwrap();
+    let finding = |f: &Value| {
+        let fix = f["fix"]["text"].as_str().map(str::to_owned);
+        (
+            f["line"].as_u64().unwrap(),
+            f["column"].as_u64().unwrap(),
+            f["rule"].as_str().unwrap().to_owned(),
+            fix,
+        )
+    };
+    answer["findings"].as_array().unwrap().iter().map(finding).collect()
+}
+
+#[test]
+fn secrets_are_seen_in_variables_and_through_encoders() {
+    let step = |script: &str| {
+        let text =
+            "on: push\njobs:\n  a:\n    env: { S: \"${{ secrets.S }}\" }\n    steps:\n      - run: |\n";
+        findings(&format!("{text}          true\n          {script}\n"))
+    };
+    for (script, column) in [
+        ("echo $S", Some(16)),
+        ("printf '%s' \"${S}\"", Some(24)),
+        ("echo \"$S\" | base64", Some(17)),
+        ("echo ${{ secrets.S }} | rev", Some(20)),
+        ("echo \"$S\" || true", Some(17)),
+        ("echo \"$S\" | docker login --password-stdin", None),
+        ("echo \"a=$S\" >> \"$GITHUB_ENV\"", None),
+        ("echo \"$SX \\$S ${S:+set}\"", None),
+        ("curl -H \"$S\" x", None),
+    ] {
+        let wanted: Vec<_> =
+            column.map(|column| (8, column, "secret-printed".to_owned(), None)).into_iter().collect();
+        assert_eq!(step(script), wanted, "{script}");
+    }
+}
+
+#[test]
+fn strangers_words_are_followed_through_matrices_and_outputs() {
+    let text = r#"on: [pull_request, issue_comment]
+jobs:
+  a:
+    strategy: { matrix: { m: ["${{ github.event.comment.body }}"], n: [1] } }
+    steps: [{ run: "echo ${{ matrix.m }} ${{ matrix.n }}" }]
+  b:
+    outputs: { t: "${{ github.event.issue.title }}", n: "${{ github.event.issue.number }}" }
+    steps: [{ run: "true" }]
+  c:
+    needs: b
+    container: "x:${{ needs.b.outputs.t }}"
+    steps: [{ run: "echo ${{ needs.b.outputs.n }}" }]
+"#;
+    let found: Vec<_> =
+        findings(text).into_iter().map(|(line, column, rule, _)| (line, column, rule)).collect();
+    assert_eq!(found, [(5, 30, "untrusted-text".to_owned()), (11, 23, "untrusted-text".to_owned())]);
+}
+
+#[test]
+fn every_word_of_a_line_is_looked_at_and_mended() {
+    let line = "echo ${{ neds.b }} ${{ github.hed_ref }} ${{ containz(1) }} ${{ steps.x.outputs.y }}";
+    let found = findings(&format!("on: push\njobs:\n  a:\n    steps: [{{ run: \"{line}\" }}]\n"));
+    let found: Vec<_> = found.iter().map(|(_, at, rule, fix)| (*at, rule.as_str(), fix.as_deref())).collect();
+    assert_eq!(
+        found,
+        [
+            (30, "unknown-context", Some("needs")),
+            (66, "unknown-function", Some("contains")),
+            (44, "undefined-property", Some("head_ref")),
+            (85, "undefined-step", None),
+        ]
+    );
+}

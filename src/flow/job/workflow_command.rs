@@ -109,8 +109,20 @@ fn tidy_range(a: &mut Annotation) {
 
 /// What may be the start of a command: the reader holds back no other line.
 pub fn may_be_command(start: &[u8]) -> bool {
-    let start = start.trim_ascii_start();
-    [b"::".as_slice(), b"##["].iter().any(|p| start.starts_with(p) || p.starts_with(start))
+    // White space of any alphabet may stand in front; its last character may be cut in two.
+    let (text, whole) = match std::str::from_utf8(start) {
+        Ok(text) => (text, true),
+        Err(e) => {
+            let text = start.get(..e.valid_up_to()).and_then(|valid| std::str::from_utf8(valid).ok());
+            (text.unwrap_or_default(), false)
+        }
+    };
+    let cut = !whole && std::str::from_utf8(start).is_err_and(|e| e.error_len().is_none());
+    let text = text.trim_start();
+    if text.is_empty() {
+        return whole || cut;
+    }
+    ["::", "##["].iter().any(|p| text.starts_with(p) || (whole && p.starts_with(text)))
 }
 
 /// `::stop-commands::TOKEN` … `::TOKEN::`: whether commands are taken at this place of the output.
@@ -214,6 +226,19 @@ fn unescape(text: &str, escapes: &Escapes) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_a_command_is_held_back() {
+        for line in ["::error::x", " \t\u{b}::error::x", "\u{a0}\u{2003}::debug::x", "##[warning]x"] {
+            assert!(WorkflowCommand::parse(line).is_some(), "{line:?}");
+            for length in 0..=line.len() {
+                assert!(may_be_command(&line.as_bytes()[..length]), "{line:?} {length}");
+            }
+        }
+        for line in [&b"x::error::"[..], b":x", b"#[", b" \xff::error::", b"\xc2x", b":\xff"] {
+            assert!(!may_be_command(line), "{line:?}");
+        }
+    }
 
     #[test]
     fn commands_of_both_forms() {

@@ -83,8 +83,12 @@ impl Inside<'_> {
     /// Returns the place of a part of the expression in the file. Folded or escaped text has no
     /// exact inner places: there it is the whole value.
     pub fn place(self, expr: &Expr, sources: &Sources) -> Span {
+        self.place_of(self.at.saturating_add(expr.start), self.at.saturating_add(expr.end), sources)
+    }
+
+    /// Returns the place of some bytes of the template's text.
+    pub fn place_of(self, from: u32, to: u32, sources: &Sources) -> Span {
         let span = self.template.span;
-        let (from, to) = (self.at.saturating_add(expr.start), self.at.saturating_add(expr.end));
         let Some(text) = sources.get(span.file).map(|s| s.text.as_ref()) else { return span };
         let wanted = self.template.raw.get(from as usize..to as usize);
         let written = sources.text(span);

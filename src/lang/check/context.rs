@@ -1,7 +1,7 @@
 //! What the rules must be told from outside: the project's local actions.
 
 use super::access::Inside;
-use crate::expr::Expr;
+use crate::expr::{Expr, Template};
 use crate::source::{Sources, Span};
 use crate::workflow::ActionFile;
 use std::sync::Arc;
@@ -32,6 +32,12 @@ pub fn no_actions(_uses: &str) -> LocalAction {
 }
 
 impl CheckContext<'_> {
+    /// Returns where a part of a template's text is written.
+    pub(super) fn place_in_text(&self, template: &Template, at: usize, length: usize) -> Span {
+        let offset = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        Inside { template, at: 0 }.place_of(offset(at), offset(at + length), self.sources)
+    }
+
     /// Returns where a part of an expression is written.
     pub(super) fn place(&self, inside: Inside<'_>, expr: &Expr) -> Span {
         inside.place(expr, self.sources)

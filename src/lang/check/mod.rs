@@ -23,5 +23,6 @@ pub use checked::{Checked, check, check_one};
 pub use context::{CheckContext, LocalAction, no_actions};
 pub use rule::{Level, Rule};
 pub use rules::RULES;
+pub use suggest::mend;
 
 use facts::Facts;

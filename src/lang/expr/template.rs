@@ -34,6 +34,13 @@ impl Template {
 
     /// Splits text at `${{ }}`. The error's offset counts from the start of `raw`.
     pub fn parse(raw: &Arc<str>, span: Span, names: &dyn Names) -> Result<Self, EvalError> {
+        let (template, mut errors) = Self::parse_all(raw, span, names);
+        if errors.is_empty() { Ok(template) } else { Err(errors.swap_remove(0)) }
+    }
+
+    /// Like [`Template::parse`], with every expression's error; the template lacks those.
+    pub fn parse_all(raw: &Arc<str>, span: Span, names: &dyn Names) -> (Self, Vec<EvalError>) {
+        let mut errors = Vec::new();
         let mut parts = Vec::new();
         let mut at = 0;
         while let Some(open) = raw.get(at..).and_then(|rest| rest.find("${{")) {
@@ -43,22 +50,27 @@ impl Template {
             }
             let inside = start + 3;
             let rest = raw.get(inside..).unwrap_or_default();
-            let length = closing(rest).ok_or_else(|| EvalError {
-                stage: Stage::Parsing,
-                message: "`${{` is not closed by `}}`".to_owned(),
-                offset: offset(start),
-            })?;
+            let Some(length) = closing(rest) else {
+                errors.push(EvalError {
+                    stage: Stage::Parsing,
+                    message: "`${{` is not closed by `}}`".to_owned(),
+                    offset: offset(start),
+                });
+                at = raw.len();
+                break;
+            };
             let (blank, text) = trimmed(rest.get(..length).unwrap_or_default());
             let place = offset(inside + blank);
-            let expr = parse_with(text, names)
-                .map_err(|e| EvalError { offset: e.offset.saturating_add(place), ..e })?;
-            parts.push(Part::Expr(Arc::new(expr), place));
+            match parse_with(text, names) {
+                Ok(expr) => parts.push(Part::Expr(Arc::new(expr), place)),
+                Err(e) => errors.push(EvalError { offset: e.offset.saturating_add(place), ..e }),
+            }
             at = inside + length + 2;
         }
         if let Some(rest) = raw.get(at..).filter(|r| !r.is_empty()) {
             parts.push(Part::Literal(Arc::from(rest)));
         }
-        Ok(Self { parts, raw: raw.clone(), span })
+        (Self { parts, raw: raw.clone(), span }, errors)
     }
 
     /// Reads an `if`: the whole text is one expression unless it has `${{ }}` of its own. Text

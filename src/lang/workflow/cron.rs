@@ -76,6 +76,15 @@ impl Cron {
         })
     }
 
+    /// Tells whether no year has such a day: the 31st of February.
+    pub fn is_never(&self) -> bool {
+        const DAYS: [u32; 12] = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+        let some = DAYS.iter().zip(1..).any(|(days, month)| {
+            self.months & (1 << month) != 0 && (1..=*days).any(|day| self.days & (1 << day) != 0)
+        });
+        self.any_weekday && !some
+    }
+
     /// Tells whether it is due in this minute of its time zone.
     pub fn matches(&self, at: DateTime) -> bool {
         let has = |set: u64, value: i8| u32::try_from(value).is_ok_and(|v| set & (1 << v) != 0);
@@ -196,6 +205,13 @@ mod tests {
         ] {
             assert!(Cron::parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn days_that_no_month_has() {
+        let never = |text: &str| Cron::parse(text).unwrap().is_never();
+        assert!(never("0 0 31 2 *") && never("0 0 31 4,6 *"));
+        assert!(!never("0 0 29 2 *") && !never("0 0 31 2 1") && !never("0 0 31 2-3 *"));
     }
 
     #[test]

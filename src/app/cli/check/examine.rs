@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use tidegate_lang::check::{CheckContext, LocalAction, check_one};
+use tidegate_lang::check::{CheckContext, LocalAction, check_one, mend};
 use tidegate_lang::source::{
     Diagnostic, FileId, MergeKeys, Node, Sources, Span, decode, in_order, load_with,
 };
@@ -110,6 +110,7 @@ fn one(input: &Input, dialect: Option<Dialect>, shared: &Shared) -> CheckedFile 
         let context = CheckContext { sources: &sources, actions: &|uses| shared.action(&project, uses) };
         findings.extend(check_one(&linked.root, &linked.called, &context));
     }
+    mend(&mut findings, &sources);
     in_order(&mut findings);
     findings.dedup();
     CheckedFile { path, sources, findings }

@@ -23,6 +23,10 @@ fn check(facts: &Facts<'_>) -> Vec<Diagnostic> {
             Err(error) => found.push(Diagnostic::error(RULE.id, line.cron.span, error.message).help(
                 "minute, hour, day of the month, month, day of the week: `30 3 * * 1` is Mondays at 3:30",
             )),
+            Ok(cron) if cron.is_never() => {
+                let text = "never due: none of its months has such a day";
+                found.push(Diagnostic::warning(RULE.id, line.cron.span, text));
+            }
             Ok(cron) if cron.shortest_interval() < SHORTEST => {
                 let minutes = cron.shortest_interval();
                 let unit = if minutes == 1 { "minute" } else { "minutes" };

@@ -4,16 +4,19 @@ use crate::check::access::{Access, Inside, expressions};
 use crate::check::{Facts, Level, Rule};
 use crate::expr::{ExprKind, Part, Template};
 use crate::source::Diagnostic;
-use crate::workflow::Action;
+use crate::workflow::{Action, Env};
 
 pub(super) const RULE: Rule =
     Rule { id: "secret-printed", level: Level::Tidegate, about: "a script prints a secret", check };
 
 fn check(facts: &Facts<'_>) -> Vec<Diagnostic> {
     let mut found = Vec::new();
-    for (_, step) in facts.steps() {
+    for (job, step) in facts.steps() {
         if let Action::Run(run) = &step.action {
             script(facts, &run.script, &mut found);
+            for env in [&step.env, &job.env, &facts.workflow.env] {
+                variables(facts, &run.script, env, &mut found);
+            }
         }
     }
     found.extend(whole_secrets(facts));
@@ -33,7 +36,7 @@ fn script(facts: &Facts<'_>, script: &Template, found: &mut Vec<Diagnostic>) {
             }
             Part::Expr(expr, at) => (expr, Inside { template: script, at: *at }),
         };
-        if !prints(&line) || is_led_away(script.parts.get(index + 1..).unwrap_or_default()) {
+        if !prints(&line) || is_led_away(&rest(script.parts.get(index + 1..).unwrap_or_default())) {
             continue;
         }
         expr.walk(&mut |e| {
@@ -52,20 +55,77 @@ fn script(facts: &Facts<'_>, script: &Template, found: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Tells whether the rest of the line sends the output into a file or another program.
-fn is_led_away(rest: &[Part]) -> bool {
-    for part in rest {
-        if let Part::Literal(text) = part {
-            let line = text.split('\n').next().unwrap_or_default();
-            if line.contains(['|', '>']) {
-                return true;
+/// Programs that print what they read in another spelling, which no mask knows.
+const ENCODERS: &[&str] = &[
+    "base64", "base32", "xxd", "od", "hexdump", "rev", "tr", "sed", "cut", "fold", "head", "tail", "cat",
+    "tee",
+];
+
+/// Tells whether the rest of a line sends the output into a file or another program.
+fn is_led_away(rest: &str) -> bool {
+    let line = rest.split('\n').next().unwrap_or_default();
+    let command = ["||", "&&", ";"].iter().filter_map(|end| line.find(end)).min();
+    let command = line.get(..command.unwrap_or(line.len())).unwrap_or_default();
+    if command.contains('>') {
+        return true;
+    }
+    command.rsplit_once('|').is_some_and(|(_, last)| {
+        let word = last.split_whitespace().next().unwrap_or_default();
+        !ENCODERS.contains(&word)
+    })
+}
+
+/// What follows a part of a script, with a word for each expression.
+fn rest(parts: &[Part]) -> String {
+    parts
+        .iter()
+        .map(|part| match part {
+            Part::Literal(text) => text.as_ref(),
+            Part::Expr(..) => "x",
+        })
+        .collect()
+}
+
+/// `echo "$TOKEN"`, where the variable was given a secret.
+fn variables(facts: &Facts<'_>, script: &Template, env: &Env, found: &mut Vec<Diagnostic>) {
+    for (variable, value) in &env.variables {
+        let Some(secret) = expressions(value).find_map(|(expr, _)| {
+            let access = Access::of(expr).filter(|a| a.is("secrets") && a.segments.len() == 1)?;
+            access.name(0).map(str::to_owned)
+        }) else {
+            continue;
+        };
+        let name = variable.value.as_str();
+        for (at, length) in uses(&script.raw, name) {
+            let before = script.raw.get(..at).unwrap_or_default();
+            let line = before.rsplit('\n').next().unwrap_or_default();
+            let after = script.raw.get(at + length..).unwrap_or_default();
+            if !prints(line) || is_led_away(after) {
+                continue;
             }
-            if text.contains('\n') {
-                return false;
+            let text = format!("this line prints the secret `{secret}`, which `{name}` holds");
+            found.push(
+                Diagnostic::error(RULE.id, facts.context.place_in_text(script, at, length), text)
+                    .help("logs mask a secret only as it is; parts and other spellings of it show"),
+            );
+        }
+    }
+}
+
+/// Where a script uses a variable's value: `$NAME`, `${NAME}`, `$env:NAME`.
+fn uses(script: &str, name: &str) -> Vec<(usize, usize)> {
+    let mut found = Vec::new();
+    for form in [format!("${name}"), format!("${{{name}}}"), format!("$env:{name}")] {
+        for (at, text) in script.match_indices(&form) {
+            let next = script.get(at + text.len()..).and_then(|rest| rest.chars().next());
+            let ends = form.ends_with('}') || !next.is_some_and(|c| c.is_ascii_alphanumeric() || c == '_');
+            let escaped = script.get(..at).is_some_and(|before| before.ends_with('\\'));
+            if ends && !escaped {
+                found.push((at, text.len()));
             }
         }
     }
-    false
+    found
 }
 
 /// Tells whether the command that a line has begun prints its arguments to the log: the output

@@ -217,13 +217,13 @@ impl Reader<'_> {
             );
             return None;
         }
-        match Template::parse(&scalar.text, node.span, &names) {
-            Ok(template) => Some(template),
-            Err(e) => {
-                self.expression_error(node, &e, &names);
-                None
-            }
+        let (template, errors) = Template::parse_all(&scalar.text, node.span, &names);
+        for error in &errors {
+            self.expression_error(node, error, &names);
         }
+        // What is left of it is still looked at by the rules, where it is text in any case.
+        (errors.is_empty() || (key.starts_with("jobs.steps.run") && !template.parts.is_empty()))
+            .then_some(template)
     }
 
     /// A template that is not empty text.
