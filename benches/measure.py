@@ -61,25 +61,25 @@ def pair(ours, floor, rounds):
 
 
 def memory(command):
-    """Runs a command; returns the peaks of resident MB of Tidegate's own processes, as (engine, supervisor).
+    """Runs a command; returns MB of Tidegate's own processes at the peak of their sum, as (engine, supervisor).
 
-    The peak of a process is what the kernel says last (VmHWM), asked every few milliseconds.
+    Proportional sizes (Pss), asked every few milliseconds: pages that both share count once in the sum.
     """
     if command.before:
         command.before()
     process = subprocess.Popen(
         [str(word) for word in command.words], cwd=command.folder, env={**os.environ, **command.env},
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    peaks = {}
+    peak = (0, 0)
     ended = threading.Event()
 
     def watch():
+        nonlocal peak
         supervisor = None
         while not ended.wait(0.005):
-            peaks["engine"] = max(peaks.get("engine", 0), peak(process.pid))
             supervisor = supervisor or next((p for p in children(process.pid) if is_supervisor(p)), None)
-            if supervisor:
-                peaks["supervisor"] = max(peaks.get("supervisor", 0), peak(supervisor))
+            now = (size(process.pid), size(supervisor) if supervisor else 0)
+            peak = max(peak, now, key=sum)
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -88,16 +88,16 @@ def memory(command):
     watcher.join()
     if code not in command.good:
         raise SystemExit(f"{' '.join(map(str, command.words))} ended with {code}")
-    return peaks.get("engine", 0), peaks.get("supervisor", 0)
+    return peak
 
 
-def peak(pid):
-    """Peak resident MB of a process so far; 0 if it is gone."""
+def size(pid):
+    """Proportional MB of a process; 0 if it is gone."""
     try:
-        text = pathlib.Path(f"/proc/{pid}/status").read_text()
+        text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
     except OSError:
         return 0
-    return next((int(line.split()[1]) / 1024 for line in text.splitlines() if line.startswith("VmHWM")), 0)
+    return next((int(line.split()[1]) / 1024 for line in text.splitlines() if line.startswith("Pss:")), 0)
 
 
 def children(pid):

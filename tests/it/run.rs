@@ -54,3 +54,25 @@ fn a_secret_is_nowhere() {
     project.tidegate(["run", "--secret", "KEY=hunter2-long"]).code(1).nowhere("hunter2-long").stdout("***");
     project.sh("! grep -r hunter2-long .tidegate");
 }
+
+#[test]
+fn a_list_of_artifacts_gives_a_subfolder_for_each_and_files_keep_their_names() {
+    let project = Project::workflow(
+        "on: workflow_dispatch
+jobs:
+  train:
+    strategy: { matrix: { m: [a, b] } }
+    steps: [{ run: 'echo ${{ matrix.m }} > model.txt; mkdir plots; echo ${{ matrix.m }} > plots/p' }]
+    produces: { model: model.txt, plots: plots }
+  pick:
+    needs: train
+    consumes:
+      models: '${{ needs.train.instances[*].artifacts.model }}'
+      plots: '${{ needs.train.instances[*].artifacts.plots }}'
+    steps: [{ run: 'cat models/0/model.txt models/1/model.txt plots/0/p plots/1/p | xargs' }]
+",
+    )
+    .git();
+    project.tidegate(["run"]).code(0);
+    project.tidegate(["runs", "logs", "1", "pick"]).code(0).stdout("a b a b");
+}

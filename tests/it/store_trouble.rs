@@ -16,7 +16,7 @@ fn a_newer_store_is_left_alone() {
     database(&project).pragma_update(None, "user_version", 99).unwrap();
     for args in [&["run"][..], &["runs", "list"], &["run", "--resume", "1"], &["why", "a"]] {
         let done = project.tidegate(args).code(4);
-        done.stderr("has version 99; this tidegate knows versions up to 3")
+        done.stderr("has version 99; this tidegate knows versions up to 4")
             .stderr("help: a newer tidegate wrote it");
     }
     database(&project).pragma_update(None, "user_version", 3).unwrap();
@@ -52,7 +52,7 @@ fn the_first_versions_store_is_listed_shown_and_goes_on() {
     project.tidegate(["runs", "show", "7"]).code(0).stdout("run 7").stdout("passed");
     project.tidegate(["run"]).code(0).stdout("run 8");
     let version: i64 = database(&project).pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
-    assert_eq!(version, 3);
+    assert_eq!(version, 4);
 }
 
 #[test]

@@ -165,10 +165,13 @@ impl Job<'_> {
     }
 
     pub(super) fn put(&self, path: &Path, name: &str) -> Result<ArtifactRef, Failed> {
-        self.around
-            .objects
-            .put_path(path)
-            .map_err(|e| Failed::new(class_of_store(&e), format!("cannot keep `{name}`: {e}")))
+        let kept = self.around.objects.put_path(path);
+        let mut kept =
+            kept.map_err(|e| Failed::new(class_of_store(&e), format!("cannot keep `{name}`: {e}")))?;
+        if let Some(file) = path.file_name().filter(|_| !kept.tree) {
+            kept.name = file.to_string_lossy().into_owned();
+        }
+        Ok(kept)
     }
 
     /// Evaluates `environment.url`; one that holds a masked value is dropped.

@@ -28,7 +28,10 @@ impl Job<'_> {
             }
             if consume.list {
                 for (index, item) in consume.items.iter().enumerate() {
-                    self.put_in(item, &to.join(index.to_string()))?;
+                    // A subfolder for each: a file keeps its name in it.
+                    let folder = to.join(index.to_string());
+                    let name = Path::new(&item.name).file_name().filter(|_| !item.tree);
+                    self.put_in(item, &name.map_or_else(|| folder.clone(), |name| folder.join(name)))?;
                 }
             } else {
                 for item in &consume.items {

@@ -89,8 +89,9 @@ impl RunLog for Store {
         let mut ask = self
             .db
             .prepare_cached(
-                "SELECT seq, body FROM events WHERE run = (SELECT number FROM runs WHERE run = ?1) AND seq >= ?2
-                 ORDER BY seq",
+                "SELECT place & 0xffffffff, body FROM events, runs
+                 WHERE run = ?1 AND place BETWEEN (number << 32) + ?2 AND (number << 32) + 0xffffffff
+                 ORDER BY place",
             )
             .map_err(wrong)?;
         let mut rows = ask.query(params![run, signed(from)]).map_err(wrong)?;
@@ -323,10 +324,10 @@ fn insert(
     from: i64,
     events: &[RunEvent],
 ) -> Result<(), StoreError> {
-    let mut add = change.prepare_cached("INSERT INTO events (run, seq, body) VALUES (?1, ?2, ?3)")?;
+    let mut add = change.prepare_cached("INSERT INTO events (place, body) VALUES (?1, ?2)")?;
     for (seq, event) in (from..).zip(events) {
         let body = encode_event(event).map_err(|error| refused(run, unsigned(seq), &error.to_string()))?;
-        add.execute(params![number, seq, body])?;
+        add.execute(params![(number << 32) + seq, body])?;
     }
     Ok(())
 }

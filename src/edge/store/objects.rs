@@ -116,7 +116,7 @@ impl FileObjects {
             path: self.folder.display().to_string(),
             reason: e.to_string(),
         })?;
-        Ok(ArtifactRef { digest: self.put(&bytes)?, size, files, tree: manifest.tree })
+        Ok(ArtifactRef { digest: self.put(&bytes)?, size, files, tree: manifest.tree, name: String::new() })
     }
 
     /// Returns a kept list.

@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use std::path::Path;
 
 /// The version this program writes (`PRAGMA user_version`).
-pub(super) const VERSION: i64 = 3;
+pub(super) const VERSION: i64 = 4;
 
 /// Version 1: runs, events, wishes and the cache. `events` is append-only by trigger.
 const FIRST: &str = "
@@ -80,6 +80,22 @@ CREATE TABLE passed (
 ) STRICT;
 ";
 
+/// Version 4: an event's place in the log is one number, the run's in the upper half. SQLite appends
+/// to such a table without touching its other pages, and keeps events of up to 4 kB in one piece.
+const FOURTH: &str = "
+CREATE TABLE log (
+    place INTEGER PRIMARY KEY,
+    body  BLOB NOT NULL
+) STRICT;
+INSERT INTO log (place, body) SELECT (run << 32) + seq, body FROM events ORDER BY run, seq;
+DROP TABLE events;
+ALTER TABLE log RENAME TO events;
+CREATE TRIGGER events_are_never_changed BEFORE UPDATE ON events
+    BEGIN SELECT RAISE(ABORT, 'events are append-only'); END;
+CREATE TRIGGER events_are_never_deleted BEFORE DELETE ON events
+    BEGIN SELECT RAISE(ABORT, 'events are append-only'); END;
+";
+
 /// Brings the tables to this version; refuses a newer one and touches nothing then.
 pub(super) fn migrate(db: &mut Connection, path: &Path) -> Result<(), StoreError> {
     let found = version(db)?;
@@ -106,6 +122,9 @@ pub(super) fn migrate(db: &mut Connection, path: &Path) -> Result<(), StoreError
     }
     if found < 3 {
         step.execute_batch(THIRD)?;
+    }
+    if found < 4 {
+        step.execute_batch(FOURTH)?;
     }
     step.pragma_update(None, "user_version", VERSION)?;
     Ok(step.commit()?)

@@ -150,28 +150,40 @@ pub struct Receipt {
     /// Of the attempt as a whole.
     pub conclusion: Conclusion,
     /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class: Option<FailureClass>,
     /// Exit code of the step that failed; 128 + N for a signal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit: Option<i32>,
     /// One masked line for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Index of the step that failed first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_step: Option<u32>,
     /// Job outputs; those with masked values were dropped.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, String>,
     /// Last values; only finite numbers count for gates, others are kept as they are.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metrics: BTreeMap<String, serde_json::Value>,
     /// `max` or `min` by metric.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub goals: BTreeMap<String, String>,
     /// Parameters.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub params: BTreeMap<String, serde_json::Value>,
     /// What was produced, by name (`produces`).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub artifacts: BTreeMap<String, ArtifactRef>,
     /// What `actions/upload-artifact` kept, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub uploads: BTreeMap<String, ArtifactRef>,
     /// Job summary in Markdown (`GITHUB_STEP_SUMMARY`), masked, at most 1 MiB.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub summary: String,
     /// The evaluated `environment.url`, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment_url: Option<String>,
     /// Bytes of the attempt's log.
     pub log: u64,

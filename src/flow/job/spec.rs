@@ -201,6 +201,13 @@ pub struct RetrySpec {
     pub oom_max_memory: u64,
 }
 
+impl RetrySpec {
+    /// Tells whether nothing was said.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 impl Default for RetrySpec {
     fn default() -> Self {
         Self {
@@ -241,6 +248,9 @@ pub struct ArtifactRef {
     pub files: u64,
     /// Whether it is a folder.
     pub tree: bool,
+    /// The name of the one file, as the job that made it called it; empty for a folder.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
 }
 
 /// What to keep.

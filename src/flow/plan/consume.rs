@@ -43,6 +43,7 @@ fn content(key: &str, value: &Value) -> Result<ArtifactRef, String> {
             size: whole(fields, "size"),
             files: whole(fields, "files"),
             tree: matches!(fields.get("tree"), Some(Value::Bool(true))),
+            name: fields.get("name").map(|name| name.to_text().to_string()).unwrap_or_default(),
         }),
         _ => Err(format!("`{key}` must be an artifact or a data source, not a mapping without content")),
     }
@@ -69,5 +70,8 @@ pub fn artifact_value(artifact: &ArtifactRef) -> Value {
     fields.insert("size", number(artifact.size));
     fields.insert("files", number(artifact.files));
     fields.insert("tree", Value::Bool(artifact.tree));
+    if !artifact.name.is_empty() {
+        fields.insert("name", Value::from(artifact.name.as_str()));
+    }
     Value::object(fields)
 }

@@ -57,6 +57,7 @@ pub enum EventKind {
         /// The receipt found, and the run it is from; `None`: it must run.
         hit: Option<Box<(String, Receipt)>>,
         /// Gates judged again on the cached metrics.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
         verdicts: Vec<Verdict>,
         /// Why it runs although a receipt was kept.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -203,6 +204,7 @@ pub enum EventKind {
         /// After it.
         conclusion: Conclusion,
         /// Outputs of a called workflow; for steps they are in the receipt.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         outputs: BTreeMap<String, String>,
     },
     /// A job has its final result.
@@ -313,6 +315,7 @@ pub struct InstanceDeclared {
     /// What people see.
     pub display: String,
     /// Its matrix values; null without a matrix.
+    #[serde(default, skip_serializing_if = "Json::is_null")]
     pub matrix: Json,
 }
 
@@ -335,18 +338,25 @@ pub struct ReadySettings {
     /// Evaluated `name`.
     pub display: String,
     /// `continue-on-error`.
+    #[serde(default, skip_serializing_if = "is_false")]
     pub continue_on_error: bool,
     /// Seconds for each attempt from its first step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_seconds: Option<f64>,
     /// `retry`.
+    #[serde(default, skip_serializing_if = "RetrySpec::is_default")]
     pub retry: RetrySpec,
     /// Requests.
+    #[serde(default, skip_serializing_if = "crate::job::ResourceRequest::is_empty")]
     pub resources: crate::job::ResourceRequest,
     /// Concurrency group of the job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<ConcurrencyGroup>,
     /// Cache key and its parts, where `cache` is on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<CacheKey>,
     /// Content it consumes, so that the spec can be built again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub consumes: Vec<crate::job::ConsumeSpec>,
     /// Seconds of grace.
     pub grace_seconds: f64,
@@ -411,4 +421,10 @@ pub struct RunSummary {
     pub artifacts: BTreeMap<String, BTreeMap<String, ArtifactRef>>,
     /// Milliseconds from the first event.
     pub duration_ms: u64,
+}
+
+/// For `serde`: what is as usual is not written.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }

@@ -23,7 +23,7 @@ fn map<V, const N: usize>(pairs: [(&str, V); N]) -> BTreeMap<String, V> {
 }
 
 fn artifact() -> ArtifactRef {
-    ArtifactRef { digest: text("77de40"), size: 4096, files: 2, tree: true }
+    ArtifactRef { digest: text("77de40"), size: 4096, files: 2, tree: true, name: String::new() }
 }
 
 fn verdict() -> Verdict {
