@@ -19,7 +19,7 @@ fn a_newer_store_is_left_alone() {
         done.stderr("has version 99; this tidegate knows versions up to 4")
             .stderr("help: a newer tidegate wrote it");
     }
-    database(&project).pragma_update(None, "user_version", 3).unwrap();
+    database(&project).pragma_update(None, "user_version", 4).unwrap();
     project.tidegate(["runs", "show", "1"]).code(0).stdout("passed");
 }
 
