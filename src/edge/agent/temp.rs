@@ -7,6 +7,7 @@
 use super::keep::{Stamp, stamp_of};
 use super::place::remove;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -77,7 +78,7 @@ impl TempFolders {
     }
 }
 
-/// Removes the script and the event; tells whether the rest is as it was made.
+/// Empties the script and the event; tells whether the rest is as it was made.
 fn tidy(temp: &TempFolder) -> Option<bool> {
     let fresh = temp.fresh.as_ref()?;
     if fresh.iter().any(|(path, stamp)| stamp_of(path).as_ref() != Some(stamp)) {
@@ -87,7 +88,7 @@ fn tidy(temp: &TempFolder) -> Option<bool> {
     for entry in std::fs::read_dir(&temp.path).ok()? {
         let name = entry.ok()?.file_name();
         if name == "event.json" {
-            std::fs::remove_file(temp.path.join(name)).ok()?;
+            empty(&temp.path.join(name))?;
         } else {
             others += 1;
         }
@@ -98,7 +99,17 @@ fn tidy(temp: &TempFolder) -> Option<bool> {
         if !entry.file_name().to_string_lossy().starts_with("1.") || !entry.file_type().ok()?.is_file() {
             return None;
         }
-        std::fs::remove_file(entry.path()).ok()?;
+        empty(&entry.path())?;
     }
     Some(others == fresh.len() + 1)
+}
+
+/// Empties a file that is written anew by the next attempt: the file system takes longer to remove
+/// and make one. A file with a second name may be anybody's: nothing is done to that.
+fn empty(path: &Path) -> Option<()> {
+    let there = std::fs::symlink_metadata(path).ok()?;
+    if !there.is_file() || there.nlink() != 1 {
+        return None;
+    }
+    std::fs::OpenOptions::new().write(true).truncate(true).open(path).ok().map(drop)
 }

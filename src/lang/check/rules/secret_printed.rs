@@ -103,9 +103,10 @@ fn variables(facts: &Facts<'_>, script: &Template, env: &Env, found: &mut Vec<Di
             if !prints(line) || is_led_away(after) {
                 continue;
             }
+            // What a shell makes of a variable is only guessed at: it does not keep a run from starting.
             let text = format!("this line prints the secret `{secret}`, which `{name}` holds");
             found.push(
-                Diagnostic::error(RULE.id, facts.context.place_in_text(script, at, length), text)
+                Diagnostic::warning(RULE.id, facts.context.place_in_text(script, at, length), text)
                     .help("logs mask a secret only as it is; parts and other spellings of it show"),
             );
         }
