@@ -18,6 +18,7 @@ mod eval;
 mod examples;
 mod executor;
 mod gates;
+mod gc;
 mod harness;
 mod hostile;
 mod init;

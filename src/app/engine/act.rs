@@ -1,6 +1,7 @@
 //! Carries out what was decided.
 
 use super::{Engine, EngineError};
+use tidegate_edge::store::Objects;
 use tidegate_flow::job::{AgentRequest, Conclusion, FailureClass, Receipt};
 use tidegate_flow::run::{CacheKey, Command, EventKind, InstanceId, InstanceSettings, ReadySettings};
 
@@ -145,6 +146,11 @@ impl Engine<'_> {
         }
         let answers = self.store.cached_many(&keys)?;
         for (id, answer) in ids.iter().zip(answers) {
+            // Before it is relied on: it is there, and no collection takes it away.
+            let (answer, gone) = match answer {
+                Some(entry) if !whole(&*self.objects, &entry.receipt)? => (None, Some(entry.number)),
+                other => (other, None),
+            };
             let judged = match &answer {
                 Some(entry) => self.judge_kept(*id, &entry.receipt)?,
                 None => Ok(Vec::new()),
@@ -153,6 +159,8 @@ impl Engine<'_> {
                 Ok(verdicts) => (verdicts, None),
                 Err(reason) => (Vec::new(), Some(reason)),
             };
+            let gone = gone.map(|run| format!("what run {run} kept of it is not in the store any more"));
+            let reason = reason.or(gone);
             let hit = answer.filter(|_| reason.is_none());
             let hit = hit.map(|entry| Box::new((entry.number.to_string(), entry.receipt)));
             self.record(EventKind::CacheAnswered { instance: *id, hit, verdicts, reason })?;
@@ -182,4 +190,14 @@ impl Engine<'_> {
     fn key(&self, id: InstanceId) -> Option<CacheKey> {
         self.run.instance(id)?.settings.as_ref()?.cache.clone()
     }
+}
+
+/// Tells whether all that a receipt refers to is in the store, and keeps it there.
+pub(super) fn whole(objects: &dyn Objects, receipt: &Receipt) -> Result<bool, EngineError> {
+    for artifact in receipt.artifacts.values().chain(receipt.uploads.values()) {
+        if !objects.claim(artifact)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }

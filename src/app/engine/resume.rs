@@ -1,5 +1,6 @@
 //! Goes on with a run whose engine is gone, and finds what a rerun takes over.
 
+use super::act::whole;
 use super::evaluate::{Frame, Only};
 use super::turn::Parts;
 use super::{Engine, EngineError, Observer, Rerun, Site, load, signals};
@@ -9,7 +10,7 @@ use std::path::Path;
 use std::sync::mpsc::channel;
 use tidegate_edge::executor::local::end_leftovers;
 use tidegate_edge::git::snapshot;
-use tidegate_edge::store::{FileObjects, RunLog, Store, StoreError};
+use tidegate_edge::store::{FileObjects, Objects, RunLog, Store, StoreError};
 use tidegate_flow::job::{Conclusion, Receipt};
 use tidegate_flow::run::{EventKind, JobId, Run, SEMANTICS};
 use tidegate_lang::workflow::Dialect;
@@ -82,7 +83,7 @@ impl<'a> Engine<'a> {
             caller: None,
         };
         let adopt = match &created.rerun_of {
-            Some(run) => adoptable(&*store, &Rerun { run: run.clone(), from: Vec::new() })?,
+            Some(run) => adoptable(&*store, &*objects, &Rerun { run: run.clone(), from: Vec::new() })?,
             None => HashMap::new(),
         };
         let epoch = owned.epoch;
@@ -123,18 +124,28 @@ impl<'a> Engine<'a> {
 /// Run and receipt by job and matrix.
 pub(super) type Adoptable = HashMap<(String, String), (String, Receipt)>;
 
-/// Receipts of the instances that a rerun does not run again, by job and matrix.
-pub(super) fn adoptable(store: &dyn RunLog, rerun: &Rerun) -> Result<Adoptable, EngineError> {
+/// Receipts of the instances that a rerun does not run again, by job and matrix. What was collected
+/// since is made again, and with it what needs it.
+pub(super) fn adoptable(
+    store: &dyn RunLog,
+    objects: &dyn Objects,
+    rerun: &Rerun,
+) -> Result<Adoptable, EngineError> {
     let run = Run::replay(&store.events(&rerun.run, 0)?);
     let mut again: BTreeSet<JobId> = BTreeSet::new();
     for (index, job) in (0..).zip(run.jobs()) {
-        let named = rerun.from.contains(&job.declared.id);
-        let below = job.declared.needs.iter().any(|n| again.contains(&JobId(*n)));
-        let called = job.caller.and_then(|c| run.instance(c)).is_some_and(|c| again.contains(&c.job));
-        if named || below || called {
+        if rerun.from.contains(&job.declared.id) {
             again.insert(JobId(index));
         }
     }
+    for instance in run.instances().iter().filter(|i| i.outcome == Some(Conclusion::Success)) {
+        if let Some(receipt) = instance.receipt.as_deref()
+            && !whole(objects, receipt)?
+        {
+            again.insert(instance.job);
+        }
+    }
+    spread(&run, &mut again);
     let mut found = HashMap::new();
     for instance in run.instances() {
         let Some(job) = run.job(instance.job).filter(|_| !again.contains(&instance.job)) else { continue };
@@ -146,4 +157,22 @@ pub(super) fn adoptable(store: &dyn RunLog, rerun: &Rerun) -> Result<Adoptable, 
         }
     }
     Ok(found)
+}
+
+/// Adds what needs a job that runs again, and what such a job calls. A job may stand in the file
+/// before the one that it needs.
+fn spread(run: &Run, again: &mut BTreeSet<JobId>) {
+    loop {
+        let before = again.len();
+        for (index, job) in (0..).zip(run.jobs()) {
+            let below = job.declared.needs.iter().any(|n| again.contains(&JobId(*n)));
+            let called = job.caller.and_then(|c| run.instance(c)).is_some_and(|c| again.contains(&c.job));
+            if below || called {
+                again.insert(JobId(index));
+            }
+        }
+        if again.len() == before {
+            return;
+        }
+    }
 }

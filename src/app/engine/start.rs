@@ -71,7 +71,7 @@ impl<'a> Engine<'a> {
         let log = store.events(&owned.run, 0)?;
         let state = Run::replay(&log);
         let adopt = match &request.rerun {
-            Some(rerun) => super::resume::adoptable(&*store, rerun)?,
+            Some(rerun) => super::resume::adoptable(&*store, &*objects, rerun)?,
             None => HashMap::new(),
         };
         for event in &log {

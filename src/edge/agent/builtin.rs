@@ -324,7 +324,7 @@ impl Job<'_> {
     }
 
     fn cache_folder(&self) -> PathBuf {
-        self.around.store.join("action-cache")
+        super::saved::folder(&self.around.store)
     }
 
     fn cache(&mut self, inputs: &Inputs, save: bool) -> Result<Outputs, Failed> {
@@ -336,7 +336,10 @@ impl Job<'_> {
         self.not_secret("actions/cache", "key", &key)?;
         let look_only = input(inputs, "lookup-only") == "true";
         let restore_keys = input(inputs, "restore-keys");
-        let found = self.find_cache(&key, &paths, restore_keys);
+        let found = self.find_cache(&key, &paths, restore_keys).filter(|(name, artifact)| {
+            let whole = self.around.objects.claim(artifact).unwrap_or(false);
+            whole && super::saved::used(&self.cache_folder().join(super::saved::entry_name(name, &paths)))
+        });
         let hit = found.as_ref().is_some_and(|(k, _)| *k == key);
         match &found {
             Some((name, _)) if look_only => {
@@ -438,7 +441,7 @@ impl Job<'_> {
         std::fs::create_dir_all(&folder).map_err(wrong)?;
         let entry = serde_json::to_vec(&(key, paths, super::link::now(), artifact))
             .map_err(|e| Failed::user(format!("actions/cache: {e}")))?;
-        let name = blake3::hash(format!("{key}\0{paths}").as_bytes()).to_hex().to_string();
+        let name = super::saved::entry_name(key, paths);
         let part = folder.join(format!("{name}.{}", file_name(&self.spec.token)));
         // Another job may save the same key at the same time: the first complete one stays.
         std::fs::write(&part, entry).map_err(wrong)?;

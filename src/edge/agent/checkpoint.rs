@@ -31,7 +31,8 @@ impl Job<'_> {
         let wrong =
             |e: std::io::Error| Failed::new(super::job::class_of(&e), format!("checkpoint {path}: {e}"));
         let found = kept.read_dir().is_ok_and(|mut d| d.next().is_some());
-        std::fs::create_dir_all(&kept).map_err(wrong)?;
+        crate::store::use_folder(&self.around.store, &kept)
+            .map_err(|e| Failed::new(super::job::class_of_store(&e), format!("checkpoint {path}: {e}")))?;
         match std::fs::symlink_metadata(&to) {
             Ok(there) if there.is_symlink() => std::fs::remove_file(&to).map_err(wrong)?,
             Ok(there) if there.is_dir() => move_into(&to, &kept, found).map_err(wrong)?,

@@ -138,6 +138,10 @@ fn keep(
     let memory = store.join("tree.json");
     let known = Stamps::read(&memory, root);
     let mut seen = Stamps::new(root);
+    let surely_kept = known.surely_kept();
+    if surely_kept {
+        seen.kept_since(&known);
+    }
     let mut manifest = Manifest { tree: true, ..Manifest::default() };
     let project = PathBuf::from(&found.source.project);
     for path in paths {
@@ -151,8 +155,8 @@ fn keep(
         } else if meta.is_file() {
             let stamp = Stamp::of(&meta);
             let kind = match known.get(&text, &stamp) {
-                Some(kind) => kind.clone(),
-                None => objects.put_file(&whole)?,
+                Some(kind) if surely_kept || objects.claim_content(kind) => kind.clone(),
+                _ => objects.put_file(&whole)?,
             };
             seen.insert(text.clone(), stamp, kind.clone());
             kind
@@ -252,5 +256,41 @@ mod tests {
         let found = place.snapshot();
         assert_eq!((found.facts.branch.as_str(), found.facts.sha.as_str()), ("trunk", ""));
         assert_eq!(found.dirty, ["sub/a"]);
+    }
+
+    /// What was collected meanwhile is kept again, whatever the memory says; what is found old is
+    /// young afterwards, so that a collection leaves it.
+    #[test]
+    fn a_memory_that_is_not_fresh_is_not_believed() {
+        use std::time::{Duration, SystemTime};
+        let place = Place::new();
+        place.sh("echo 1 > sub/a; echo 2 > sub/b; touch -d '2 days ago' sub/a sub/b");
+        // A file that changed just now is read again whatever the memory says.
+        let written = SystemTime::now();
+        while written.elapsed().is_ok_and(|time| time < Duration::from_millis(60)) {
+            std::thread::yield_now();
+        }
+        let first = place.snapshot();
+        let memory = place.folder.path().join("store/tree.json");
+        let forget = || {
+            let mut stamps: serde_json::Value = serde_json::from_slice(&fs::read(&memory).unwrap()).unwrap();
+            stamps["claimed"] = serde_json::json!(1);
+            fs::write(&memory, stamps.to_string()).unwrap();
+        };
+        let object = |name: &str| {
+            let digest = &first.files[name];
+            place.folder.path().join("store/objects").join(&digest[..2]).join(&digest[2..])
+        };
+        let old = SystemTime::now() - Duration::from_hours(48);
+        for name in ["a", "b"] {
+            fs::File::open(object(name)).unwrap().set_modified(old).unwrap();
+        }
+        assert_eq!(place.snapshot(), first);
+        assert_eq!(fs::metadata(object("b")).unwrap().modified().unwrap(), old, "seen lately: not asked");
+        fs::remove_file(object("a")).unwrap();
+        forget();
+        assert_eq!(place.snapshot(), first);
+        assert!(object("a").exists());
+        assert!(fs::metadata(object("b")).unwrap().modified().unwrap() > old + Duration::from_hours(47));
     }
 }

@@ -1,6 +1,6 @@
 //! What files looked like when they were read, so that the unchanged are not read again.
 
-use crate::store::EntryKind;
+use crate::store::{EntryKind, STALE};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fs::Metadata;
@@ -47,13 +47,29 @@ pub struct Stamps {
     root: String,
     /// When the reading began.
     read: i128,
+    /// When all of the contents were last seen to be in the store, and made young there.
+    #[serde(default)]
+    claimed: i128,
     files: HashMap<String, (Stamp, EntryKind)>,
 }
 
 impl Stamps {
     /// Starts a memory of files that are read from now on.
     pub fn new(root: &Path) -> Self {
-        Self { root: root.display().to_string(), read: now(), files: HashMap::new() }
+        let now = now();
+        Self { root: root.display().to_string(), read: now, claimed: now, files: HashMap::new() }
+    }
+
+    /// Tells whether the contents are in the store without asking it: no collection can have taken
+    /// away what was seen there so lately.
+    pub fn surely_kept(&self) -> bool {
+        now().saturating_sub(self.claimed) < i128::try_from(STALE.as_nanos()).unwrap_or(0)
+            && self.claimed <= now()
+    }
+
+    /// Takes over from an earlier memory that its contents were not looked for anew.
+    pub fn kept_since(&mut self, earlier: &Self) {
+        self.claimed = self.claimed.min(earlier.claimed);
     }
 
     /// Reads a memory; nothing if it is another tree's, or damaged: then all is read anew.

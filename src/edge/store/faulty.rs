@@ -145,6 +145,9 @@ impl Objects for FaultyObjects {
     fn put_path(&self, path: &Path) -> Result<ArtifactRef, StoreError> {
         self.fuse.pass(|| self.inner.put_path(path))
     }
+    fn claim(&self, artifact: &ArtifactRef) -> Result<bool, StoreError> {
+        self.inner.claim(artifact)
+    }
     fn fetch(&self, artifact: &ArtifactRef, to: &Path) -> Result<(), StoreError> {
         self.inner.fetch(artifact, to)
     }

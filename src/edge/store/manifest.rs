@@ -53,6 +53,17 @@ pub enum EntryKind {
     Folder,
 }
 
+impl EntryKind {
+    /// Digests of the objects that hold its content.
+    pub fn objects(&self) -> &[String] {
+        match self {
+            Self::File { digest, chunks, .. } if chunks.is_empty() => std::slice::from_ref(digest),
+            Self::File { chunks, .. } => chunks,
+            Self::Link { .. } | Self::Folder => &[],
+        }
+    }
+}
+
 /// Writes a path as text. One that is not UTF-8 becomes a NUL, which no path has, and hex.
 pub fn path_text(path: &Path) -> String {
     match path.to_str() {

@@ -2,6 +2,8 @@
 //!
 //! `.tidegate/` holds `runs.db` (SQLite, WAL), `objects/` (blake3) and `locks/` (one for each living process).
 
+mod claim;
+mod collect;
 mod faulty;
 mod lease;
 mod log;
@@ -14,6 +16,8 @@ mod schema;
 mod tests;
 mod traits;
 
+pub use claim::{GRACE, STALE, use_folder};
+pub use collect::{Amount, Collect, Collected};
 pub use faulty::{FaultyLog, FaultyObjects, Moment};
 pub use manifest::{Entry, EntryKind, Manifest, link_stays_below, path_text, stays_below, text_path};
 pub use objects::FileObjects;

@@ -2,6 +2,7 @@
 //!
 //! Not here: what a kept folder consists of (`manifest`), which objects are still needed.
 
+use super::claim::{refresh, young};
 use super::manifest::{Entry, EntryKind, Manifest, link_stays_below, path_text, stays_below, text_path};
 use super::{Objects, StoreError};
 use std::fs::{self, File, OpenOptions};
@@ -53,7 +54,7 @@ impl FileObjects {
     fn put_as(&self, digest: &str, bytes: &[u8]) -> Result<(), StoreError> {
         let place = self.place(digest)?;
         // One of another length was cut short by a power cut: it is written again.
-        if fs::metadata(&place).is_ok_and(|m| m.len() == bytes.len() as u64) {
+        if fs::metadata(&place).is_ok_and(|m| m.len() == bytes.len() as u64 && self.stays(&place, &m)) {
             return Ok(());
         }
         let number = self.next.fetch_add(1, Ordering::Relaxed);
@@ -70,6 +71,22 @@ impl FileObjects {
             let _ = fs::remove_file(&new);
             io("writing", &place, e)
         })
+    }
+
+    /// Tells whether an object is there, and sees to it that no collection takes it away before
+    /// somebody can have logged it.
+    fn keeps(&self, digest: &str) -> bool {
+        let Ok(place) = self.place(digest) else { return false };
+        fs::metadata(&place).is_ok_and(|meta| self.stays(&place, &meta))
+    }
+
+    fn stays(&self, place: &Path, meta: &fs::Metadata) -> bool {
+        young(meta) || refresh(&self.folder, place)
+    }
+
+    /// Like [`Objects::claim`] for what a manifest lists.
+    pub fn claim_content(&self, kind: &EntryKind) -> bool {
+        kind.objects().iter().all(|digest| self.keeps(digest))
     }
 
     /// Keeps a file's content.
@@ -232,6 +249,16 @@ impl Objects for FileObjects {
             return Err(StoreError::Damaged(digest.to_owned()));
         }
         Ok(bytes)
+    }
+
+    fn claim(&self, artifact: &ArtifactRef) -> Result<bool, StoreError> {
+        let manifest = match self.manifest(&artifact.digest) {
+            Ok(manifest) => manifest,
+            Err(StoreError::Missing(_) | StoreError::Damaged(_)) => return Ok(false),
+            Err(other) => return Err(other),
+        };
+        Ok(self.keeps(&artifact.digest)
+            && manifest.entries.iter().all(|entry| self.claim_content(&entry.kind)))
     }
 
     fn put_path(&self, path: &Path) -> Result<ArtifactRef, StoreError> {

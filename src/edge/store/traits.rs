@@ -133,6 +133,9 @@ pub trait Objects: Send + std::marker::Sync {
     fn get(&self, digest: &str) -> Result<Vec<u8>, StoreError>;
     /// Keeps a file or folder: chunks of 64 MiB and a manifest; links out of it are refused.
     fn put_path(&self, path: &Path) -> Result<ArtifactRef, StoreError>;
+    /// Tells whether all of an artifact is there, and keeps collections away from it for as long as it
+    /// takes to log that it is needed: whoever takes over what an earlier run made asks this first.
+    fn claim(&self, artifact: &ArtifactRef) -> Result<bool, StoreError>;
     /// Lays an artifact out at a path that does not exist yet; digests are verified.
     fn fetch(&self, artifact: &ArtifactRef, to: &Path) -> Result<(), StoreError>;
 }
@@ -168,7 +171,7 @@ pub enum StoreError {
         known: i64,
     },
     /// Nothing is kept under the digest.
-    #[error("object {0} is not in the store")]
+    #[error("object {0} is not in the store any more: `runs gc` frees what only old runs need")]
     Missing(String),
     /// The content is not what its digest says.
     #[error("object {0} is damaged")]

@@ -12,6 +12,7 @@ mod event;
 mod ids;
 #[cfg(test)]
 mod laws;
+mod references;
 mod retry;
 mod state;
 mod summary;
@@ -22,4 +23,5 @@ pub use apply::judged_again;
 pub use command::{Command, Refusal};
 pub use event::*;
 pub use ids::*;
+pub use references::{References, pins, references};
 pub use state::{InstanceState, JobState, Phase, Run, SEMANTICS};

@@ -102,6 +102,16 @@ impl Kept {
         Some(log_path(&self.project.store, &view.created.run, &job.declared.id, index, attempt))
     }
 
+    /// Tells whether an ended run wrote logs and none of them is there any more.
+    pub fn collected(&self, view: &RunView) -> bool {
+        let mut attempts = (0..).zip(&view.instances).filter(|(_, instance)| instance.attempt > 0);
+        view.summary.is_some()
+            && attempts.clone().next().is_some()
+            && attempts.all(|(index, instance)| {
+                self.log(view, index, instance.attempt).is_none_or(|path| !path.exists())
+            })
+    }
+
     /// Reads the last lines of an attempt's log between two bytes.
     pub fn last_lines(&self, view: &RunView, instance: u32, attempt: u32, from: u64, to: u64) -> Vec<String> {
         let read = || -> Option<Vec<u8>> {

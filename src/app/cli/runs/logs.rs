@@ -70,6 +70,13 @@ pub fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
     if printed {
         return Ok(Exit::Good);
     }
+    if args.step.is_none() && kept.collected(&view) {
+        return Err(Failure::wrong(format!(
+            "the logs of run {} were collected: it ended long ago, and `runs gc` freed them",
+            row.number
+        ))
+        .hint(format!("`tidegate runs show {}` shows what is in the log of its events", row.number)));
+    }
     let what = args.step.as_ref().map_or_else(|| "a log".to_owned(), |step| format!("a step `{step}`"));
     Err(Failure::wrong(format!("nothing that was asked for in run {} has {what}", row.number)).hint(format!(
         "`tidegate runs show {}` shows what ran, and what came from an earlier run",

@@ -1,7 +1,8 @@
-//! `tidegate runs`: lists, shows, watches, cancels, reruns and compares runs.
+//! `tidegate runs`: lists, shows, watches, cancels, reruns and compares runs, and frees what old ones left.
 
 mod cancel;
 mod diff;
+mod gc;
 mod kept;
 mod list;
 mod logs;
@@ -21,7 +22,8 @@ pub(super) use kept::{Format, Kept};
   tidegate runs show 7
   tidegate runs logs 7 train
   tidegate runs rerun 7 --failed
-  tidegate runs diff 6 7")]
+  tidegate runs diff 6 7
+  tidegate runs gc --dry-run")]
 pub struct Args {
     #[command(subcommand)]
     command: Command,
@@ -43,6 +45,8 @@ enum Command {
     Rerun(rerun::Args),
     /// Compare metrics, parameters, artifacts and commands of two runs
     Diff(diff::Args),
+    /// Free what only old runs needed: artifacts, trees, logs
+    Gc(gc::Args),
 }
 
 /// Runs the command.
@@ -55,5 +59,6 @@ pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
         Command::Cancel(args) => cancel::run(&args, globals),
         Command::Rerun(args) => rerun::run(&args, globals),
         Command::Diff(args) => diff::run(&args, globals),
+        Command::Gc(args) => gc::run(&args, globals),
     }
 }

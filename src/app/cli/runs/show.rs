@@ -4,6 +4,7 @@ use super::{Format, Kept};
 use crate::app::cli::{Exit, Failure, Globals};
 use crate::app::report::runs::{show, show_json};
 use crate::app::report::{RunView, Style};
+use tidegate_flow::job::ArtifactRef;
 
 /// Arguments of `tidegate runs show`.
 #[derive(Debug, clap::Args)]
@@ -31,8 +32,10 @@ pub fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
         Format::Json => format!("{}\n", show_json(&view, running)),
         Format::Text => {
             let lines = |instance, attempt, from, to| kept.last_lines(&view, instance, attempt, from, to);
+            let objects = kept.store.file_objects();
+            let gone = |artifact: &ArtifactRef| !objects.has(&artifact.digest);
             let before = kept.blank(globals, &row);
-            show(before, &events, running, Style { color: globals.color() }, &lines)
+            show(before, &events, running, Style { color: globals.color() }, &lines, &gone)
         }
     };
     globals.print(text)?;

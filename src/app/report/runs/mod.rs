@@ -2,11 +2,13 @@
 //!
 //! Not here: where they are read (`cli/runs`), a run while it goes on (`report/terminal`).
 
+mod collected;
 mod diff;
 mod difference;
 mod list;
 mod show;
 
+pub use collected::{Figures, Part, collected, collected_json};
 pub use diff::{Side, compare};
 pub use difference::{Change, Difference};
 pub use list::{Line, list, list_json};

@@ -3,8 +3,11 @@
 use crate::app::report::terminal::{LastLines, Plain};
 use crate::app::report::{InstanceState, InstanceView, RunView, Style, bytes, metric};
 use serde_json::{Value as Json, json};
-use tidegate_flow::job::Conclusion;
+use tidegate_flow::job::{ArtifactRef, Conclusion};
 use tidegate_flow::run::RunEvent;
+
+/// Tells whether an artifact is not in the store any more.
+pub type Gone<'a> = dyn Fn(&ArtifactRef) -> bool + 'a;
 
 /// Writes a run from its events. `view` has taken none of them in yet; `running` tells whether its
 /// owner lives.
@@ -14,6 +17,7 @@ pub fn show(
     running: bool,
     style: Style,
     lines: &LastLines,
+    gone: &Gone,
 ) -> String {
     let (mut rows, mut text) = (Plain::folded(style), String::new());
     let mut ending = String::new();
@@ -33,7 +37,7 @@ pub fn show(
         };
         text.push_str(&format!("  … {}   {}\n", name(&view, instance), style.dim(&state)));
     }
-    text.push_str(&kept(&view, style));
+    text.push_str(&kept(&view, style, gone));
     if view.summary.is_some() {
         return text + &ending;
     }
@@ -56,7 +60,7 @@ pub fn show(
 }
 
 /// Metrics, parameters and artifacts, a line for each instance that has some.
-fn kept(view: &RunView, style: Style) -> String {
+fn kept(view: &RunView, style: Style, gone: &Gone) -> String {
     let mut text = String::new();
     for instance in &view.instances {
         let Some(receipt) = &instance.receipt else { continue };
@@ -68,7 +72,8 @@ fn kept(view: &RunView, style: Style) -> String {
         let artifacts = receipt.artifacts.iter().chain(&receipt.uploads);
         parts.extend(artifacts.map(|(name, artifact)| {
             let digest: String = artifact.digest.chars().take(8).collect();
-            format!("{name} ({}, {digest})", bytes(artifact.size))
+            let gone = if gone(artifact) { ", collected" } else { "" };
+            format!("{name} ({}, {digest}{gone})", bytes(artifact.size))
         }));
         if !parts.is_empty() {
             text.push_str(&format!("    {}: {}\n", name(view, instance), parts.join("  ")));

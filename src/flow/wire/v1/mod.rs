@@ -15,6 +15,9 @@ mod hub;
 #[cfg(test)]
 mod samples;
 
+#[cfg(test)]
+pub(crate) use samples::events as sample_events;
+
 pub use error::WireError;
 pub use event::{decode_event, encode_event};
 pub use frame::{FRAME_LIMIT, FrameDecoder, decode_message, decode_request, encode_message, encode_request};

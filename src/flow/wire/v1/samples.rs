@@ -128,7 +128,7 @@ fn ready() -> ReadySettings {
 }
 
 /// One event of every kind, and of every shape within a kind.
-pub(super) fn events() -> Vec<RunEvent> {
+pub(crate) fn events() -> Vec<RunEvent> {
     let kinds = [run_kinds(), attempt_kinds(), end_kinds(), group_kinds()].concat();
     kinds.into_iter().zip(1_700_000_000_000..).map(|(kind, at)| RunEvent { at: Millis(at), kind }).collect()
 }

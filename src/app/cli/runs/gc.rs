@@ -1,0 +1,102 @@
+//! `tidegate runs gc`.
+
+use super::{Format, Kept};
+use crate::app::cli::store_trouble::store_trouble;
+use crate::app::cli::{Exit, Failure, Globals};
+use crate::app::report::runs::{Figures, Part, collected, collected_json};
+use crate::app::report::{RunView, Style};
+use std::time::{Duration, SystemTime};
+use tidegate_edge::agent::{TempFolders, saved};
+use tidegate_edge::store::{Amount, Collect, Collected};
+use tidegate_lang::workflow::duration;
+
+/// Arguments of `tidegate runs gc`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  tidegate runs gc                  what only runs needed that ended more than 30 days ago
+  tidegate runs gc --keep 7d
+  tidegate runs gc --dry-run        what would go
+
+Artifacts, trees, logs, checkpoints and cache entries go; that a run was, and what it measured, stays.
+Runs that have not ended keep all they need, and so do runs that a kept one reran or took something
+from. What was written or used within the last hour stays, so runs may go on meanwhile.")]
+pub struct Args {
+    /// Runs that ended longer ago than this need nothing any more: 12h, 30d
+    #[arg(long, value_name = "AGE", default_value = "30d", value_parser = age)]
+    keep: Age,
+    /// Only tell what would go
+    #[arg(long)]
+    dry_run: bool,
+    /// How to answer
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+/// An age, as written and as meant.
+#[derive(Clone, Debug)]
+struct Age {
+    written: String,
+    means: Duration,
+}
+
+fn age(text: &str) -> Result<Age, String> {
+    let means = duration(text).and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let means = means.ok_or("an age is a number with a unit: 12h, 30d")?;
+    Ok(Age { written: text.to_owned(), means })
+}
+
+/// Frees what nobody needs any more.
+pub fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
+    let mut kept = Kept::open(globals)?;
+    let dir = kept.project.store.clone();
+    let failed = |error: &std::io::Error| {
+        Failure::tool("what `actions/cache` saved cannot be collected").caused_by(error)
+    };
+    let mut wanted = Collect { keep: args.keep.means, also: Vec::new(), dry_run: args.dry_run };
+    let now = SystemTime::now();
+    let mut forgotten = 0;
+    for entry in saved(&dir).map_err(|error| failed(&error))? {
+        if now.duration_since(entry.used).is_ok_and(|unused| unused >= args.keep.means) {
+            if !args.dry_run {
+                std::fs::remove_file(&entry.file).map_err(|error| failed(&error))?;
+            }
+            forgotten += 1;
+        } else {
+            wanted.also.extend(entry.content);
+        }
+    }
+    let done = kept
+        .store
+        .collect(&wanted)
+        .map_err(|error| store_trouble("not all that is old could be collected", &error))?;
+    if !args.dry_run {
+        // Making it clears what dead processes left.
+        let _ = TempFolders::new(dir.join("tmp"));
+    }
+    let figures = figures(args, &done, forgotten);
+    globals.print(match args.format {
+        Format::Json => format!("{}\n", collected_json(&figures)),
+        Format::Text => {
+            let view = RunView { program: globals.program(&kept.project), ..RunView::default() };
+            collected(&figures, Style { color: globals.color() }, &|command| view.next(command))
+        }
+    })?;
+    Ok(Exit::Good)
+}
+
+fn figures(args: &Args, done: &Collected, forgotten: u64) -> Figures {
+    let part = |amount: Amount| Part { count: amount.count, bytes: amount.bytes };
+    Figures {
+        keep: args.keep.written.clone(),
+        dry_run: args.dry_run,
+        runs_kept: done.runs_kept,
+        interrupted: done.interrupted,
+        runs_old: done.runs_old,
+        kept: part(done.kept),
+        young: part(done.young),
+        objects: part(done.objects),
+        logs: part(done.logs),
+        checkpoints: part(done.checkpoints),
+        cache: done.cache + forgotten,
+    }
+}
