@@ -201,13 +201,6 @@ pub struct RetrySpec {
     pub oom_max_memory: u64,
 }
 
-impl RetrySpec {
-    /// Tells whether nothing was said.
-    pub fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
 impl Default for RetrySpec {
     fn default() -> Self {
         Self {

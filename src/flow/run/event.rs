@@ -57,7 +57,6 @@ pub enum EventKind {
         /// The receipt found, and the run it is from; `None`: it must run.
         hit: Option<Box<(String, Receipt)>>,
         /// Gates judged again on the cached metrics.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
         verdicts: Vec<Verdict>,
         /// Why it runs although a receipt was kept.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -204,7 +203,6 @@ pub enum EventKind {
         /// After it.
         conclusion: Conclusion,
         /// Outputs of a called workflow; for steps they are in the receipt.
-        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         outputs: BTreeMap<String, String>,
     },
     /// A job has its final result.
@@ -344,7 +342,6 @@ pub struct ReadySettings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_seconds: Option<f64>,
     /// `retry`.
-    #[serde(default, skip_serializing_if = "RetrySpec::is_default")]
     pub retry: RetrySpec,
     /// Requests.
     #[serde(default, skip_serializing_if = "crate::job::ResourceRequest::is_empty")]
