@@ -61,9 +61,10 @@ def pair(ours, floor, rounds):
 
 
 def memory(command):
-    """Runs a command; returns MB of Tidegate's own processes at the peak of their sum, as (engine, supervisor).
+    """Runs a command; returns the peak of MB of Tidegate's own processes, as (their own, the program's).
 
-    Proportional sizes (Pss), asked every few milliseconds: pages that both share count once in the sum.
+    Anonymous memory of the engine and the supervisor, added; and the pages of files, nearly all of the
+    one program that both run, once. Asked every few milliseconds.
     """
     if command.before:
         command.before()
@@ -78,8 +79,8 @@ def memory(command):
         supervisor = None
         while not ended.wait(0.005):
             supervisor = supervisor or next((p for p in children(process.pid) if is_supervisor(p)), None)
-            now = (size(process.pid), size(supervisor) if supervisor else 0)
-            peak = max(peak, now, key=sum)
+            engine, other = sizes(process.pid), sizes(supervisor)
+            peak = max(peak, (engine[0] + other[0], max(engine[1], other[1])), key=sum)
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -91,13 +92,14 @@ def memory(command):
     return peak
 
 
-def size(pid):
-    """Proportional MB of a process; 0 if it is gone."""
+def sizes(pid):
+    """Anonymous and file-backed MB of a process; zeros if it is gone."""
     try:
-        text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+        text = pathlib.Path(f"/proc/{pid}/status").read_text()
     except OSError:
-        return 0
-    return next((int(line.split()[1]) / 1024 for line in text.splitlines() if line.startswith("Pss:")), 0)
+        return 0, 0
+    fields = dict(line.split(":", 1) for line in text.splitlines() if line.startswith("Rss"))
+    return tuple(int(fields.get(name, "0").split()[0]) / 1024 for name in ("RssAnon", "RssFile"))
 
 
 def children(pid):

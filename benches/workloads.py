@@ -113,8 +113,8 @@ def wide(bench):
     run = bench.tide(folder, "run", "--jobs", "2")
     ours, floor, ratio = pair(run, bench.command(["sh", "-c", words]), bench.rounds)
     yield Row("W3 1,000 jobs", f"{ms(ours / 1000)} a job", f"xargs {ms(floor / 1000)}", ratio, "×", 1.3)
-    engine, supervisor = memory(run)
-    yield Row("W3 memory", f"engine {engine:.1f} MB", f"supervisor {supervisor:.1f} MB", engine + supervisor, "MB", 30)
+    own, program = memory(run)
+    yield Row("W3 memory", f"own {own:.1f} MB", f"program {program:.1f} MB", own + program, "MB", 30)
 
 
 ML = {
