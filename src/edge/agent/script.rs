@@ -26,8 +26,6 @@ const FILES: [(&str, &str); 6] = [
     ("GITHUB_STEP_SUMMARY", "summary"),
     ("ML_METRICS", "metrics"),
 ];
-/// Endings of scripts.
-const SCRIPTS: [&str; 4] = [".sh", ".py", ".ps1", ""];
 /// Larger command files are refused: they would have to fit into memory several times over.
 const FILE_LIMIT: u64 = 64 * 1024 * 1024;
 
@@ -83,14 +81,7 @@ impl Job<'_> {
                     Failed::user(format!("the shell `{tried}` is not installed (looked along PATH)"))
                 },
             )?;
-        let folder = self.temp.join("_temp");
-        let file = folder.join(format!("{number}{}", how.extension));
-        if number == 1 && self.folder.fresh.is_some() {
-            // An attempt before this one may have had another shell for its first script.
-            for other in SCRIPTS.iter().filter(|other| **other != how.extension) {
-                let _ = std::fs::remove_file(folder.join(format!("1{other}")));
-            }
-        }
+        let file = self.temp.join("_temp").join(format!("{number}{}", how.extension));
         let text = format!("{}{}{}", how.before, script.replace("\r\n", "\n"), how.after);
         std::fs::write(&file, text).map_err(|e| io("script", &e))?;
         let name = file.to_string_lossy();

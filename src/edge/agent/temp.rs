@@ -7,7 +7,6 @@
 use super::keep::{Stamp, stamp_of};
 use super::place::remove;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -78,7 +77,7 @@ impl TempFolders {
     }
 }
 
-/// Empties the script and the event; tells whether the rest is as it was made.
+/// Removes the script and the event; tells whether the rest is as it was made.
 fn tidy(temp: &TempFolder) -> Option<bool> {
     let fresh = temp.fresh.as_ref()?;
     if fresh.iter().any(|(path, stamp)| stamp_of(path).as_ref() != Some(stamp)) {
@@ -88,7 +87,7 @@ fn tidy(temp: &TempFolder) -> Option<bool> {
     for entry in std::fs::read_dir(&temp.path).ok()? {
         let name = entry.ok()?.file_name();
         if name == "event.json" {
-            empty(&temp.path.join(name))?;
+            std::fs::remove_file(temp.path.join(name)).ok()?;
         } else {
             others += 1;
         }
@@ -99,17 +98,7 @@ fn tidy(temp: &TempFolder) -> Option<bool> {
         if !entry.file_name().to_string_lossy().starts_with("1.") || !entry.file_type().ok()?.is_file() {
             return None;
         }
-        empty(&entry.path())?;
+        std::fs::remove_file(entry.path()).ok()?;
     }
     Some(others == fresh.len() + 1)
-}
-
-/// Empties a file that is written anew by the next attempt: the file system takes longer to remove
-/// and make one. A file with a second name may be anybody's: nothing is done to that.
-fn empty(path: &Path) -> Option<()> {
-    let there = std::fs::symlink_metadata(path).ok()?;
-    if !there.is_file() || there.nlink() != 1 {
-        return None;
-    }
-    std::fs::OpenOptions::new().write(true).truncate(true).open(path).ok().map(drop)
 }
