@@ -78,6 +78,8 @@ fn following(project: &Project, args: &[&str], awaited: &str) -> (Child, std::pa
 fn another_process_watches_and_follows_to_the_end() {
     let run = Waiting::start();
     run.project.tidegate(["runs", "list", "--state", "running"]).code(0).stdout("running");
+    // A step is told of once it has taken a moment.
+    until(|| run.project.tidegate(["runs", "show"]).stdout.contains("step `fit`"));
     run.project
         .tidegate(["runs", "show"])
         .code(0)
