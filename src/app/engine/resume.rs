@@ -1,5 +1,6 @@
 //! Goes on with a run whose engine is gone, and finds what a rerun takes over.
 
+use super::BackEnd;
 use super::act::whole;
 use super::evaluate::{Frame, Only};
 use super::turn::Parts;
@@ -140,7 +141,7 @@ pub(super) fn adoptable(
     }
     for instance in run.instances().iter().filter(|i| i.outcome == Some(Conclusion::Success)) {
         if let Some(receipt) = instance.receipt.as_deref()
-            && !whole(objects, receipt)?
+            && !whole(&BackEnd::Local, objects, receipt)?
         {
             again.insert(instance.job);
         }
