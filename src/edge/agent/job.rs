@@ -387,20 +387,10 @@ fn masked(masks: &Masks, values: BTreeMap<String, Json>) -> BTreeMap<String, Jso
 
 fn receipt_of(failed: &Failed, log: u64, started: Instant) -> Receipt {
     Receipt {
-        conclusion: Conclusion::Failure,
-        class: Some(failed.class),
         exit: failed.exit,
-        reason: Some(failed.reason.clone()),
         failed_step: failed.step,
-        outputs: BTreeMap::new(),
-        metrics: BTreeMap::new(),
-        goals: BTreeMap::new(),
-        params: BTreeMap::new(),
-        artifacts: BTreeMap::new(),
-        uploads: BTreeMap::new(),
-        summary: String::new(),
-        environment_url: None,
         log,
         duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        ..Receipt::bare(Conclusion::Failure, Some(failed.class), failed.reason.clone())
     }
 }
