@@ -1,13 +1,20 @@
 //! Attempts as Jobs of a Kubernetes cluster.
 //!
 //! `pod` maps a `JobSpec` to a Job and `observe` what is seen of it to words; both are pure. `cluster`
-//! holds what is asked of the API server, `executor` the loop, `service` the hub that it puts up.
+//! holds what is asked of the API server, `service` the hub that is put up. `executor` is what the
+//! engine sees, `watch` the loop behind it; `requests` hears the engine and the agents, `starting`
+//! makes Jobs, `ends` decides that an attempt is over.
 
+mod attempt;
 mod cluster;
+mod ends;
 mod executor;
 mod observe;
 mod pod;
+mod requests;
 mod service;
+mod starting;
+mod watch;
 
 pub use cluster::{Cluster, ClusterError};
 pub use executor::{KubernetesExecutor, KubernetesOptions};

@@ -1,0 +1,57 @@
+//! What is known of an attempt while it has a Job.
+
+use super::observe::Waiting;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use std::sync::Arc;
+use tidegate_flow::job::{FailureClass, JobSpec};
+use tokio::time::Instant;
+
+/// One attempt.
+pub(super) struct Attempt {
+    pub(super) spec: Arc<JobSpec>,
+    pub(super) name: String,
+    pub(super) job: Option<Job>,
+    pub(super) pod: Option<Pod>,
+    /// The receipt was passed on, or somebody else's word about the end.
+    pub(super) over: bool,
+    /// Since when its end is seen, without a receipt.
+    pub(super) ended: Option<Instant>,
+    /// Since when it waits for an image.
+    pub(super) no_image: Option<Instant>,
+    /// The agent's question why its container ended, and when it was asked.
+    pub(super) question: Option<(u64, Instant)>,
+    /// When it has to be gone.
+    pub(super) leave_by: Option<Instant>,
+    /// Told to stop before an agent came.
+    pub(super) agent: bool,
+    pub(super) removed: bool,
+    /// What it waits for, as last told.
+    pub(super) waiting: Option<Waiting>,
+}
+
+impl Attempt {
+    /// One that is about to start.
+    pub(super) fn new(spec: Arc<JobSpec>, name: String) -> Self {
+        Self {
+            name,
+            spec,
+            job: None,
+            pod: None,
+            over: false,
+            ended: None,
+            no_image: None,
+            question: None,
+            leave_by: None,
+            agent: false,
+            removed: false,
+            waiting: None,
+        }
+    }
+}
+
+/// What a task of an attempt has finished.
+pub(super) enum Done {
+    Started { token: String, result: Result<(), (FailureClass, String)> },
+    Removed { token: String },
+}
