@@ -190,23 +190,57 @@ impl Drop for Small {
     }
 }
 
+/// What a step does that fills the disk of the store, once by its files and once by its output, and
+/// then goes on for a while with nothing left, each tenth of which is an event.
+const FILLS: [&str; 3] = [
+    "head -c 40000000 /dev/zero > fill",
+    "head -c 40000000 /dev/zero | tr '\\0' x",
+    "cat /dev/zero > fill; for i in $(seq 10); do echo \"::notice::$i\"; cat /dev/zero >> fill || true; done; exit 1",
+];
+
+const FILL: &str = "on: { workflow_dispatch: { inputs: { what: { type: string } } } }\njobs:\n  a:\n    steps:\n      - run: ${{ inputs.what }}\n";
+
+/// The log's own room sees the run through to its end, and is there again for the next run.
 #[test]
 fn a_full_disk() {
-    let project = one("      - run: |\n          ${{ inputs.what }}\n");
-    project.write(".ml/workflows/test.yml", "on: { workflow_dispatch: { inputs: { what: { type: string } } } }\njobs:\n  a:\n    steps:\n      - run: ${{ inputs.what }}\n");
+    let project = Project::workflow(FILL);
     let Some(_small) = Small::mount(project.path().join(".tidegate")) else {
         eprintln!("NOT TESTED: a full disk needs the right to mount a tmpfs");
         return;
     };
-    for (number, what) in
-        [("1", "head -c 40000000 /dev/zero > fill"), ("2", "head -c 40000000 /dev/zero | tr '\\0' x")]
-    {
+    for (number, what) in (1..).zip(FILLS) {
         let done = project.tidegate(["run", "--input", &format!("what={what}")]);
         assert_eq!(done.code, Some(1), "{what}: {done:?}");
         assert!(done.stdout.contains("disk"), "{what}: {done:?}");
-        project.tidegate(["runs", "show", number, "--format", "json"]).code(0).stdout("\"class\":\"disk\"");
-        project.sh("rm -rf .tidegate/runs/*");
+        let show = project.tidegate(["runs", "show", &number.to_string(), "--format", "json"]).code(0);
+        show.stdout("\"class\":\"disk\"");
+        project.sh("rm -rf .tidegate/runs/*; test $(stat -c %b .tidegate/ballast) -ge 2048");
     }
+}
+
+/// Another process takes every byte there is while the run goes on.
+#[test]
+fn a_disk_that_others_keep_full() {
+    let project = Project::workflow(FILL);
+    let Some(_small) = Small::mount(project.path().join(".tidegate")) else {
+        eprintln!("NOT TESTED: a full disk needs the right to mount a tmpfs");
+        return;
+    };
+    let filler = "until [ -e go ]; do sleep 0.01; done
+        while [ ! -e stop ]; do cat /dev/zero >> .tidegate/fill; touch filled; done 2> /dev/null";
+    let mut filler =
+        std::process::Command::new("sh").current_dir(project.path()).args(["-c", filler]).spawn().unwrap();
+    let root = project.path().display();
+    let what =
+        format!("touch {root}/go; until [ -e {root}/filled ]; do sleep 0.01; done; echo 1 > more; exit 1");
+    let done = project.tidegate(["run", "--input", &format!("what={what}")]);
+    project.write("stop", "");
+    filler.wait().unwrap();
+    let done = done.code(1).stdout("disk");
+    assert!(!done.stderr.contains("store"), "{done:?}");
+    project.sh("rm .tidegate/fill");
+    project.tidegate(["runs", "show", "1", "--format", "json"]).code(0).stdout("\"class\":\"disk\"");
+    project.tidegate(["run", "--input", "what=true"]).code(0);
 }
 
 #[test]

@@ -126,12 +126,12 @@ fn a_read_only_folder_is_said() {
         .stderr("help: the store is a folder that you may write to");
 }
 
-/// The store is on a file system of its own, which a step fills: all that was recorded is there, and
-/// with some room the run goes on.
+/// The store is on a file system of its own, which a step fills, the room that the log keeps for itself
+/// included: all that was recorded is there, and with some room the run goes on.
 #[test]
 fn a_disk_that_is_full_stops_the_run_and_it_goes_on_later() {
     let project = Project::workflow(
-        "on: workflow_dispatch\njobs:\n  a:\n    steps:\n      - run: echo a >> \"$FOLDER/done\"\n  b:\n    needs: a\n    steps:\n      - run: |\n          [ -e \"$FOLDER/once\" ] || head -c 9000000 /dev/zero > \"$FOLDER/disk/fill\" || true\n          touch \"$FOLDER/once\"\n",
+        "on: workflow_dispatch\njobs:\n  a:\n    steps:\n      - run: echo a >> \"$FOLDER/done\"\n  b:\n    needs: a\n    steps:\n      - run: |\n          [ -e \"$FOLDER/once\" ] && exit 0\n          touch \"$FOLDER/once\"; : > \"$FOLDER/disk/ballast\"\n          head -c 9000000 /dev/zero > \"$FOLDER/disk/fill\" || true\n",
     );
     let binary = crate::harness::binary();
     let tidegate = format!("\"{}\" --store disk", binary.display());

@@ -247,11 +247,21 @@ impl RunLog for Store {
 }
 
 impl Store {
-    /// Runs a change: all of it or nothing.
+    /// Runs a change: all of it or nothing. On a full disk the ballast is given up for it, piece by
+    /// piece.
     pub(super) fn within<T>(
         &mut self,
-        change: impl FnOnce(&Transaction) -> Result<T, StoreError>,
+        change: impl Fn(&Transaction) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        loop {
+            match self.change(&change) {
+                Err(error) if lacks_room(&error) && self.ballast.give_up() => {}
+                other => return other,
+            }
+        }
+    }
+
+    fn change<T>(&mut self, change: impl Fn(&Transaction) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let dir = &self.dir;
         let named = |error| match error {
             StoreError::Log(inner) => super::open::named(inner, dir),
@@ -295,6 +305,19 @@ impl Store {
             summary: summary.and_then(|text| serde_json::from_str::<RunSummary>(&text).ok()),
             owner: owner.filter(|_| lock.is_some_and(|name| self.locks.alive(&name))),
         })
+    }
+}
+
+/// Whether more room may help. A quota is to SQLite a write like any that failed; one that could not be
+/// forced to disk is never tried again.
+fn lacks_room(error: &StoreError) -> bool {
+    let no_write = [rusqlite::ffi::SQLITE_IOERR_WRITE, rusqlite::ffi::SQLITE_IOERR_SHMSIZE];
+    match error {
+        StoreError::Full(_) => true,
+        StoreError::Log(error) => {
+            error.sqlite_error().is_some_and(|error| no_write.contains(&error.extended_code))
+        }
+        _ => false,
     }
 }
 

@@ -1,7 +1,9 @@
 //! What is kept: the log of every run, content by its digest, cache entries and leases.
 //!
-//! `.tidegate/` holds `runs.db` (SQLite, WAL), `objects/` (blake3) and `locks/` (one for each living process).
+//! `.tidegate/` holds `runs.db` (SQLite, WAL), `objects/` (blake3), `locks/` (one for each living
+//! process) and `ballast` (room for the log on a full disk).
 
+mod ballast;
 mod claim;
 mod collect;
 mod faulty;

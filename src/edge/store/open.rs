@@ -1,5 +1,6 @@
 //! Opening a store: the folder, its `.gitignore`, the database. The log itself is in `log.rs`.
 
+use super::ballast::Ballast;
 use super::owner::Locks;
 use super::{FileObjects, Objects, StoreError, io, schema};
 use rusqlite::config::DbConfig;
@@ -25,6 +26,7 @@ pub struct Store {
     pub(super) db: Connection,
     pub(super) dir: PathBuf,
     pub(super) locks: Locks,
+    pub(super) ballast: Ballast,
     /// The database as it was when last asked whether others changed it.
     pub(super) seen: i64,
     objects: Arc<FileObjects>,
@@ -48,13 +50,15 @@ impl Store {
             StoreError::Log(inner) => named(inner, dir),
             other => other,
         })?;
+        let ballast = Ballast::of(dir);
         Ok(Self {
             db,
             dir: dir.to_owned(),
             locks: Locks::new(dir.join("locks")),
             seen: 0,
             objects: Arc::new(FileObjects::open(dir.join("objects"))?),
-            settling: settle(path)?,
+            settling: settle(path, ballast.clone())?,
+            ballast,
         })
     }
 
@@ -100,10 +104,11 @@ fn prepare(db: &mut Connection, path: &Path) -> Result<(), StoreError> {
 }
 
 /// Forces a database that was just made to disk on a thread of its own. Until its first checkpoint
-/// it is a page or two, and all else is in the log beside it.
-fn settle(path: PathBuf) -> Result<Option<JoinHandle<std::io::Result<()>>>, StoreError> {
+/// it is a page or two, and all else is in the log beside it. Nobody waits for the ballast either.
+fn settle(path: PathBuf, ballast: Ballast) -> Result<Option<JoinHandle<std::io::Result<()>>>, StoreError> {
     let size = std::fs::metadata(&path).map_err(|error| io("reading", &path, error))?.len();
     if size > NEW {
+        ballast.keep();
         return Ok(None);
     }
     let force = move || {
@@ -111,6 +116,7 @@ fn settle(path: PathBuf) -> Result<Option<JoinHandle<std::io::Result<()>>>, Stor
         let forced = file.sync_all();
         // Closing any descriptor of the file would drop the locks that SQLite has on it.
         std::mem::forget(file);
+        ballast.keep();
         forced
     };
     let thread = std::thread::Builder::new().name("new store".into()).spawn(force);
