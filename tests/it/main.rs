@@ -37,6 +37,7 @@ mod schema;
 mod store_kill;
 mod store_trouble;
 mod two_engines;
+mod untrusted_text;
 mod watch;
 mod why;
 mod work_folder;

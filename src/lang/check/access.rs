@@ -48,6 +48,21 @@ impl Access {
         self.context.eq_ignore_ascii_case(context)
     }
 
+    /// Returns it as it is written, near enough.
+    pub fn spelled(&self) -> String {
+        let mut text = self.context.to_string();
+        for segment in &self.segments {
+            match segment {
+                Segment::Name(name) => {
+                    text.push('.');
+                    text.push_str(name);
+                }
+                Segment::Any => text.push_str(".*"),
+            }
+        }
+        text
+    }
+
     /// Returns the name at a depth, if it is one.
     pub fn name(&self, depth: usize) -> Option<&str> {
         match self.segments.get(depth) {

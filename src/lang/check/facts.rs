@@ -14,6 +14,8 @@ pub struct Facts<'a> {
     pub(super) workflow: &'a Workflow,
     /// Jobs by id in lower case.
     by_id: HashMap<String, &'a Job>,
+    /// The local workflows that can be called, by path.
+    pub(super) called: &'a BTreeMap<String, Arc<Workflow>>,
     /// What was asked of outside.
     pub(super) context: &'a CheckContext<'a>,
     /// All templates with an expression.
@@ -47,7 +49,7 @@ impl<'a> Facts<'a> {
             }
         }
         let by_id = workflow.jobs.iter().map(|j| (j.id.value.to_ascii_lowercase(), j)).collect();
-        Self { workflow, by_id, context, sites, findings }
+        Self { workflow, by_id, called, context, sites, findings }
     }
 
     /// Finds a job in any case.

@@ -18,6 +18,7 @@ mod rules;
 mod scope;
 mod sites;
 mod suggest;
+mod taint;
 
 pub use checked::{Checked, check, check_one};
 pub use context::{CheckContext, LocalAction, no_actions};

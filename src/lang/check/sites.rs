@@ -4,8 +4,8 @@
 
 use crate::expr::Template;
 use crate::workflow::{
-    Action, Concurrency, Container, Dynamic, Env, Job, JobKind, Resources, Retry, Run, Step, Tree, TreeKind,
-    Uses, Workflow,
+    Action, ActionFile, Concurrency, Container, Dynamic, Env, Job, JobKind, Resources, Retry, Run, Step,
+    Tree, TreeKind, Uses, Workflow,
 };
 
 /// One template and where it stands.
@@ -36,7 +36,21 @@ pub(super) enum Sink {
     Image,
     /// A path, or options of a command line.
     Path,
+    /// Where a job runs, and with what.
+    Machine,
 }
+
+/// Inputs of well-known actions that are programs: the action, and the input.
+const PROGRAMS: &[(&str, &str)] = &[
+    ("actions/github-script", "script"),
+    ("amadevus/pwsh-script", "script"),
+    ("appleboy/ssh-action", "script"),
+    ("azure/cli", "inlinescript"),
+    ("azure/powershell", "inlinescript"),
+    ("cardinalby/js-eval-action", "expression"),
+    ("jannekem/run-python-script-action", "script"),
+    ("mikefarah/yq", "cmd"),
+];
 
 struct Walk<'a> {
     sites: Vec<Site<'a>>,
@@ -65,7 +79,7 @@ pub(super) fn collect(workflow: &Workflow) -> Vec<Site<'_>> {
     }
     walk.env("env", &workflow.env);
     walk.concurrency("concurrency", workflow.concurrency.as_ref());
-    walk.option("defaults.run", Sink::Value, workflow.defaults.shell.as_ref());
+    walk.option("defaults.run", Sink::Script, workflow.defaults.shell.as_ref());
     walk.option("defaults.run", Sink::Path, workflow.defaults.working_directory.as_ref());
     for job in &workflow.jobs {
         walk.job = Some(job);
@@ -89,6 +103,17 @@ pub(super) fn collect(workflow: &Workflow) -> Vec<Site<'_>> {
             job.environment.as_ref().and_then(|e| e.url.as_ref()),
         );
         walk.steps = 0;
+    }
+    walk.sites
+}
+
+/// Collects all templates of a composite action's steps that hold an expression.
+pub(super) fn collect_action(action: &ActionFile) -> Vec<Site<'_>> {
+    let mut walk = Walk { sites: Vec::new(), job: None, step: None, steps: 0 };
+    for (index, step) in action.steps.iter().enumerate() {
+        walk.step = Some(step);
+        walk.steps = index;
+        walk.step_keys(step);
     }
     walk.sites
 }
@@ -127,14 +152,18 @@ impl<'a> Walk<'a> {
     }
 
     fn tree(&mut self, key: &'static str, tree: &'a Tree) {
+        self.tree_into(key, Sink::Value, tree);
+    }
+
+    fn tree_into(&mut self, key: &'static str, sink: Sink, tree: &'a Tree) {
         match &tree.kind {
             TreeKind::Literal(_) => {}
-            TreeKind::Template(template) => self.add(key, Sink::Value, template),
-            TreeKind::Sequence(items) => items.iter().for_each(|t| self.tree(key, t)),
+            TreeKind::Template(template) => self.add(key, sink, template),
+            TreeKind::Sequence(items) => items.iter().for_each(|t| self.tree_into(key, sink, t)),
             TreeKind::Mapping(entries) => {
                 for (name, value) in entries {
-                    self.add(key, Sink::Value, &name.value);
-                    self.tree(key, value);
+                    self.add(key, sink, &name.value);
+                    self.tree_into(key, sink, value);
                 }
             }
         }
@@ -171,9 +200,9 @@ impl<'a> Walk<'a> {
         self.option("jobs.<job_id>.if", Sink::Value, job.condition.as_ref());
         if let Some(runs_on) = &job.runs_on {
             for label in &runs_on.labels {
-                self.add("jobs.<job_id>.runs-on", Sink::Value, label);
+                self.add("jobs.<job_id>.runs-on", Sink::Machine, label);
             }
-            self.option("jobs.<job_id>.runs-on", Sink::Value, runs_on.group.as_ref());
+            self.option("jobs.<job_id>.runs-on", Sink::Machine, runs_on.group.as_ref());
         }
         if let Some(container) = &job.container {
             self.container("jobs.<job_id>.container", container);
@@ -188,7 +217,7 @@ impl<'a> Walk<'a> {
             self.dynamic("jobs.<job_id>.strategy", strategy.max_parallel.as_ref());
         }
         self.env("jobs.<job_id>.env", &job.env);
-        self.option("jobs.<job_id>.defaults.run", Sink::Value, job.defaults.shell.as_ref());
+        self.option("jobs.<job_id>.defaults.run", Sink::Script, job.defaults.shell.as_ref());
         self.option("jobs.<job_id>.defaults.run", Sink::Path, job.defaults.working_directory.as_ref());
         let minutes = [&job.timeout_minutes, &job.cancel_timeout_minutes];
         for value in minutes.into_iter().flatten() {
@@ -214,9 +243,11 @@ impl<'a> Walk<'a> {
         const KEY: &str = "jobs.<job_id>.resources";
         let Some(r) = resources else { return };
         for value in [&r.cpu, &r.memory, &r.ephemeral_storage, &r.shm] {
-            self.option(KEY, Sink::Value, value.as_ref());
+            self.option(KEY, Sink::Machine, value.as_ref());
         }
-        self.tree_option(KEY, r.gpu.as_ref());
+        if let Some(gpu) = &r.gpu {
+            self.tree_into(KEY, Sink::Machine, gpu);
+        }
     }
 
     fn retry(&mut self, retry: Option<&'a Retry>) {
@@ -240,7 +271,7 @@ impl<'a> Walk<'a> {
         }
         self.resources(ml.resources.as_deref());
         self.option("jobs.<job_id>.pod-template", Sink::Path, ml.pod_template.as_ref());
-        self.option("jobs.<job_id>.queue", Sink::Path, ml.queue.as_ref());
+        self.option("jobs.<job_id>.queue", Sink::Machine, ml.queue.as_ref());
         self.dynamic("jobs.<job_id>.nodes", ml.nodes.as_ref().map(|n| &n.value));
         self.tree_option("jobs.<job_id>.spot", ml.spot.as_ref());
         self.retry(ml.retry.as_deref());
@@ -320,11 +351,11 @@ impl<'a> Walk<'a> {
     }
 
     fn uses(&mut self, uses: &'a Uses) {
-        // The one popular action whose input is a program.
-        let script = uses.uses.value.to_ascii_lowercase().starts_with("actions/github-script@");
+        let action = uses.uses.value.split('@').next().unwrap_or_default();
+        let program = PROGRAMS.iter().find(|(name, _)| name.eq_ignore_ascii_case(action)).map(|(_, i)| i);
         for (name, value) in &uses.with {
-            let sink =
-                if script && name.value.eq_ignore_ascii_case("script") { Sink::Script } else { Sink::Value };
+            let is_program = program.is_some_and(|input| name.value.eq_ignore_ascii_case(input));
+            let sink = if is_program { Sink::Script } else { Sink::Value };
             self.add("jobs.<job_id>.steps.with", sink, value);
         }
     }
