@@ -126,6 +126,72 @@ fn says_what_is_not_there_yet() {
         .stdout("`queue`: cluster queues are not there yet");
 }
 
+const SOURCES: &str = "\
+on: { workflow_dispatch: { inputs: { small: { type: boolean, default: false } } } }
+data:
+  raw: { uri: lake/raw, include: [\"*.csv\"] }
+  far: { uri: \"s3://lake/far/\" }
+jobs:
+  read:
+    consumes: { in/: \"${{ inputs.small && data.far || data.raw }}\" }
+    cache: true
+    steps: [{ run: \"ls in; echo ${{ data.raw.version }}\" }]
+";
+
+/// Sources are read as `run` reads them, so that what consumes them can say what it gets and ask the cache.
+#[test]
+fn data_sources_are_looked_at() {
+    let project = Project::workflow(SOURCES).file("lake/raw/a.csv", "12345").file("lake/raw/b.csv", "1");
+    let project = project
+        .file("lake/raw/notes.txt", "no")
+        .file("near/x", "xyz")
+        .file(".gitignore", "/lake/\n/near/\n")
+        .git();
+    let done = project.tidegate(["plan"]).code(2);
+    let done = done.stdout("  data raw: 2 files, 6 B in lake/raw\n");
+    let done = done.stdout("  data far: s3://lake/far/ is not a path").stdout("--data NAME=PATH");
+    done.stdout("consumes in/: 2 files, 6 B\n").nowhere("known later");
+    let kept = "test $(find .tidegate/objects -type f -size -7c | wc -l) = 0";
+    project.sh(kept);
+    let near = ["plan", "--data", "far=near"];
+    let done = project.tidegate(near).code(0).stdout("not done before");
+    let done = done.stdout("  data far: 1 file, 3 B in [PROJECT]/near\n").stdout("echo ");
+    done.nowhere("${{ data");
+    project.tidegate(["run", "--data", "far=near"]).code(0);
+    project.sh(&format!("! ({kept})"));
+    project.tidegate(near).code(0).stdout("from cache").stdout("in lake/raw, as in the last run\n");
+    project.sh("echo more > lake/raw/c.csv; echo 2 > lake/raw/b.csv; rm lake/raw/a.csv");
+    let done = project.tidegate(near).code(0).stdout("what it consumes");
+    done.stdout("in lake/raw (1 new, 1 changed, 1 gone since the last run)\n");
+    let json = project.tidegate(["plan", "--data", "far=near", "--format", "json"]).code(0).stdout;
+    let json: Json = serde_json::from_str(&json).unwrap();
+    let source = &json[0]["data"][0];
+    assert_eq!((&source["files"], &source["size"]), (&2.into(), &7.into()), "{source}");
+    assert_eq!(
+        json[0]["jobs"][0]["instances"][0]["settings"]["consumes"][0]["items"][0]["digest"],
+        source["version"]
+    );
+}
+
+/// What `run` refuses, the plan refuses, in the same words.
+#[test]
+fn data_sources_that_cannot_be_read_are_refused() {
+    let project = Project::workflow(SOURCES);
+    for (given, words) in [
+        (&["--data", "far=nowhere", "--data", "raw=nowhere"][..], "cannot read [PROJECT]/nowhere"),
+        (&["--data", "far=near", "--data", "fra=near"], "--data fra: the workflow has no data source `fra`"),
+        (&["--data", "far=near", "--data", "raw=empty"], "holds no file that `include` names"),
+        (&["--data", "far"], "must be NAME=VALUE"),
+    ] {
+        project.sh("mkdir -p near empty lake/raw; touch near/x lake/raw/a.csv");
+        for command in ["plan", "run"] {
+            let done = project.tidegate([command].iter().chain(given)).code(2);
+            let said = done.stdout.clone() + &done.stderr;
+            assert!(said.contains(words) || words.contains("NAME=VALUE"), "{command} {given:?}: {said}");
+        }
+    }
+}
+
 #[test]
 fn wrong_arguments_are_told() {
     let project = Project::new();

@@ -22,6 +22,7 @@ mod observer;
 mod request;
 mod resume;
 mod signals;
+pub mod sources;
 mod start;
 mod turn;
 

@@ -1,14 +1,15 @@
 //! A new run: the tree, the event, the first entry of its log.
 
 use super::evaluate::{Frame, Only};
+use super::sources::{self, Place};
 use super::turn::Parts;
 use super::{Engine, EngineError, Observer, RunRequest, Site, clock, contexts, load, signals};
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::mpsc::channel;
-use tidegate_edge::data::{Wanted, pin};
+use tidegate_edge::data::Keep;
 use tidegate_edge::git::{Snapshot, snapshot};
-use tidegate_edge::store::{FileObjects, RunLog as _, Store};
+use tidegate_edge::store::{FileObjects, Store};
 use tidegate_flow::plan::{self, Contexts};
 use tidegate_flow::run::{EventKind, Run, RunCreated, RunEvent, SEMANTICS};
 use tidegate_flow::trigger::{self, Decision};
@@ -118,19 +119,6 @@ fn tree(request: &RunRequest, store: &Store) -> Result<Snapshot, EngineError> {
     Ok(tree)
 }
 
-/// The sources as the last run of this workflow pinned them: `added`, `changed` and `removed` are
-/// counted from there.
-fn before(request: &RunRequest, store: &Store) -> Result<Json, EngineError> {
-    let path = request.project.relative(&request.file);
-    let Some(row) = store.list(10_000)?.into_iter().find(|row| row.workflow == path) else {
-        return Ok(Json::Null);
-    };
-    Ok(match store.events(&row.run, 0)?.into_iter().next().map(|event| event.kind) {
-        Some(EventKind::RunCreated(mut created)) => created.contexts.remove("data").unwrap_or_default(),
-        _ => Json::Null,
-    })
-}
-
 /// Pins every source of data: what it holds now is what the whole run sees.
 fn pinned(
     request: &RunRequest,
@@ -138,46 +126,20 @@ fn pinned(
     contexts: &Contexts,
     store: &Store,
 ) -> Result<Json, EngineError> {
-    let objects = FileObjects::open(store.dir().join("objects"))?;
-    let mut all = serde_json::Map::new();
-    let before = if workflow.data.is_empty() { Json::Null } else { before(request, store)? };
-    for source in &workflow.data {
-        let name = &source.name.value;
-        let asked = |e: &dyn std::fmt::Display| EngineError::Asked(format!("data source `{name}`: {e}"));
-        let uri = match request.data.get(name) {
-            Some(path) => {
-                std::path::absolute(path).unwrap_or_else(|_| path.clone()).to_string_lossy().into_owned()
-            }
-            None => source.uri.evaluate(contexts).map_err(|e| asked(&e))?.to_text().to_string(),
-        };
-        let texts = |globs: &[tidegate_lang::source::Spanned<String>]| {
-            globs.iter().map(|g| g.value.clone()).collect()
-        };
-        let wanted =
-            Wanted { uri: uri.clone(), include: texts(&source.include), exclude: texts(&source.exclude) };
-        let found = pin(&wanted, &request.project.root, &objects).map_err(|e| asked(&e))?;
-        let earlier = before.pointer(&format!("/{name}/digest")).and_then(Json::as_str).unwrap_or_default();
-        let [added, removed, changed] = found.since(earlier, &objects);
-        let artifact = found.artifact;
-        all.insert(
-            name.clone(),
-            json!({
-                "uri": uri,
-                "version": artifact.digest,
-                "digest": artifact.digest,
-                "size": artifact.size,
-                "files": artifact.files,
-                "tree": artifact.tree,
-                "added": added,
-                "changed": changed,
-                "removed": removed,
-            }),
-        );
+    let objects = store.file_objects();
+    let path = request.project.relative(&request.file);
+    let place = Place { root: &request.project.root, instead: &request.data, keep: Keep::Content(&objects) };
+    let sources = sources::find(workflow, &path, contexts, store, &place)?;
+    for source in &sources {
+        if let Err(reason) = &source.found {
+            return Err(EngineError::Asked(format!("data source `{}`: {reason}", source.name)));
+        }
     }
-    if let Some(name) = request.data.keys().find(|name| !all.contains_key(*name)) {
+    let known = |name: &String| sources.iter().any(|source| source.name == *name);
+    if let Some(name) = request.data.keys().find(|name| !known(name)) {
         return Err(EngineError::Asked(format!("--data {name}: the workflow has no data source `{name}`")));
     }
-    Ok(Json::Object(all))
+    Ok(sources::context(&sources))
 }
 
 /// Asks the filters, and gives the inputs their types and defaults.

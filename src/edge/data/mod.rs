@@ -5,4 +5,4 @@
 
 mod pin;
 
-pub use pin::{DataError, Pinned, Wanted, pin};
+pub use pin::{DataError, Keep, Pinned, Wanted, pin};

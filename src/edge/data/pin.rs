@@ -88,8 +88,33 @@ pub enum DataError {
     Store(#[from] StoreError),
 }
 
+/// Whether what is found is kept.
+#[derive(Clone, Copy, Debug)]
+pub enum Keep<'a> {
+    /// All of it, in these objects: a run reads it later.
+    Content(&'a FileObjects),
+    /// Nothing: it is only looked at.
+    Nothing,
+}
+
+impl Keep<'_> {
+    fn file(self, path: &Path) -> Result<EntryKind, StoreError> {
+        match self {
+            Self::Content(objects) => objects.put_file(path),
+            Self::Nothing => FileObjects::describe_file(path),
+        }
+    }
+
+    fn list(self, manifest: Manifest) -> Result<ArtifactRef, StoreError> {
+        match self {
+            Self::Content(objects) => objects.put_manifest(manifest),
+            Self::Nothing => Ok(FileObjects::describe_manifest(manifest)?.0),
+        }
+    }
+}
+
 /// Pins a source. Links are followed where they lead to files; folders behind links are not entered.
-pub fn pin(wanted: &Wanted, project: &Path, objects: &FileObjects) -> Result<Pinned, DataError> {
+pub fn pin(wanted: &Wanted, project: &Path, keep: Keep<'_>) -> Result<Pinned, DataError> {
     let path = wanted.uri.strip_prefix("file://").unwrap_or(&wanted.uri);
     if path.contains("://") {
         return Err(DataError::Elsewhere(wanted.uri.clone()));
@@ -98,14 +123,11 @@ pub fn pin(wanted: &Wanted, project: &Path, objects: &FileObjects) -> Result<Pin
     let meta = std::fs::metadata(&root).map_err(|e| read(&root, e))?;
     let mut listing = BTreeMap::new();
     if !meta.is_dir() {
-        let kind = objects.put_file(&root)?;
+        let kind = keep.file(&root)?;
         let name = root.file_name().map(|n| path_text(Path::new(n))).unwrap_or_default();
         note(&mut listing, name, &kind);
         let entries = vec![Entry { path: String::new(), kind }];
-        return Ok(Pinned {
-            artifact: objects.put_manifest(Manifest { entries, ..Manifest::default() })?,
-            listing,
-        });
+        return Ok(Pinned { artifact: keep.list(Manifest { entries, ..Manifest::default() })?, listing });
     }
     let (include, exclude) = (globs(&wanted.include)?, globs(&wanted.exclude)?);
     let mut files = Vec::new();
@@ -117,7 +139,7 @@ pub fn pin(wanted: &Wanted, project: &Path, objects: &FileObjects) -> Result<Pin
         if (!include.is_empty() && !matches(&include)) || matches(&exclude) {
             continue;
         }
-        let kind = objects.put_file(&root.join(&below))?;
+        let kind = keep.file(&root.join(&below))?;
         note(&mut listing, text.clone(), &kind);
         manifest.entries.push(Entry { path: text, kind });
     }
@@ -125,7 +147,7 @@ pub fn pin(wanted: &Wanted, project: &Path, objects: &FileObjects) -> Result<Pin
         let reason = if include.is_empty() { "holds no file" } else { "holds no file that `include` names" };
         return Err(DataError::Empty { uri: wanted.uri.clone(), reason: reason.to_owned() });
     }
-    Ok(Pinned { artifact: objects.put_manifest(manifest)?, listing })
+    Ok(Pinned { artifact: keep.list(manifest)?, listing })
 }
 
 fn note(listing: &mut BTreeMap<String, String>, path: String, kind: &EntryKind) {
@@ -180,11 +202,14 @@ mod tests {
             include: vec!["**.csv".to_owned()],
             exclude: vec!["old/**".to_owned()],
         };
-        let pinned = pin(&wanted, &project, &objects).unwrap();
+        let looked = pin(&wanted, &project, Keep::Nothing).unwrap();
+        assert!(!objects.has(&looked.artifact.digest), "looking keeps nothing");
+        let pinned = pin(&wanted, &project, Keep::Content(&objects)).unwrap();
         assert_eq!(pinned.listing.keys().collect::<Vec<_>>(), ["a.csv", "b.csv"]);
+        assert_eq!(looked, pinned);
         fs::write(project.join("raw/a.csv"), "changed").unwrap();
         fs::rename(project.join("raw/b.csv"), project.join("raw/d.csv")).unwrap();
-        let later = pin(&wanted, &project, &objects).unwrap();
+        let later = pin(&wanted, &project, Keep::Content(&objects)).unwrap();
         assert_eq!(later.against(&pinned.listing), [vec!["d.csv"], vec!["b.csv"], vec!["a.csv"]]);
         assert_eq!(later.since(&pinned.artifact.digest, &objects), later.against(&pinned.listing));
         assert_eq!(later.since("", &objects)[0], ["a.csv", "d.csv"], "against nothing all is new");
@@ -200,7 +225,7 @@ mod tests {
         let said = |uri: &str, include: &[&str]| {
             let include = include.iter().map(|s| (*s).to_owned()).collect();
             let wanted = Wanted { uri: uri.to_owned(), include, exclude: Vec::new() };
-            pin(&wanted, folder.path(), &objects).unwrap_err().to_string()
+            pin(&wanted, folder.path(), Keep::Content(&objects)).unwrap_err().to_string()
         };
         assert!(said("s3://lake/x", &[]).contains("--data NAME=PATH"));
         assert!(said("nothing", &[]).starts_with("cannot read"));

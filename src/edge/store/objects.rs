@@ -91,6 +91,18 @@ impl FileObjects {
 
     /// Keeps a file's content.
     pub fn put_file(&self, path: &Path) -> Result<EntryKind, StoreError> {
+        Self::read_file(path, |digest, bytes| self.put_as(digest, bytes))
+    }
+
+    /// Tells what keeping a file would give, and keeps nothing.
+    pub fn describe_file(path: &Path) -> Result<EntryKind, StoreError> {
+        Self::read_file(path, |_, _| Ok(()))
+    }
+
+    fn read_file(
+        path: &Path,
+        keep: impl Fn(&str, &[u8]) -> Result<(), StoreError>,
+    ) -> Result<EntryKind, StoreError> {
         let mut file = File::open(path).map_err(|e| io("reading", path, e))?;
         let meta = file.metadata().map_err(|e| io("reading", path, e))?;
         let executable = meta.permissions().mode() & 0o111 != 0;
@@ -107,7 +119,7 @@ impl FileObjects {
             size += read as u64;
             whole.update(&bytes);
             let digest = blake3::hash(&bytes).to_hex().to_string();
-            self.put_as(&digest, &bytes)?;
+            keep(&digest, &bytes)?;
             chunks.push(digest);
             if read < CHUNK {
                 break;
@@ -121,7 +133,14 @@ impl FileObjects {
     }
 
     /// Keeps a list and tells what it amounts to.
-    pub fn put_manifest(&self, mut manifest: Manifest) -> Result<ArtifactRef, StoreError> {
+    pub fn put_manifest(&self, manifest: Manifest) -> Result<ArtifactRef, StoreError> {
+        let (artifact, bytes) = Self::describe_manifest(manifest)?;
+        self.put_as(&artifact.digest, &bytes)?;
+        Ok(artifact)
+    }
+
+    /// Tells what a list amounts to, with its stored form, and keeps nothing.
+    pub fn describe_manifest(mut manifest: Manifest) -> Result<(ArtifactRef, Vec<u8>), StoreError> {
         manifest.version = VERSION;
         manifest.entries.sort_by(|a, b| a.path.cmp(&b.path));
         let sizes = manifest.entries.iter().filter_map(|e| match &e.kind {
@@ -129,11 +148,10 @@ impl FileObjects {
             _ => None,
         });
         let (files, size) = sizes.fold((0, 0), |(n, sum), size| (n + 1, sum + size));
-        let bytes = serde_json::to_vec(&manifest).map_err(|e| StoreError::Path {
-            path: self.folder.display().to_string(),
-            reason: e.to_string(),
-        })?;
-        Ok(ArtifactRef { digest: self.put(&bytes)?, size, files, tree: manifest.tree, name: String::new() })
+        let bytes = serde_json::to_vec(&manifest)
+            .map_err(|e| refused(Path::new("a list of files"), &e.to_string()))?;
+        let digest = blake3::hash(&bytes).to_hex().to_string();
+        Ok((ArtifactRef { digest, size, files, tree: manifest.tree, name: String::new() }, bytes))
     }
 
     /// Returns a kept list.

@@ -132,20 +132,6 @@ pub fn absent_triggers(workflow: &Workflow) -> Vec<Absent> {
             "waiting for a model is not there yet; start it by hand or by an event",
         ));
     }
-    for source in &workflow.data {
-        let uri = &source.uri.raw;
-        let remote =
-            ["s3://", "gs://", "az://", "http://", "https://"].iter().any(|scheme| uri.starts_with(scheme));
-        if remote {
-            found.push(Absent::harmless(
-                &format!("data.{}.uri", source.name.value),
-                &format!(
-                    "reading {uri} is not there yet; give a folder with `--data {}=PATH`",
-                    source.name.value
-                ),
-            ));
-        }
-    }
     found
 }
 

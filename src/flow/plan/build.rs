@@ -56,6 +56,7 @@ pub fn plan(input: &PlanInput<'_>) -> Plan {
         run_name: None,
         concurrency: None,
         absent: absent_triggers(workflow),
+        data: Vec::new(),
         jobs: Vec::new(),
         estimate: None,
     };

@@ -4,6 +4,7 @@
 use super::Contexts;
 use std::collections::BTreeSet;
 use tidegate_lang::expr::{BinaryOp, Expr, ExprKind, Part, Template, evaluate};
+use tidegate_lang::value::Value;
 
 /// Contexts with what of them is known.
 #[derive(Clone, Debug)]
@@ -39,10 +40,18 @@ impl Known<'_> {
                 ExprKind::Context(context) if context.eq_ignore_ascii_case("needs") => {
                     self.needs.contains(&name.to_lowercase())
                 }
+                ExprKind::Context(context) if context.eq_ignore_ascii_case("data") => self.source(name),
                 _ => self.expr(of),
             },
             ExprKind::Index(of, index) => self.expr(of) && self.expr(index),
             ExprKind::Star(of) | ExprKind::Not(of) => self.expr(of),
+            // The other side is not read where this one decides.
+            ExprKind::Binary(op @ (BinaryOp::And | BinaryOp::Or), a, b) => {
+                self.expr(a)
+                    && (self.expr(b)
+                        || evaluate(a, self.contexts)
+                            .is_ok_and(|value| value.truthy() == matches!(op, BinaryOp::Or)))
+            }
             ExprKind::Binary(_, a, b) => self.expr(a) && self.expr(b),
             ExprKind::Call(name, _) if name.eq_ignore_ascii_case("hashFiles") => false,
             ExprKind::Call(_, arguments) => arguments.iter().all(|argument| self.expr(argument)),
@@ -50,7 +59,21 @@ impl Known<'_> {
     }
 
     fn whole(&self, context: &str) -> bool {
-        !context.eq_ignore_ascii_case("needs") && self.contexts.get(context).is_some()
+        match self.contexts.get(context) {
+            _ if context.eq_ignore_ascii_case("needs") => false,
+            Some(Value::Object(sources)) if context.eq_ignore_ascii_case("data") => {
+                sources.iter().all(|(_, source)| !matches!(source, Value::Null))
+            }
+            found => found.is_some(),
+        }
+    }
+
+    /// Whether a data source could be read; one that could not is null.
+    fn source(&self, name: &str) -> bool {
+        match self.contexts.get("data") {
+            Some(Value::Object(sources)) => !matches!(sources.get(name), Some(Value::Null)),
+            _ => false,
+        }
     }
 
     /// Says what a condition gives; `&&` and `||` may be decided by one side.

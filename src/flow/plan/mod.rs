@@ -40,7 +40,9 @@ pub use estimate::{Estimate, estimate};
 pub use gates::{KeptGate, kept_gates};
 pub use instance::{concurrency, evaluate_instance};
 pub use job::{evaluate_job, instance_contexts, job_status};
-pub use model::{CacheAnswer, Fate, Later, Plan, PlannedGate, PlannedInstance, PlannedJob, PlannedStep};
+pub use model::{
+    CacheAnswer, Fate, Later, Plan, PlannedGate, PlannedInstance, PlannedJob, PlannedSource, PlannedStep,
+};
 pub use needs::{InstanceFacts, NeedFacts, jobs_context, needs_context, word};
 pub use select::{matrix_filters, matrix_fits, select_jobs};
 pub use spec::{Attempt, job_spec};

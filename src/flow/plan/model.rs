@@ -28,11 +28,35 @@ pub struct Plan {
     /// Parts of the workflow as a whole that are not there yet.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub absent: Vec<Absent>,
+    /// Data sources as they are now.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub data: Vec<PlannedSource>,
     /// Jobs in an order in which they could run; those of a called workflow follow their caller.
     pub jobs: Vec<PlannedJob>,
     /// How long it may take, where earlier runs tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub estimate: Option<Estimate>,
+}
+
+/// A data source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PlannedSource {
+    /// As the workflow calls it.
+    pub name: String,
+    /// Where it was looked for.
+    pub uri: String,
+    /// Digest of what is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Files in it.
+    pub files: u64,
+    /// Bytes in them.
+    pub size: u64,
+    /// How many are new, gone and different since the last run of the workflow.
+    pub since: [usize; 3],
+    /// Why it cannot be read: the run would be refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 /// One job.

@@ -2,17 +2,21 @@
 
 use super::past::Past;
 use crate::app::cli::run::DialectName;
+use crate::app::cli::store_trouble::store_trouble;
 use crate::app::cli::{Exit, Failure, Globals};
 use crate::app::config::{Project, dialect_of, workflow_files};
-use crate::app::engine::{EngineError, Happening, Loaded, load};
+use crate::app::engine::{EngineError, Happening, Loaded, load, sources};
 use crate::app::report::{Style, plan as report};
 use serde_json::{Map, Value as Json, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use tidegate_edge::data::Keep;
 use tidegate_edge::git::{Snapshot, snapshot};
 use tidegate_edge::store::Store;
-use tidegate_flow::plan::{Contexts, Fate, Plan, PlanInput, TreeDigests, matrix_filters, plan, select_jobs};
-use tidegate_flow::trigger::Decision;
+use tidegate_flow::plan::{
+    Contexts, Fate, Plan, PlanInput, PlannedSource, TreeDigests, matrix_filters, plan, select_jobs,
+};
+use tidegate_flow::trigger::{Decision, decide};
 use tidegate_lang::source::{self, Diagnostic, Severity, Sources, render};
 use tidegate_lang::value::Value;
 
@@ -23,6 +27,7 @@ use tidegate_lang::value::Value;
   tidegate plan --event push                       what a push of this commit would start
   tidegate plan --event pull_request --event-path event.json
   tidegate plan .ml/workflows/digits.yml --job train --matrix model=svm
+  tidegate plan .ml/workflows/digits.yml --data digits=sample/
   tidegate plan .ml/workflows/digits.yml --format svg > plan.svg")]
 pub struct Args {
     /// Workflow files, or folders with workflow files [default: .ml/workflows of the project]
@@ -40,6 +45,9 @@ pub struct Args {
     /// A variable of the context `vars`
     #[arg(long = "var", value_name = "NAME=VALUE")]
     vars: Vec<String>,
+    /// Read a data source from here instead
+    #[arg(long = "data", value_name = "NAME=PATH")]
+    data: Vec<String>,
     /// Only this job and what it needs
     #[arg(short = 'j', long = "job", value_name = "ID")]
     jobs: Vec<String>,
@@ -84,7 +92,13 @@ pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
         return Err(Failure::wrong("a picture shows one workflow; name one").hint(names.join(", ")));
     }
     let filters = matrix_filters(&args.matrix).map_err(Failure::wrong)?;
-    let asked = Asked { payload: payload(&args)?, inputs: pairs(&args.inputs, "--input")? };
+    let data = pairs(&args.data, "--data")?;
+    let asked = Asked {
+        payload: payload(&args)?,
+        inputs: pairs(&args.inputs, "--input")?,
+        data: data.into_iter().map(|(name, path)| (name, PathBuf::from(path))).collect(),
+    };
+    let mut named = BTreeSet::new();
     let mut trees: BTreeMap<PathBuf, Tree> = BTreeMap::new();
     let mut plans = Vec::with_capacity(files.len());
     let mut wrong = false;
@@ -100,7 +114,12 @@ pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
             trees.insert(project.root.clone(), Tree::of(&project)?);
         }
         let Some(tree) = trees.get(&project.root) else { continue };
+        named.extend(loaded.linked.root.data.iter().map(|source| source.name.value.clone()));
         plans.extend(one(&args, &project, &loaded, tree, &asked, &filters)?);
+    }
+    if let Some(name) = asked.data.keys().find(|name| !wrong && !named.contains(*name)) {
+        let whose = if files.len() == 1 { "the workflow has no" } else { "no workflow has a" };
+        return Err(Failure::wrong(format!("--data {name}: {whose} data source `{name}`")));
     }
     // What starts comes first: that is what was asked.
     plans.sort_by_key(|plan| matches!(plan.decision, Decision::NoStart(_)));
@@ -108,6 +127,7 @@ pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
     let refused = |plan: &Plan| {
         matches!(plan.decision, Decision::Refused { .. })
             || plan.jobs.iter().any(|job| matches!(job.fate, Fate::Fails { .. }))
+            || plan.data.iter().any(|source| source.problem.is_some())
     };
     Ok(if wrong || plans.iter().any(refused) { Exit::Wrong } else { Exit::Good })
 }
@@ -146,10 +166,11 @@ fn read(args: &Args, globals: &Globals, project: &Project, file: &Path) -> Resul
     Ok((errors == 0).then_some(loaded))
 }
 
-/// What the arguments say of the event.
+/// What the arguments say of the event and of the data.
 struct Asked {
     payload: Json,
     inputs: BTreeMap<String, String>,
+    data: BTreeMap<String, PathBuf>,
 }
 
 /// The project's files and commit, and its earlier runs, looked at once for all its workflows.
@@ -209,6 +230,20 @@ fn one(
     let github = happening.github(&tree.snapshot, payload, actor, name, &loaded.path);
     let contexts =
         Contexts::new().with("github", Value::from(&github)).with("vars", Value::from(&Json::Object(vars)));
+    let sources = match decide(workflow, &facts) {
+        Decision::Start(start) => {
+            let contexts = contexts.clone().with("inputs", Value::from(&start.inputs));
+            let place = sources::Place { root: &project.root, instead: &asked.data, keep: Keep::Nothing };
+            sources::find(workflow, &loaded.path, &contexts, &tree.store, &place).map_err(
+                |error| match error {
+                    EngineError::Store(error) => store_trouble("the data cannot be looked at", &error),
+                    other => Failure::tool("the data cannot be looked at").caused_by(&other),
+                },
+            )?
+        }
+        _ => Vec::new(),
+    };
+    let contexts = contexts.with("data", Value::from(&sources::context(&sources)));
     let past = Past::of(&tree.store, &loaded.path);
     let input = PlanInput {
         workflow,
@@ -222,8 +257,34 @@ fn one(
         matrix: filters,
     };
     let mut planned = plan(&input);
+    planned.data = sources.into_iter().map(source).collect();
     planned.estimate = past.estimate(&planned);
     Ok(Some(planned))
+}
+
+/// A source as the plan shows it.
+fn source(source: sources::Source) -> PlannedSource {
+    let sources::Source { name, uri, found } = source;
+    match found {
+        Ok(found) => PlannedSource {
+            name,
+            uri,
+            version: Some(found.artifact.digest),
+            files: found.artifact.files,
+            size: found.artifact.size,
+            since: found.since.map(|paths| paths.len()),
+            problem: None,
+        },
+        Err(problem) => PlannedSource {
+            name,
+            uri,
+            version: None,
+            files: 0,
+            size: 0,
+            since: [0; 3],
+            problem: Some(problem),
+        },
+    }
 }
 
 /// Finds the files that are meant.

@@ -34,6 +34,13 @@ fn one(plan: &Plan, style: Style, out: &mut String) {
                 let _ = writeln!(out, "  in the concurrency group {}{how}", group.group);
             }
             absent(&plan.absent, "  ", style, out);
+            for source in &plan.data {
+                let said = match &source.problem {
+                    Some(problem) => style.bad(problem),
+                    None => words::source(source),
+                };
+                let _ = writeln!(out, "  data {}: {said}", style.name(&source.name));
+            }
             let width = plan.jobs.iter().map(|job| words::title(job).chars().count()).max().unwrap_or(0);
             for planned in &plan.jobs {
                 job(planned, width, style, out);
@@ -122,6 +129,7 @@ fn settings(planned: &PlannedJob) -> Vec<String> {
     if let Some(environment) = &settings.environment {
         lines.push(format!("environment {environment}"));
     }
+    lines.extend(words::consumed(planned));
     lines.extend(settings.notes.iter().map(|note| format!("note: {note}")));
     lines
 }

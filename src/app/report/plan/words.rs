@@ -2,7 +2,7 @@
 
 use crate::app::report::{bytes, count};
 use tidegate_flow::job::ResourceRequest;
-use tidegate_flow::plan::{CacheAnswer, Estimate, Fate, PlannedGate, PlannedJob};
+use tidegate_flow::plan::{CacheAnswer, Estimate, Fate, PlannedGate, PlannedJob, PlannedSource};
 use tidegate_lang::workflow::BoundKind;
 
 /// One or two words for what becomes of a job.
@@ -91,6 +91,41 @@ pub(super) fn estimate(estimate: &Estimate) -> String {
 
 fn hours(hours: f64) -> String {
     if hours < 0.1 { format!("{hours:.3}") } else { format!("{hours:.1}") }
+}
+
+/// A data source: `3 files, 12 kB in data/raw (1 new, 2 changed since the last run)`.
+pub(super) fn source(source: &PlannedSource) -> String {
+    let [added, removed, changed] = source.since;
+    let since: Vec<String> = [(added, "new"), (changed, "changed"), (removed, "gone")]
+        .into_iter()
+        .filter(|(n, _)| *n > 0)
+        .map(|(n, word)| format!("{} {word}", count(n as u64)))
+        .collect();
+    let since = match since.join(", ") {
+        none if none.is_empty() => ", as in the last run".to_owned(),
+        _ if added as u64 == source.files && removed == 0 => String::new(),
+        some => format!(" ({some} since the last run)"),
+    };
+    format!("{} in {}{since}", amount(source.files, source.size), source.uri)
+}
+
+fn amount(files: u64, size: u64) -> String {
+    format!("{} {}, {}", count(files), if files == 1 { "file" } else { "files" }, bytes(size))
+}
+
+/// What is laid into the work folder, where it is known.
+pub(super) fn consumed(job: &PlannedJob) -> Vec<String> {
+    let Some(first) = job.instances.first() else { return Vec::new() };
+    let lines = first.settings.consumes.iter().zip(0..).map(|(given, index)| {
+        let same = job.instances.iter().all(|other| other.settings.consumes.get(index) == Some(given));
+        if !same {
+            return format!("consumes {}: differs from instance to instance", given.path);
+        }
+        let files = given.items.iter().map(|item| item.files).sum();
+        let size = given.items.iter().map(|item| item.size).sum();
+        format!("consumes {}: {}", given.path, amount(files, size))
+    });
+    lines.collect()
 }
 
 /// All thresholds of a gate: `accuracy ≥ 0.95, at most 0.005 worse than branch:main; loss ≤ 2`.
