@@ -252,6 +252,17 @@ fn secrets_are_seen_in_variables_and_through_encoders() {
         ("echo \"a=$S\" >> \"$GITHUB_ENV\"", None),
         ("echo \"$SX \\$S ${S:+set}\"", None),
         ("curl -H \"$S\" x", None),
+        ("cat <<< \"$S\"", Some(20)),
+        ("curl \"https://x.y/?key=$S\"", Some(34)),
+        ("set -x; true\n          fit \"$S\"", Some(11)),
+        ("set +x\n          fit \"$S\"", None),
+        ("env", Some(11)),
+        ("true && printenv | sort", Some(19)),
+        ("env | grep PYTHON", None),
+        ("env A=1 fit", None),
+        ("python -c 'import os; print(os.environ[\"S\"])'", Some(39)),
+        ("echo ${{ secrets.S != '' }}", None),
+        ("fit ${{ fromJSON(secrets.S).a }}", Some(19)),
     ] {
         let wanted: Vec<_> =
             column.map(|column| (8, column, "secret-printed".to_owned(), None)).into_iter().collect();
@@ -293,4 +304,48 @@ fn every_word_of_a_line_is_looked_at_and_mended() {
             (85, "undefined-step", None),
         ]
     );
+}
+
+#[test]
+fn gates_that_cannot_decide_are_found() {
+    let gate = |gate: &str| {
+        let text = "on: push\njobs:\n  a:\n    metrics: { files: m.json, goals: { a: max } }\n    steps:\n      - run: fit\n      - gate: ";
+        let found = findings(&format!("{text}{gate}\n"));
+        found.into_iter().map(|(_, at, rule, _)| format!("{rule} {at}")).collect::<Vec<_>>()
+    };
+    for (text, wanted) in [
+        ("{ metrics: { a: { min: 0.5, max: 0.5 } } }", None),
+        ("{ metrics: { a: { min: 0.9, max: 0.5 } } }", Some(("gate-bounds", "0.5 } }"))),
+        ("{ metrics: { a: { min: 0.9, equals: 0.5 } } }", Some(("gate-bounds", "0.5 } }"))),
+        ("{ metrics: { a: { max: 0.1, equals: 0.5 } } }", Some(("gate-bounds", "0.5 } }"))),
+        ("{ metrics: { a: { min: \"${{ vars.LEAST }}\", max: 0.5 } } }", None),
+        ("{ metrics: { a: { min: 0, max-worse: -1% } }, baseline: b.json }", Some(("gate-bounds", "-1%"))),
+        ("{ metrics: { a: { min: 0, min-gain: -0.1 } }, baseline: b.json }", Some(("gate-bounds", "-0.1"))),
+        (
+            "{ metrics: { a: { min: 0, max-worse: 1, min-gain: 1 } }, baseline: b.json }",
+            Some(("gate-bounds", "1, min-gain")),
+        ),
+        ("{ metrics: { a: { min: 0 } }, baseline: b.json }", Some(("gate-baseline", "b.json"))),
+        (
+            "{ metrics: { a: { max-worse: 0 } }, expect: [metrics.a > 1], baseline: b.json }",
+            Some(("gate-baseline", "b.json")),
+        ),
+        ("{ metrics: { a: { max-worse: 0 } } }", Some(("gate-baseline", "max-worse"))),
+        ("{ expect: [1 > 2] }", Some(("gate-bounds", "1 > 2"))),
+        ("{ expect: [2 > 1] }", Some(("gate-bounds", "2 > 1"))),
+        ("{ expect: [metrics.a > 1] }", None),
+        ("{}", Some(("missing-key", "{}"))),
+        ("{ metrics: {} }", Some(("missing-key", "{ metrics"))),
+        ("{ expect: [] }", Some(("missing-key", "{ expect"))),
+        ("{ metrics: { a: {} } }", Some(("wrong-type", "{} }"))),
+        ("{ metrics: { a: } }", Some(("wrong-type", ": }"))),
+        ("{ metrics: { a: { min: } } }", Some(("wrong-type", ": } } }"))),
+        ("{ metrics: { a: { min: 2% } } }", Some(("wrong-type", "2%"))),
+        ("{ metrics: { a: { min: 0x10 } } }", Some(("wrong-type", "0x10"))),
+        ("{ metrics: { a: { min: .nan } } }", Some(("wrong-type", ".nan"))),
+        ("{ metrics: { a: { atleast: 1 } } }", Some(("unknown-key", "atleast"))),
+    ] {
+        let wanted = wanted.map(|(rule, mark)| format!("{rule} {}", text.find(mark).unwrap() + 15));
+        assert_eq!(gate(text), wanted.into_iter().collect::<Vec<_>>(), "{text}");
+    }
 }

@@ -13,6 +13,7 @@ mod cases;
 mod checked;
 mod context;
 mod facts;
+mod printing;
 mod rule;
 mod rules;
 mod scope;

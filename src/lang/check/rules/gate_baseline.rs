@@ -27,7 +27,14 @@ fn check(facts: &Facts<'_>) -> Vec<Diagnostic> {
                     );
                 }
             }
-            Some(baseline) if bounds().all(|b| relative(b.kind.value)) && gate.expect.is_empty() => {
+            Some(baseline) if bounds().all(|b| !relative(b.kind.value)) => {
+                let text = "no bound of this gate compares with the baseline";
+                found.push(
+                    Diagnostic::warning(RULE.id, baseline.span, text)
+                        .help("give a metric `max-worse` or `min-gain`, or leave the baseline out"),
+                );
+            }
+            Some(baseline) if bounds().all(|b| relative(b.kind.value)) => {
                 let text = "while the baseline does not exist yet, this gate has nothing to judge by";
                 found.push(
                     Diagnostic::error(RULE.id, baseline.span, text)

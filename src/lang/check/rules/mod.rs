@@ -7,6 +7,7 @@ mod constant_condition;
 mod deprecated_command;
 mod env_name;
 mod gate_baseline;
+mod gate_bounds;
 mod gate_metric;
 mod gpu_mismatch;
 mod incompatible_comparison;
@@ -48,6 +49,7 @@ pub const RULES: &[Rule] = &[
     deprecated_command::RULE,
     env_name::RULE,
     gate_baseline::RULE,
+    gate_bounds::RULE,
     gate_metric::RULE,
     gpu_mismatch::RULE,
     incompatible_comparison::RULE,

@@ -28,7 +28,7 @@ pub(super) fn written<'a>(script: &'a str, file: &str) -> Vec<Written<'a>> {
             if bare(line) == end {
                 open = None;
             } else if let Some(last) = all.last_mut() {
-                variables(line, &mut last.variables);
+                variables(line, 0, &mut last.variables);
                 last.values.push(at);
             }
             continue;
@@ -39,7 +39,7 @@ pub(super) fn written<'a>(script: &'a str, file: &str) -> Vec<Written<'a>> {
         if let Some(end) = value.strip_prefix("<<") {
             open = Some(bare(end));
         } else {
-            variables(value.strip_prefix('=').unwrap_or(value), &mut one.variables);
+            variables(line, rest, &mut one.variables);
             one.values.push(at.start + rest..at.end);
         }
         all.push(one);
@@ -62,7 +62,7 @@ pub(super) fn copies(script: &str) -> impl Iterator<Item = (&str, Vec<&str>)> {
             return None;
         }
         let mut found = Vec::new();
-        variables(value, &mut found);
+        variables(value, 0, &mut found);
         Some((named, found))
     })
 }
@@ -77,7 +77,7 @@ pub(super) fn is_judged(script: &str, variable: &str) -> bool {
             || line.starts_with("case ");
         let mut found = Vec::new();
         if judges {
-            variables(line, &mut found);
+            variables(line, 0, &mut found);
         }
         found.contains(&variable)
     })
@@ -168,7 +168,7 @@ fn assignment(line: &str) -> Option<(&str, usize)> {
 
 /// Collects the variables whose text a piece of script pastes as it is: not what stands in single
 /// quotes or `$( )`, nor `${#V}`, `${V//…}` and `${V:+…}`.
-fn variables<'a>(text: &'a str, found: &mut Vec<&'a str>) {
+fn variables<'a>(text: &'a str, start: usize, found: &mut Vec<&'a str>) {
     let bytes = text.as_bytes();
     let (mut at, mut double, mut single) = (0, false, false);
     while let Some(&byte) = bytes.get(at) {
@@ -194,7 +194,7 @@ fn variables<'a>(text: &'a str, found: &mut Vec<&'a str>) {
                     rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
                 let after = rest.get(length..).unwrap_or_default();
                 let changed = braced && (after.starts_with('/') || after.starts_with(":+"));
-                if length > 0 && !changed {
+                if length > 0 && !changed && at >= start {
                     found.extend(rest.get(..length));
                 }
                 at = from + length;

@@ -364,8 +364,9 @@ impl Reader<'_> {
             let Some(limit) = self.filled(&entry.value, key, "a number") else { continue };
             let relative = matches!(kind, BoundKind::MaxWorse | BoundKind::MinGain);
             let text = limit.raw.strip_suffix('%').filter(|_| relative).unwrap_or(&limit.raw);
-            let number = crate::value::parse_number(text);
-            if limit.is_literal() && (!number.is_finite() || text.trim().is_empty()) {
+            let text = text.trim();
+            let number: f64 = text.parse().unwrap_or(f64::NAN);
+            if limit.is_literal() && !number.is_finite() {
                 let wanted = if relative { "a number or a share such as `2%`" } else { "a number" };
                 self.wrong(&entry.value, wanted);
             }
