@@ -14,6 +14,7 @@ mod conformance_parser;
 mod conformance_runs;
 mod diff;
 mod docs;
+mod durability;
 mod eval;
 mod examples;
 mod executor;

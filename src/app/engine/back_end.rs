@@ -1,9 +1,8 @@
 //! Where jobs run: as processes of this machine, or as pods of a cluster.
 
 use super::EngineError;
-use super::turn::Incoming;
+use super::machine::Ear;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::Sender;
 use std::time::Duration;
 use tidegate_edge::executor::Executor;
 use tidegate_edge::executor::kubernetes::{KubernetesExecutor, KubernetesOptions};
@@ -52,24 +51,20 @@ impl BackEnd {
         }
     }
 
-    /// Starts an executor for a run of the store in `dir`; what it says comes in at `door`.
+    /// Starts an executor for a run of the store in `dir`; what it says goes to `sink`.
     pub(super) fn start(
         &self,
         exe: Option<&PathBuf>,
         dir: &Path,
         run: &str,
-        door: Sender<Incoming>,
+        sink: Ear,
     ) -> Result<Box<dyn Executor>, EngineError> {
-        let sink = move |message| {
-            // Nobody hears it only when the run is over.
-            let _ = door.send(Incoming::Executor(message));
-        };
         match self {
             Self::Local => {
                 let exe = exe.cloned().map_or_else(std::env::current_exe, Ok);
                 let exe = exe.map_err(EngineError::Executor)?;
                 let options = LocalOptions { exe, store: dir.to_owned(), run: run.to_owned() };
-                let started = LocalExecutor::start(&options, Box::new(sink));
+                let started = LocalExecutor::start(&options, sink);
                 Ok(Box::new(started.map_err(EngineError::Executor)?))
             }
             Self::Kubernetes(settings) => {

@@ -2,7 +2,7 @@
 
 use super::BackEnd;
 use std::path::PathBuf;
-use tidegate_edge::executor::machine;
+use tidegate_edge::executor::{Executor, ExecutorMessage, machine};
 use tidegate_edge::store::{RunLog, Store};
 use tidegate_flow::job::ResourceRequest;
 use tidegate_flow::queue::{Capacity, Need};
@@ -61,6 +61,12 @@ impl Machine {
 /// Puts something between an engine and its log.
 pub type Between = Box<dyn FnOnce(Store) -> Box<dyn RunLog>>;
 
+/// What hears an executor.
+pub type Ear = Box<dyn Fn(ExecutorMessage) + Send>;
+
+/// Makes an executor that stands in for that of the back end.
+pub type Instead = Box<dyn Fn(Ear) -> Box<dyn Executor>>;
+
 /// Where an engine works, and with what.
 pub struct Site {
     /// What it may use.
@@ -73,12 +79,14 @@ pub struct Site {
     pub exe: Option<PathBuf>,
     /// Puts something between the engine and the log it opened.
     pub log: Option<Between>,
+    /// Stands in for the executor of the back end.
+    pub executor: Option<Instead>,
 }
 
 impl Site {
     /// Works here, with nothing in between.
     pub fn new(machine: Machine, strict: bool) -> Self {
-        Self { machine, strict, back_end: BackEnd::Local, exe: None, log: None }
+        Self { machine, strict, back_end: BackEnd::Local, exe: None, log: None, executor: None }
     }
 
     /// Returns what a job needs of this machine: nothing, where it runs elsewhere.

@@ -3,7 +3,7 @@
 use super::clock::Clock;
 use super::evaluate::Frame;
 use super::line::Line;
-use super::{EngineError, Observer, Site};
+use super::{BackEnd, EngineError, Observer, Site};
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -91,6 +91,14 @@ pub(super) struct Parts<'a> {
     pub adopt: HashMap<(String, String), (String, Receipt)>,
     pub site: Site,
     pub observer: &'a mut dyn Observer,
+}
+
+/// What an executor says comes in at the door.
+fn hears(door: Sender<Incoming>) -> super::machine::Ear {
+    Box::new(move |message| {
+        // Nobody hears it only when the run is over.
+        let _ = door.send(Incoming::Executor(message));
+    })
 }
 
 impl<'a> Engine<'a> {
@@ -192,8 +200,11 @@ impl<'a> Engine<'a> {
         if self.unsaved.is_empty() {
             return Ok(());
         }
-        // The end of a run is forced to disk; before that a lost tail only runs again.
-        let sync = if self.run.ended() { Sync::Disk } else { Sync::Process };
+        // The end of a run is forced to disk; before that a lost tail only runs again, here. Elsewhere a
+        // receipt is forgotten once it is acknowledged, and this is what stands before that.
+        let receipt = |event: &RunEvent| matches!(event.kind, EventKind::AttemptEnded { .. });
+        let forgotten = self.site.back_end != BackEnd::Local && self.unsaved.iter().any(receipt);
+        let sync = if self.run.ended() || forgotten { Sync::Disk } else { Sync::Process };
         self.store.append(&self.owned, &self.unsaved, sync)?;
         for event in std::mem::take(&mut self.unsaved) {
             self.observer.event(&event);
@@ -207,7 +218,10 @@ impl<'a> Engine<'a> {
         }
         if self.executor.is_none() {
             let (exe, run) = (self.site.exe.as_ref(), &self.owned.run);
-            self.executor = Some(self.site.back_end.start(exe, &self.dir, run, self.door.clone())?);
+            self.executor = Some(match &self.site.executor {
+                Some(make) => make(hears(self.door.clone())),
+                None => self.site.back_end.start(exe, &self.dir, run, hears(self.door.clone()))?,
+            });
         }
         let requests = std::mem::take(&mut self.outbox);
         match &self.executor {

@@ -45,17 +45,27 @@ impl Fuse {
     }
 }
 
+/// Hears of an append that is there.
+pub type Witness = Box<dyn FnMut(&[RunEvent], Sync) + Send>;
+
 /// A log whose `at`-th write (from 0; `create` and `append` count) fails.
-#[derive(Debug)]
 pub struct FaultyLog<L> {
     inner: L,
     fuse: Fuse,
+    witness: Option<Witness>,
 }
 
 impl<L: RunLog> FaultyLog<L> {
     /// Wraps a log.
     pub fn new(inner: L, at: u64, moment: Moment) -> Self {
-        Self { inner, fuse: Fuse { at, moment, done: AtomicU64::new(0) } }
+        Self { inner, fuse: Fuse { at, moment, done: AtomicU64::new(0) }, witness: None }
+    }
+
+    /// Tells somebody of every append that is there.
+    #[must_use]
+    pub fn with_witness(mut self, witness: Witness) -> Self {
+        self.witness = Some(witness);
+        self
     }
 
     /// Returns how many writes were tried.
@@ -77,7 +87,11 @@ impl<L: RunLog> RunLog for FaultyLog<L> {
         self.inner.own(run)
     }
     fn append(&mut self, run: &OwnedRun, events: &[RunEvent], sync: Sync) -> Result<(), StoreError> {
-        self.fuse.pass(|| self.inner.append(run, events, sync))
+        self.fuse.pass(|| self.inner.append(run, events, sync))?;
+        if let Some(witness) = &mut self.witness {
+            witness(events, sync);
+        }
+        Ok(())
     }
     fn events(&self, run: &str, from: u64) -> Result<Vec<RunEvent>, StoreError> {
         self.inner.events(run, from)

@@ -20,7 +20,7 @@ mod traits;
 
 pub use claim::{GRACE, STALE, use_folder};
 pub use collect::{Amount, Collect, Collected};
-pub use faulty::{FaultyLog, FaultyObjects, Moment};
+pub use faulty::{FaultyLog, FaultyObjects, Moment, Witness};
 pub use manifest::{Entry, EntryKind, Manifest, link_stays_below, path_text, stays_below, text_path};
 pub use objects::FileObjects;
 pub(crate) use objects::{io, make_folders, refused};
