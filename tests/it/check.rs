@@ -341,7 +341,7 @@ fn gates_that_cannot_decide_are_found() {
         ("{ metrics: { a: } }", Some(("wrong-type", ": }"))),
         ("{ metrics: { a: { min: } } }", Some(("wrong-type", ": } } }"))),
         ("{ metrics: { a: { min: 2% } } }", Some(("wrong-type", "2%"))),
-        ("{ metrics: { a: { min: 0x10 } } }", Some(("wrong-type", "0x10"))),
+        ("{ metrics: { a: { min: '0x10' } } }", Some(("wrong-type", "'0x10'"))),
         ("{ metrics: { a: { min: .nan } } }", Some(("wrong-type", ".nan"))),
         ("{ metrics: { a: { atleast: 1 } } }", Some(("unknown-key", "atleast"))),
     ] {

@@ -142,7 +142,7 @@ fn limits(
     let max_parallel = strategy
         .max_parallel
         .as_ref()
-        .map(|given| evaluate::whole(key_max, given, 1, contexts))
+        .map(|given| evaluate::whole(key_max, &given.value, 1, contexts))
         .transpose()?;
     Ok((fail_fast.unwrap_or(true), max_parallel))
 }

@@ -214,7 +214,7 @@ impl<'a> Walk<'a> {
             self.option("jobs.<job_id>.strategy", Sink::Value, strategy.expression.as_ref());
             self.tree_option("jobs.<job_id>.strategy", strategy.matrix.as_ref());
             self.dynamic("jobs.<job_id>.strategy", strategy.fail_fast.as_ref());
-            self.dynamic("jobs.<job_id>.strategy", strategy.max_parallel.as_ref());
+            self.dynamic("jobs.<job_id>.strategy", strategy.max_parallel.as_ref().map(|m| &m.value));
         }
         self.env("jobs.<job_id>.env", &job.env);
         self.option("jobs.<job_id>.defaults.run", Sink::Script, job.defaults.shell.as_ref());

@@ -74,11 +74,11 @@ impl Template {
     }
 
     /// Reads an `if`: the whole text is one expression unless it has `${{ }}` of its own. Text
-    /// around `${{ }}` makes the condition a text, which is always true: `check` warns of it.
+    /// around `${{ }}`, and be it the line break at the end of a block, makes the condition a text,
+    /// which is always true, as at GitHub: `check` finds it.
     pub fn condition(raw: &Arc<str>, span: Span, names: &dyn Names) -> Result<Self, EvalError> {
         if raw.contains("${{") {
-            let trimmed: Arc<str> = Arc::from(trimmed(raw).1);
-            return Self::parse(&trimmed, span, names);
+            return Self::parse(raw, span, names);
         }
         let (blank, text) = trimmed(raw);
         let place = offset(blank);

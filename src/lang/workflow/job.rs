@@ -121,7 +121,7 @@ pub struct Strategy {
     /// `fail-fast`; true when absent.
     pub fail_fast: Option<Dynamic<bool>>,
     /// `max-parallel`.
-    pub max_parallel: Option<Dynamic<f64>>,
+    pub max_parallel: Option<Spanned<Dynamic<f64>>>,
     /// Where.
     pub span: Span,
 }

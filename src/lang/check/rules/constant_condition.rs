@@ -21,10 +21,13 @@ fn check(facts: &Facts<'_>) -> Vec<Diagnostic> {
 fn finding(condition: &Template) -> Option<Diagnostic> {
     if is_text(condition) {
         let text = "this condition is always true: text around `${{ }}` makes it text";
-        return Some(
-            Diagnostic::error(RULE.id, condition.span, text)
-                .help("write the whole condition as one expression, without `${{ }}`"),
-        );
+        return Some(Diagnostic::error(RULE.id, condition.span, text).help(
+            if condition.raw.ends_with('\n') {
+                "the line break at the end of a block is such text: leave `${{ }}` out, or write `|-`"
+            } else {
+                "write the whole condition as one expression, without `${{ }}`"
+            },
+        ));
     }
     let value = constant(condition)?;
     let text = format!("this condition is always {value}");

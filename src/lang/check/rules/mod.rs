@@ -3,6 +3,7 @@
 mod action_inputs;
 mod bad_cron;
 mod bad_glob;
+mod both_filters;
 mod constant_condition;
 mod deprecated_command;
 mod env_name;
@@ -12,12 +13,14 @@ mod gate_metric;
 mod gpu_mismatch;
 mod incompatible_comparison;
 mod input_default;
+mod insecure_commands;
 mod matrix_duplicate;
 mod matrix_exclude;
 mod matrix_outputs;
 mod missing_artifact;
 mod missing_metric;
 mod not_a_mapping;
+mod number_range;
 mod object_as_text;
 mod outside_environment;
 mod plain_password;
@@ -35,6 +38,8 @@ mod undefined_property;
 mod undefined_secret;
 mod undefined_step;
 mod unreachable_job;
+mod unsound_contains;
+mod unsound_ternary;
 mod untrusted_text;
 mod unused_needs;
 
@@ -45,6 +50,7 @@ pub const RULES: &[Rule] = &[
     action_inputs::RULE,
     bad_cron::RULE,
     bad_glob::RULE,
+    both_filters::RULE,
     constant_condition::RULE,
     deprecated_command::RULE,
     env_name::RULE,
@@ -54,12 +60,14 @@ pub const RULES: &[Rule] = &[
     gpu_mismatch::RULE,
     incompatible_comparison::RULE,
     input_default::RULE,
+    insecure_commands::RULE,
     matrix_duplicate::RULE,
     matrix_exclude::RULE,
     matrix_outputs::RULE,
     missing_artifact::RULE,
     missing_metric::RULE,
     not_a_mapping::RULE,
+    number_range::RULE,
     object_as_text::RULE,
     outside_environment::RULE,
     plain_password::RULE,
@@ -77,6 +85,8 @@ pub const RULES: &[Rule] = &[
     undefined_secret::RULE,
     undefined_step::RULE,
     unreachable_job::RULE,
+    unsound_contains::RULE,
+    unsound_ternary::RULE,
     untrusted_text::RULE,
     unused_needs::RULE,
 ];

@@ -29,7 +29,7 @@ impl<'a> Scopes<'a> {
         context: &'a CheckContext<'a>,
     ) -> Self {
         let fixed = HashMap::from([
-            ("github", github::github()),
+            ("github", github::github(event_inputs(workflow))),
             ("runner", github::runner()),
             ("job", github::job()),
             ("strategy", github::strategy()),
@@ -213,6 +213,13 @@ fn inputs(workflow: &Workflow) -> Type {
         }
     }
     Type::closed(Kind::Inputs, fields)
+}
+
+/// The inputs in the event of a run by hand: all are text there. Other events have none.
+fn event_inputs(workflow: &Workflow) -> Option<Type> {
+    let names = workflow.on.dispatch_inputs.iter().map(|i| (Arc::from(i.name.value.as_str()), Type::String));
+    let names: Vec<_> = names.collect();
+    (!names.is_empty()).then(|| Type::closed(Kind::Inputs, names))
 }
 
 fn input_type(input: &Input) -> Type {

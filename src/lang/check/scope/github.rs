@@ -51,10 +51,11 @@ const GITHUB: &[&str] = &[
 
 const RUNNER: &[&str] = &["name", "os", "arch", "temp", "tool_cache", "workspace", "debug", "environment"];
 
-/// The type of `github`: fixed keys, and an event of any shape.
-pub(super) fn github() -> Type {
+/// The type of `github`: fixed keys, and an event of any shape but for its `inputs`.
+pub(super) fn github(inputs: Option<Type>) -> Type {
     let mut fields: Vec<(Arc<str>, Type)> = GITHUB.iter().map(|n| ((*n).into(), Type::String)).collect();
-    fields.push(("event".into(), Type::Any));
+    let known = inputs.map(|inputs| ("inputs".into(), inputs)).into_iter().collect();
+    fields.push(("event".into(), Type::open(Kind::Plain, known, Type::Any)));
     fields.push(("ref_protected".into(), Type::Bool));
     Type::closed(Kind::Fixed("github"), fields)
 }
@@ -68,7 +69,9 @@ pub(super) fn runner() -> Type {
 /// The type of `job`.
 pub(super) fn job() -> Type {
     let text = |names: &[&str]| names.iter().map(|n| ((*n).into(), Type::String)).collect::<Vec<_>>();
-    let container = Type::open(Kind::Fixed("job.container"), text(&["id", "network"]), Type::Any);
+    let mut of_container = text(&["id", "network"]);
+    of_container.push(("ports".into(), Type::Any));
+    let container = Type::closed(Kind::Fixed("job.container"), of_container);
     let mut fields = text(&[
         "status",
         "check_run_id",

@@ -42,6 +42,13 @@ pub(crate) enum Problem {
         /// The right side.
         right: Type,
     },
+    /// A boolean that is compared by size.
+    NoOrder,
+    /// A list or a map in which a function looks for text, or the other way round.
+    NeverText {
+        /// What it is.
+        found: Type,
+    },
     /// A list or a map where text is made of it.
     PrintsNothing {
         /// What it is.
@@ -138,6 +145,12 @@ impl Infer<'_, '_> {
                 Type::Any
             };
         }
+        // A number or a boolean becomes the text of a key: `steps[0]` is the step `0`.
+        if let (ExprKind::Literal(value @ (Value::Number(_) | Value::Bool(_))), Type::Object(_)) =
+            (&index.kind, &base)
+        {
+            return self.property(expr, base, &Arc::from(&*value.to_text()), filtered);
+        }
         self.visit(index);
         match base {
             Type::Array(of) => of.as_ref().clone(),
@@ -167,6 +180,10 @@ impl Infer<'_, '_> {
                 );
                 if known && !null && (mixed || kinds) {
                     self.report(expr, Problem::NeverEqual { left, right });
+                } else if !matches!(op, BinaryOp::Equal | BinaryOp::NotEqual)
+                    && (left == Type::Bool || right == Type::Bool)
+                {
+                    self.report(expr, Problem::NoOrder);
                 }
                 Type::Bool
             }
@@ -177,9 +194,13 @@ impl Infer<'_, '_> {
         let lower = name.to_ascii_lowercase();
         let kinds: Vec<Type> = arguments.iter().map(|a| self.visit(a)).collect();
         match lower.as_str() {
-            "contains" | "startswith" | "endswith" | "success" | "failure" | "cancelled" | "always" => {
+            "startswith" | "endswith" => {
+                for (argument, kind) in arguments.iter().zip(&kinds).filter(|(_, kind)| kind.is_compound()) {
+                    self.report(argument, Problem::NeverText { found: kind.clone() });
+                }
                 Type::Bool
             }
+            "contains" | "success" | "failure" | "cancelled" | "always" => Type::Bool,
             "format" => {
                 for (argument, kind) in arguments.iter().zip(&kinds).skip(1) {
                     if kind.is_compound() {

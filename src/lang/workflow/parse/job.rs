@@ -322,7 +322,10 @@ impl Reader<'_> {
             match &*entry.key {
                 "matrix" => strategy.matrix = self.matrix(&entry.value),
                 "fail-fast" => strategy.fail_fast = self.boolean(&entry.value, key, "`fail-fast`"),
-                "max-parallel" => strategy.max_parallel = self.number(&entry.value, key, "`max-parallel`"),
+                "max-parallel" => {
+                    let number = self.number(&entry.value, key, "`max-parallel`");
+                    strategy.max_parallel = number.map(|n| Spanned::new(n, entry.value.span));
+                }
                 _ => self.unknown(entry, "`strategy`", &["matrix", "fail-fast", "max-parallel"]),
             }
         }

@@ -235,7 +235,7 @@ impl Reader<'_> {
         let text = name.value.as_str();
         let good = text.starts_with("./")
             || text.starts_with(".\\")
-            || text.strip_prefix("docker://").is_some_and(|i| !i.is_empty())
+            || text.strip_prefix("docker://").is_some_and(|i| !i.is_empty() && !i.ends_with(':'))
             || {
                 let (path, reference) = text.rsplit_once('@').unwrap_or((text, ""));
                 let mut parts = path.split(['/', '\\']);
