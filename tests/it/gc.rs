@@ -2,8 +2,12 @@
 //! others run, and when it is killed half way.
 
 use crate::harness::{Project, until};
+use rustix::process::{Signal, kill_process};
 use serde_json::Value as Json;
-use tidegate_edge::store::{RunLog as _, Store};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::time::Duration;
+use tidegate_edge::store::{Collect, RunLog as _, Store, Strike};
 
 /// Makes data from `seed.txt`, cached; uses it; both keep something.
 const WORKFLOW: &str = r#"
@@ -58,12 +62,6 @@ impl Project {
         self.shell(&format!("find .tidegate/{what} -type f ! -name lock")).stdout.lines().count()
     }
 
-    /// How many objects there are, asked quickly.
-    fn objects(&self) -> usize {
-        let folders = std::fs::read_dir(self.path().join(".tidegate/objects")).unwrap().flatten();
-        folders.filter_map(|folder| std::fs::read_dir(folder.path()).ok()).flatten().count()
-    }
-
     fn gc(&self, more: &[&str]) -> Json {
         let args = ["runs", "gc", "--format", "json"];
         let done = self.tidegate(args.iter().chain(more)).code(0);
@@ -87,7 +85,7 @@ fn what_is_old_goes_and_the_log_stays() {
     assert_eq!((project.count("objects"), project.count("runs"), project.cached()), (0, 0, 0));
     project.tidegate(["runs", "list"]).code(0).stdout("passed");
     project.tidegate(["runs", "show", "1"]).code(0).stdout("made (9 B, ").stdout(", collected)");
-    project.tidegate(["runs", "show", "1", "--format", "json"]).code(0);
+    assert_eq!(collected(&project, 1), [vec!["made", "up"], vec!["used"]]);
     project.tidegate(["runs", "logs", "1"]).code(2).stderr("the logs of run 1 were collected");
     project.tidegate(["runs", "diff", "1", "2"]).code(0);
     project.tidegate(["why", "make"]).code(0);
@@ -96,6 +94,15 @@ fn what_is_old_goes_and_the_log_stays() {
     project.tidegate(["runs", "rerun", "1", "--failed"]).code(0).nowhere("from run");
     project.tidegate(["run"]).code(0).stdout("from cache");
     project.tidegate(["runs", "show", "3"]).code(0).nowhere("collected");
+    assert_eq!(collected(&project, 3), [vec![""; 0], vec![]]);
+}
+
+/// Names of what is gone, for each job of a run.
+fn collected(project: &Project, run: u64) -> Vec<Vec<String>> {
+    let shown = project.tidegate(["runs", "show", &run.to_string(), "--format", "json"]).code(0).stdout;
+    let shown: Json = serde_json::from_str(&shown).unwrap();
+    let of = |job: &Json| serde_json::from_value(job["instances"][0]["collected"].clone()).unwrap();
+    shown["jobs"].as_array().unwrap().iter().map(of).collect()
 }
 
 #[test]
@@ -196,9 +203,71 @@ fn an_interrupted_run_goes_on_after_it() {
     project.tidegate(["runs", "logs", "1", "wait"]).code(0).stdout("used");
 }
 
+/// What the test below says to the process it starts: which change it dies before, and the store.
+const STRIKE: &str = "TIDEGATE_TEST_STRIKE";
+
 #[test]
-fn killed_half_way_it_leaves_a_store_that_is_whole() {
-    let many = "on: workflow_dispatch\njobs:\n  old:\n    steps:\n      - run: mkdir many; for i in $(seq 1500); do echo \"$i $(cat seed.txt)\" > many/$i; done\n    cache: { inputs: [seed.txt] }\n    produces: { many: many/ }\n  after:\n    needs: old\n    consumes: { all/: \"${{ needs.old.artifacts.many }}\" }\n    steps:\n      - run: test $(ls all | wc -l) = 1500\n";
+#[ignore = "killed by the test below"]
+fn a_collection_that_dies() {
+    let said = std::env::var(STRIKE).expect("called by a test");
+    let (at, store) = said.split_once(' ').unwrap();
+    let at: u64 = at.parse().unwrap();
+    let strike = Strike::new(move |before| {
+        if before == at {
+            let _ = kill_process(rustix::process::getpid(), Signal::KILL);
+        }
+    });
+    let wanted = Collect { keep: Duration::from_hours(720), strike, ..Collect::default() };
+    Store::open(Path::new(store)).unwrap().collect(&wanted).unwrap();
+    println!("it lived");
+}
+
+/// It dies before each change it makes, the first to the last. No hit points at what is half gone, and
+/// what a young run needs is all there.
+#[test]
+fn killed_before_any_change_it_leaves_a_store_that_is_whole() {
+    let project = project();
+    project.tidegate(["run"]).code(0);
+    project.write("seed.txt", "young\n");
+    project.tidegate(["run"]).code(0);
+    project.age_files();
+    project.age_run(1);
+    project.sh("cp -a .tidegate kept");
+    let before = project.count("objects");
+    let mut left = Vec::new();
+    for at in 0.. {
+        project.sh("rm -rf .tidegate && cp -a kept .tidegate");
+        let done = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "gc::a_collection_that_dies", "--ignored", "--nocapture"])
+            .env(STRIKE, format!("{at} {}", project.path().join(".tidegate").display()))
+            .output()
+            .unwrap();
+        let lived = String::from_utf8_lossy(&done.stdout).contains("it lived");
+        assert_eq!(done.status.signal(), (!lived).then_some(9), "{done:?}");
+        left.push(project.count("objects"));
+        if lived {
+            break;
+        }
+        project.write("seed.txt", "young\n");
+        project.tidegate(["run"]).code(0).stdout("from cache");
+        project.write("seed.txt", "one\n");
+        project.tidegate(["runs", "rerun", "1", "--from", "use"]).code(0);
+        project.tidegate(["run"]).code(0);
+        project.tidegate(["run"]).code(0).stdout("from cache");
+        for run in ["4", "5", "6"] {
+            project.tidegate(["runs", "show", run]).code(0).nowhere("collected");
+        }
+        project.gc(&[]);
+    }
+    // The cache and the stat cache of the tree, each object alone, the log moved away, then removed.
+    let gone = before - left.last().unwrap();
+    assert_eq!(left.len(), 2 + gone + 2 + 1, "{left:?}");
+    assert!(gone > 5 && left.windows(2).all(|two| two[1] <= two[0]), "{left:?}");
+}
+
+#[test]
+fn two_at_once_share_the_work() {
+    let many = "on: workflow_dispatch\njobs:\n  old:\n    steps:\n      - run: mkdir many; for i in $(seq 1500); do echo \"$i $(cat seed.txt)\" > many/$i; done\n    produces: { many: many/ }\n";
     let project = Project::workflow(many).file("seed.txt", "old\n");
     project.tidegate(["run"]).code(0);
     project.write("seed.txt", "young\n");
@@ -206,20 +275,54 @@ fn killed_half_way_it_leaves_a_store_that_is_whole() {
     project.age_files();
     project.age_run(1);
     let before = project.count("objects");
-    let mut child = project.spawn(["runs", "gc"]);
-    until("some are gone", || (project.objects() < before).then_some(()));
-    child.kill().unwrap();
-    child.wait().unwrap();
-    let left = project.count("objects");
-    assert!(left > before - 1500, "it was killed too late to show anything: {left} of {before}");
-    // No hit points at what is half gone, the young one at all of it.
-    project.tidegate(["run"]).code(0).stdout("from cache");
-    project.write("seed.txt", "old\n");
-    project.tidegate(["runs", "rerun", "1", "--from", "after"]).code(0);
-    project.tidegate(["run"]).code(0).stdout("from cache");
+    let args = ["runs", "gc", "--format", "json"];
+    let children = [project.spawn(args), project.spawn(args)];
+    let freed = children.map(|child| {
+        let told: Json = serde_json::from_str(&project.done(child).code(0).stdout).unwrap();
+        told["freed"]["objects"]["count"].as_u64().unwrap()
+    });
+    let gone = (before - project.count("objects")) as u64;
+    assert!(gone > 1500 && freed.iter().sum::<u64>() == gone, "{gone} went, {freed:?} were told");
+    project.tidegate(["runs", "show", "2"]).code(0).nowhere("collected");
+}
+
+/// Content that an old run pinned goes; its listing stays, so that the next run can say what changed.
+/// What a kept run pinned stays whatever happens to the folder.
+#[test]
+fn pinned_data_goes_with_its_run() {
+    let text = "on: workflow_dispatch\ndata: { raw: { uri: lake } }\njobs:\n  a:\n    consumes: { in/: \"${{ data.raw }}\" }\n    steps: [{ run: \"cat in/*; echo '${{ toJSON(data.raw.changed) }} ${{ toJSON(data.raw.added) }}'\" }]\n";
+    let project = Project::workflow(text).file(".gitignore", "/lake/\n").file("lake/a", "first-content\n");
+    let project = project.file("lake/b", "same\n").git();
+    let holds =
+        |content: &str| !project.shell(&format!("grep -rl {content} .tidegate/objects")).stdout.is_empty();
+    project.tidegate(["run"]).code(0);
+    project.write("lake/a", "second-content\n");
     project.age_files();
-    assert_eq!(project.gc(&[])["freed"]["logs"]["count"], 0, "run 3 and 4 took from both");
-    project.tidegate(["run"]).code(0).stdout("from cache");
+    project.age_run(1);
+    // The only run of its workflow is old: its data goes, what the data was does not.
+    project.gc(&[]);
+    assert!(!holds("first-content") && !holds("same"));
+    project.tidegate(["run"]).code(0);
+    project.tidegate(["runs", "logs", "2"]).code(0).stdout("second-content").stdout("\"a\"");
+    project.tidegate(["runs", "logs", "2"]).code(0).nowhere("\"b\"");
+    // Kept by a young run, and by its rerun, though the folder holds something else.
+    project.write("lake/a", "third-content\n");
+    project.age_files();
+    project.gc(&[]);
+    assert!(holds("second-content") && holds("same"));
+    project.tidegate(["runs", "rerun", "2", "--from", "a"]).code(0);
+    project.age_run(2);
+    project.age_files();
+    project.gc(&[]);
+    project.tidegate(["runs", "logs", "3"]).code(0).stdout("second-content");
+    assert!(holds("second-content"), "a kept run reran it");
+    project.age_run(3);
+    project.age_files();
+    project.gc(&[]);
+    assert!(!holds("second-content"));
+    // What it pinned is gone: its rerun reads the folder again.
+    project.tidegate(["runs", "rerun", "3", "--from", "a"]).code(0);
+    project.tidegate(["runs", "logs", "4"]).code(0).stdout("third-content");
 }
 
 #[test]

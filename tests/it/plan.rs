@@ -163,6 +163,7 @@ fn data_sources_are_looked_at() {
     project.sh("echo more > lake/raw/c.csv; echo 2 > lake/raw/b.csv; rm lake/raw/a.csv");
     let done = project.tidegate(near).code(0).stdout("what it consumes");
     done.stdout("in lake/raw (1 new, 1 changed, 1 gone since the last run)\n");
+    project.tidegate(["runs", "rerun", "1"]).code(0);
     let json = project.tidegate(["plan", "--data", "far=near", "--format", "json"]).code(0).stdout;
     let json: Json = serde_json::from_str(&json).unwrap();
     let source = &json[0]["data"][0];

@@ -25,6 +25,8 @@ pub struct Place<'a> {
     pub instead: &'a BTreeMap<String, PathBuf>,
     /// What is kept.
     pub keep: Keep<'a>,
+    /// The run that is run again, by ULID: what it pinned is what its rerun sees.
+    pub again: Option<&'a str>,
 }
 
 /// One source.
@@ -62,22 +64,53 @@ pub fn find(
         return Ok(Vec::new());
     }
     let before = before(path, store)?;
-    workflow.data.iter().map(|source| one(source, &before, contexts, store, place)).collect()
+    let again = match place.again {
+        Some(run) => pinned_by(run, store)?,
+        None => Json::Null,
+    };
+    let mut sources = Vec::with_capacity(workflow.data.len());
+    for source in &workflow.data {
+        let earlier = again.get(&source.name.value);
+        sources.push(match earlier.and_then(|earlier| taken_over(source, earlier, store)) {
+            Some(taken) => taken,
+            None => {
+                let instead = earlier.and_then(|earlier| earlier["uri"].as_str());
+                one(source, instead, &before, contexts, store, place)?
+            }
+        });
+    }
+    Ok(sources)
+}
+
+/// What an earlier run pinned, where all of it is still in the store.
+fn taken_over(source: &DataSource, earlier: &Json, store: &Store) -> Option<Source> {
+    let artifact: ArtifactRef = serde_json::from_value(earlier.clone()).ok()?;
+    if !store.objects().claim(&artifact).ok()? {
+        return None;
+    }
+    let paths = |key: &str| serde_json::from_value(earlier[key].clone()).unwrap_or_default();
+    Some(Source {
+        name: source.name.value.clone(),
+        uri: earlier["uri"].as_str().unwrap_or_default().to_owned(),
+        found: Ok(Found { artifact, since: [paths("added"), paths("removed"), paths("changed")] }),
+    })
 }
 
 fn one(
     source: &DataSource,
+    instead: Option<&str>,
     before: &Json,
     contexts: &Contexts,
     store: &Store,
     place: &Place<'_>,
 ) -> Result<Source, EngineError> {
     let name = source.name.value.clone();
-    let uri = match place.instead.get(&name) {
-        Some(path) => {
+    let uri = match (place.instead.get(&name), instead) {
+        (Some(path), _) => {
             std::path::absolute(path).unwrap_or_else(|_| path.clone()).to_string_lossy().into_owned()
         }
-        None => match source.uri.evaluate(contexts) {
+        (None, Some(uri)) => uri.to_owned(),
+        (None, None) => match source.uri.evaluate(contexts) {
             Ok(value) => value.to_text().to_string(),
             Err(error) => {
                 let uri = source.uri.raw.to_string();
@@ -106,7 +139,12 @@ fn before(path: &str, store: &Store) -> Result<Json, EngineError> {
     let Some(row) = store.list(ROWS)?.into_iter().find(|row| row.workflow == path) else {
         return Ok(Json::Null);
     };
-    Ok(match store.events(&row.run, 0)?.into_iter().next().map(|event| event.kind) {
+    pinned_by(&row.run, store)
+}
+
+/// The context `data` of a run.
+fn pinned_by(run: &str, store: &Store) -> Result<Json, EngineError> {
+    Ok(match store.events(run, 0)?.into_iter().next().map(|event| event.kind) {
         Some(EventKind::RunCreated(mut created)) => created.contexts.remove("data").unwrap_or_default(),
         _ => Json::Null,
     })

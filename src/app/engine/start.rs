@@ -128,7 +128,12 @@ fn pinned(
 ) -> Result<Json, EngineError> {
     let objects = store.file_objects();
     let path = request.project.relative(&request.file);
-    let place = Place { root: &request.project.root, instead: &request.data, keep: Keep::Content(&objects) };
+    let place = Place {
+        root: &request.project.root,
+        instead: &request.data,
+        keep: Keep::Content(&objects),
+        again: request.rerun.as_ref().map(|rerun| rerun.run.as_str()),
+    };
     let sources = sources::find(workflow, &path, contexts, store, &place)?;
     for source in &sources {
         if let Err(reason) = &source.found {

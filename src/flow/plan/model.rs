@@ -39,7 +39,7 @@ pub struct Plan {
 }
 
 /// A data source.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PlannedSource {
     /// As the workflow calls it.
     pub name: String,
@@ -52,8 +52,12 @@ pub struct PlannedSource {
     pub files: u64,
     /// Bytes in them.
     pub size: u64,
-    /// How many are new, gone and different since the last run of the workflow.
-    pub since: [usize; 3],
+    /// Files that are new since the last run of the workflow.
+    pub added: usize,
+    /// Those that are gone.
+    pub removed: usize,
+    /// Those that are different.
+    pub changed: usize,
     /// Why it cannot be read: the run would be refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,

@@ -233,7 +233,12 @@ fn one(
     let sources = match decide(workflow, &facts) {
         Decision::Start(start) => {
             let contexts = contexts.clone().with("inputs", Value::from(&start.inputs));
-            let place = sources::Place { root: &project.root, instead: &asked.data, keep: Keep::Nothing };
+            let place = sources::Place {
+                root: &project.root,
+                instead: &asked.data,
+                keep: Keep::Nothing,
+                again: None,
+            };
             sources::find(workflow, &loaded.path, &contexts, &tree.store, &place).map_err(
                 |error| match error {
                     EngineError::Store(error) => store_trouble("the data cannot be looked at", &error),
@@ -265,26 +270,15 @@ fn one(
 /// A source as the plan shows it.
 fn source(source: sources::Source) -> PlannedSource {
     let sources::Source { name, uri, found } = source;
-    match found {
-        Ok(found) => PlannedSource {
-            name,
-            uri,
-            version: Some(found.artifact.digest),
-            files: found.artifact.files,
-            size: found.artifact.size,
-            since: found.since.map(|paths| paths.len()),
-            problem: None,
-        },
-        Err(problem) => PlannedSource {
-            name,
-            uri,
-            version: None,
-            files: 0,
-            size: 0,
-            since: [0; 3],
-            problem: Some(problem),
-        },
-    }
+    let found = match found {
+        Ok(found) => found,
+        Err(problem) => {
+            return PlannedSource { name, uri, problem: Some(problem), ..PlannedSource::default() };
+        }
+    };
+    let [added, removed, changed] = found.since.map(|paths| paths.len());
+    let (version, files, size) = (Some(found.artifact.digest), found.artifact.files, found.artifact.size);
+    PlannedSource { name, uri, version, files, size, added, removed, changed, problem: None }
 }
 
 /// Finds the files that are meant.

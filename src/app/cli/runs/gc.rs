@@ -52,7 +52,7 @@ pub fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
     let failed = |error: &std::io::Error| {
         Failure::tool("what `actions/cache` saved cannot be collected").caused_by(error)
     };
-    let mut wanted = Collect { keep: args.keep.means, also: Vec::new(), dry_run: args.dry_run };
+    let mut wanted = Collect { keep: args.keep.means, dry_run: args.dry_run, ..Collect::default() };
     let now = SystemTime::now();
     let mut forgotten = 0;
     for entry in saved(&dir).map_err(|error| failed(&error))? {

@@ -28,12 +28,12 @@ pub fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
     let mut view = RunView::default();
     events.iter().for_each(|event| view.apply(event));
     let running = row.owner.is_some() && view.summary.is_none();
+    let objects = kept.store.file_objects();
+    let gone = |artifact: &ArtifactRef| !objects.has(&artifact.digest);
     let text = match args.format {
-        Format::Json => format!("{}\n", show_json(&view, running)),
+        Format::Json => format!("{}\n", show_json(&view, running, &gone)),
         Format::Text => {
             let lines = |instance, attempt, from, to| kept.last_lines(&view, instance, attempt, from, to);
-            let objects = kept.store.file_objects();
-            let gone = |artifact: &ArtifactRef| !objects.has(&artifact.digest);
             let before = kept.blank(globals, &row);
             show(before, &events, running, Style { color: globals.color() }, &lines, &gone)
         }

@@ -95,8 +95,8 @@ fn hours(hours: f64) -> String {
 
 /// A data source: `3 files, 12 kB in data/raw (1 new, 2 changed since the last run)`.
 pub(super) fn source(source: &PlannedSource) -> String {
-    let [added, removed, changed] = source.since;
-    let since: Vec<String> = [(added, "new"), (changed, "changed"), (removed, "gone")]
+    let (added, removed) = (source.added, source.removed);
+    let since: Vec<String> = [(added, "new"), (source.changed, "changed"), (removed, "gone")]
         .into_iter()
         .filter(|(n, _)| *n > 0)
         .map(|(n, word)| format!("{} {word}", count(n as u64)))

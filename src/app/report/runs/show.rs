@@ -97,7 +97,7 @@ fn name(view: &RunView, instance: &InstanceView) -> String {
 }
 
 /// Returns a run as JSON: jobs with their instances.
-pub fn show_json(view: &RunView, running: bool) -> Json {
+pub fn show_json(view: &RunView, running: bool, gone: &Gone) -> Json {
     let word = |conclusion: Option<Conclusion>| conclusion.map_or(Json::Null, |conclusion| json!(conclusion));
     let instance = |instance: &InstanceView| {
         let state = match instance.state {
@@ -116,11 +116,16 @@ pub fn show_json(view: &RunView, running: bool) -> Json {
                 })
             })
             .collect();
+        let kept =
+            instance.receipt.iter().flat_map(|receipt| receipt.artifacts.iter().chain(&receipt.uploads));
+        let collected: Vec<&String> =
+            kept.filter(|(_, artifact)| gone(artifact)).map(|(name, _)| name).collect();
         json!({
             "display": instance.display, "matrix": instance.matrix, "state": state, "outcome": word(instance.outcome),
             "attempt": instance.attempt, "started": instance.started, "ended": instance.ended,
             "taken_from": instance.taken_from, "reason": instance.reason, "steps": steps,
             "verdicts": instance.verdicts, "annotations": instance.annotations, "receipt": instance.receipt,
+            "collected": collected,
         })
     };
     let jobs: Vec<Json> = view.jobs.iter().map(|job| json!({
