@@ -35,6 +35,7 @@ mod run;
 mod runner_half;
 mod runs;
 mod schema;
+mod sources;
 mod store_kill;
 mod store_trouble;
 mod two_engines;

@@ -57,10 +57,15 @@ fn one(sources: &Sources, diagnostic: &Diagnostic, renderer: &Renderer) -> Strin
             files.push(span.file);
         }
     }
+    let mut cut = None;
     for file in files {
         let Some(source) = sources.get(file) else { continue };
         let here = places.iter().filter(|(span, ..)| span.file == file);
-        group = group.element(picture(source, here.copied()));
+        let (snippet, without) = picture(source, here.copied());
+        if file == diagnostic.span.file && without > 0 {
+            cut = Some((source, without));
+        }
+        group = group.element(snippet);
     }
     for line in &diagnostic.help {
         let level = if line.starts_with("here: ") { Level::NOTE.no_name() } else { Level::HELP };
@@ -69,14 +74,24 @@ fn one(sources: &Sources, diagnostic: &Diagnostic, renderer: &Renderer) -> Strin
     if let (Some(fix), None) = (&diagnostic.fix, &diagnostic.label) {
         group = group.element(Level::HELP.message(format!("write `{}`", visible(&fix.text))));
     }
-    renderer.render(&[group])
+    let drawn = renderer.render(&[group]);
+    let Some((source, without)) = cut else { return drawn };
+    // The drawing counts columns from where its text begins, and that was cut.
+    let path = visible(&source.path);
+    let (line, column) = sources.line_column(diagnostic.span.file, diagnostic.span.start);
+    let shown = format!("{path}:{line}:{}", column.saturating_sub(without));
+    drawn.replacen(&shown, &format!("{path}:{line}:{column}"), 1)
 }
 
 type Place<'a> = (Span, Option<&'a str>, AnnotationKind);
 
 /// Draws the places of one file. Only the lines from the first to the last of them are handed on:
-/// the drawing costs what is shown, not what the file has.
-fn picture<'a>(source: &'a Source, places: impl Iterator<Item = Place<'a>>) -> Snippet<'a, Annotation<'a>> {
+/// the drawing costs what is shown, not what the file has. Returns, too, how many characters of the
+/// first line are left out.
+fn picture<'a>(
+    source: &'a Source,
+    places: impl Iterator<Item = Place<'a>>,
+) -> (Snippet<'a, Annotation<'a>>, usize) {
     let text = source.text.as_ref();
     let mut annotations: Vec<(Range<usize>, Place<'a>)> =
         places.map(|place| (clamped(text, place.0), place)).collect();
@@ -89,8 +104,19 @@ fn picture<'a>(source: &'a Source, places: impl Iterator<Item = Place<'a>>) -> S
         *range = range.start.clamp(start, end) - start..range.end.clamp(start, end) - start;
     }
     let line = text.get(..start).unwrap_or_default().bytes().filter(|b| *b == b'\n').count() + 1;
+    let without = text.get(line_start(text, start)..start).unwrap_or_default().chars().count();
     let shown = text.get(start..end).unwrap_or_default();
-    Snippet::source(shown).path(visible(&source.path)).line_start(line).annotations(
+    // A carriage return before the line break is no character that a reader wrote.
+    let shown = if shown.contains('\r') {
+        Cow::Owned(shown.replace("\r\n", " \n").trim_end_matches('\r').to_owned())
+    } else {
+        Cow::Borrowed(shown)
+    };
+    let longest = shown.len();
+    for (range, _) in &mut annotations {
+        *range = range.start.min(longest)..range.end.min(longest);
+    }
+    let snippet = Snippet::source(shown).path(visible(&source.path)).line_start(line).annotations(
         annotations.into_iter().map(|(range, (_, label, kind))| {
             let annotation = kind.span(range);
             match label {
@@ -98,7 +124,8 @@ fn picture<'a>(source: &'a Source, places: impl Iterator<Item = Place<'a>>) -> S
                 None => annotation,
             }
         }),
-    )
+    );
+    (snippet, without)
 }
 
 /// Keeps a window around the places where a line is too long to be drawn.
