@@ -7,7 +7,6 @@ use crate::harness::{Project, binary};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Mutex;
-use std::time::Duration;
 use tidegate::app::engine::{BackEnd, ClusterSettings, Engine, Machine, Observer, RunRequest, Site};
 use tidegate_edge::executor::{Executor, ExecutorMessage};
 use tidegate_edge::store::{FaultyLog, Moment, Sync};
@@ -51,6 +50,8 @@ impl Executor for Pods {
     }
 
     fn stop(self: Box<Self>) {}
+
+    fn abandon(self: Box<Self>) {}
 }
 
 #[test]
@@ -82,11 +83,9 @@ fn an_engine_with_a_witness() {
     site.exe = Some(binary());
     if place == "pods" {
         site.back_end = BackEnd::Kubernetes(ClusterSettings {
-            context: None,
-            namespace: None,
             agent_image: "agent".to_owned(),
             image: "image".to_owned(),
-            image_patience: Duration::ZERO,
+            ..ClusterSettings::default()
         });
         site.executor = Some(Box::new(|ear| Box::new(Pods { ear: Mutex::new(ear) })));
     }

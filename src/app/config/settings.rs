@@ -1,8 +1,10 @@
 //! `.ml/config.yaml`: the settings a project keeps in git.
 
 use serde::Deserialize;
+use serde::de::Error as _;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// What `.ml/config.yaml` says; everything may be left out.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -41,9 +43,33 @@ pub struct KubernetesSettings {
     /// Tidegate's own image.
     #[serde(default)]
     pub agent_image: Option<String>,
-    /// Seconds that an image is waited for which cannot be pulled; 300 when absent.
+    /// How long an image is waited for which cannot be pulled; 5 minutes when absent.
     #[serde(default)]
-    pub image_patience: Option<u64>,
+    pub image_patience: Option<Patience>,
+    /// How long a node is waited for which is not ready; 2 minutes when absent.
+    #[serde(default)]
+    pub node_patience: Option<Patience>,
+    /// How long an attempt goes on without an engine; 24 hours when absent.
+    #[serde(default)]
+    pub orphan_after: Option<Patience>,
+}
+
+/// A time, written as seconds or with a unit: `300`, `5m`, `24h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience(pub Duration);
+
+impl<'de> Deserialize<'de> for Patience {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let written = serde_json::Value::deserialize(from)?;
+        let seconds = match &written {
+            serde_json::Value::Number(number) => number.as_f64(),
+            serde_json::Value::String(text) => tidegate_lang::workflow::duration(text),
+            _ => None,
+        };
+        let time = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let wrong = || D::Error::custom(format!("{written} is no time such as 300, 5m or 24h"));
+        time.map(Self).ok_or_else(wrong)
+    }
 }
 
 /// One entry of `environments`.

@@ -1,8 +1,9 @@
 //! Carries out what was decided.
 
 use super::{BackEnd, Engine, EngineError};
+use std::collections::BTreeSet;
 use tidegate_edge::store::Objects;
-use tidegate_flow::job::{AgentRequest, Conclusion, FailureClass, Receipt};
+use tidegate_flow::job::{AgentRequest, Conclusion, FailureClass, JobSpec, Receipt};
 use tidegate_flow::run::{CacheKey, Command, EventKind, InstanceId, InstanceSettings, ReadySettings};
 
 impl Engine<'_> {
@@ -83,22 +84,17 @@ impl Engine<'_> {
         let token = format!("{}.{}.{attempt}", self.owned.run, id.0);
         let spec = self.spec(id, attempt, &token)?;
         self.tokens.insert(token.clone(), (id, attempt));
-        self.record(EventKind::AttemptStarted {
-            instance: id,
-            attempt,
-            token: token.clone(),
-            spec: String::new(),
-        })?;
+        let mut digest = String::new();
+        // Where an attempt outlives its engine, the next one has to know what it works on.
+        if let Ok(spec) = &spec
+            && self.site.back_end.keeps()
+        {
+            digest = self.objects.put(&serde_json::to_vec(spec).unwrap_or_default())?;
+        }
+        self.record(EventKind::AttemptStarted { instance: id, attempt, token: token.clone(), spec: digest })?;
         match spec {
             Ok(spec) => {
-                let job = self.run.instance(id).map(|i| i.job);
-                let known = job.and_then(|j| self.place(j)).map(|(frame, _)| frame);
-                let secrets = spec
-                    .secrets
-                    .iter()
-                    .filter_map(|name| Some((name.clone(), known.as_ref()?.secrets.get(name)?.clone())))
-                    .collect();
-                self.outbox.push(AgentRequest::Start { spec: Box::new(spec), secrets });
+                self.push_start(id, spec);
                 Ok(())
             }
             Err(reason) => {
@@ -107,6 +103,44 @@ impl Engine<'_> {
                 self.attempt_ended(id, attempt, receipt)
             }
         }
+    }
+
+    fn push_start(&mut self, id: InstanceId, spec: JobSpec) {
+        let job = self.run.instance(id).map(|i| i.job);
+        let known = job.and_then(|j| self.place(j)).map(|(frame, _)| frame);
+        let secret = |name: &String| Some((name.clone(), known.as_ref()?.secrets.get(name)?.clone()));
+        let secrets = spec.secrets.iter().filter_map(secret).collect();
+        self.outbox.push(AgentRequest::Start { spec: Box::new(spec), secrets });
+    }
+
+    /// Goes on with the attempts of a former engine.
+    pub(super) fn take_up(&mut self) -> Result<(), EngineError> {
+        let running: Vec<InstanceId> = self.run.running().collect();
+        let mut taken_up = BTreeSet::new();
+        for id in running {
+            let Some(instance) = self.run.instance(id) else { continue };
+            let (attempt, token, said) = (instance.attempt, instance.token.clone(), instance.said);
+            let kept = self.objects.get(&instance.spec.clone()).ok();
+            let spec = match kept.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+                Some(spec) => Ok(spec),
+                None => self.spec(id, attempt, &token)?,
+            };
+            self.tokens.insert(token.clone(), (id, attempt));
+            self.hold_slot(id);
+            match spec {
+                Ok(spec) => {
+                    self.push_start(id, spec);
+                    self.known.insert(token.clone(), said);
+                    taken_up.insert(token);
+                }
+                Err(reason) => {
+                    let receipt = Receipt::bare(Conclusion::Failure, Some(FailureClass::Lost), reason);
+                    self.attempt_ended(id, attempt, Box::new(receipt))?;
+                }
+            }
+        }
+        self.taken_up = Some(taken_up);
+        Ok(())
     }
 
     pub(super) fn attempt_ended(

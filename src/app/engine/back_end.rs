@@ -2,12 +2,13 @@
 
 use super::EngineError;
 use super::machine::Ear;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tidegate_edge::executor::Executor;
 use tidegate_edge::executor::kubernetes::{KubernetesExecutor, KubernetesOptions};
 use tidegate_edge::executor::local::{LocalExecutor, LocalOptions};
-use tidegate_edge::store::store_id;
+use tidegate_edge::store::{RunLog as _, Store, store_id};
 
 /// Where jobs run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,6 +33,24 @@ pub struct ClusterSettings {
     pub image: String,
     /// An image that cannot be pulled is waited for this long.
     pub image_patience: Duration,
+    /// A node that is not ready is waited for this long before what runs there is lost.
+    pub node_patience: Duration,
+    /// An attempt ends that no engine has looked after for this long.
+    pub orphan_after: Duration,
+}
+
+impl Default for ClusterSettings {
+    fn default() -> Self {
+        Self {
+            context: None,
+            namespace: None,
+            agent_image: String::new(),
+            image: String::new(),
+            image_patience: Duration::from_mins(5),
+            node_patience: Duration::from_mins(2),
+            orphan_after: Duration::from_hours(24),
+        }
+    }
 }
 
 impl BackEnd {
@@ -51,12 +70,19 @@ impl BackEnd {
         }
     }
 
-    /// Starts an executor for a run of the store in `dir`; what it says goes to `sink`.
+    /// Tells whether attempts outlive their engine.
+    pub(super) fn keeps(&self) -> bool {
+        matches!(self, Self::Kubernetes(_))
+    }
+
+    /// Starts an executor for a run of the store in `dir`; what it says goes to `sink`. `taken_up`:
+    /// attempts of a former engine that go on.
     pub(super) fn start(
         &self,
         exe: Option<&PathBuf>,
         dir: &Path,
         run: &str,
+        taken_up: BTreeSet<String>,
         sink: Ear,
     ) -> Result<Box<dyn Executor>, EngineError> {
         match self {
@@ -74,9 +100,12 @@ impl BackEnd {
                     agent_image: settings.agent_image.clone(),
                     image: settings.image.clone(),
                     image_patience: settings.image_patience,
+                    node_patience: settings.node_patience,
+                    orphan_after: settings.orphan_after,
                     store: dir.to_owned(),
                     store_id: store_id(dir)?,
                     run: run.to_owned(),
+                    taken_up,
                 };
                 let sink = std::sync::Mutex::new(sink);
                 let sink = Box::new(move |message| {
@@ -84,7 +113,12 @@ impl BackEnd {
                         sink(message);
                     }
                 });
-                Ok(Box::new(KubernetesExecutor::start(options, sink)?))
+                let store = Store::open(dir)?;
+                let over = |run: &str| {
+                    let row = store.find(run).ok().flatten();
+                    row.is_some_and(|row| row.run.eq_ignore_ascii_case(run) && row.summary.is_some())
+                };
+                Ok(Box::new(KubernetesExecutor::start(options, &over, sink)?))
             }
         }
     }

@@ -57,6 +57,14 @@ impl Engine<'_> {
             }
             *last = message.seq;
         }
+        // Said again for this engine, in the order in which the former one took it down.
+        if message.seq > 0
+            && !matches!(message.body, MessageBody::Ask { .. } | MessageBody::Ended(_))
+            && let Some(known @ 1..) = self.known.get_mut(&message.token)
+        {
+            *known -= 1;
+            return Ok(());
+        }
         let kind = match message.body {
             MessageBody::Started { notes } => EventKind::AttemptReady { instance, attempt, notes },
             MessageBody::StepStarted { step, name, log } => {
@@ -71,6 +79,8 @@ impl Engine<'_> {
             MessageBody::Ended(receipt) => {
                 self.line.give_back(Some(instance));
                 self.heard.remove(&message.token);
+                // Nothing that is said again counts.
+                self.tokens.remove(&message.token);
                 self.outbox.push(AgentRequest::Acknowledge { token: message.token, seq: message.seq });
                 EventKind::AttemptEnded { instance, attempt, receipt: Box::new(receipt) }
             }

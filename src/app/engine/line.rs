@@ -144,6 +144,14 @@ impl Engine<'_> {
         Ok(())
     }
 
+    /// Asks for what an attempt has that goes on after a change of engines.
+    pub(super) fn hold_slot(&mut self, id: InstanceId) {
+        let Some(instance) = self.run.instance(id) else { return };
+        let Some(settings) = instance.settings.clone() else { return };
+        let need = self.need(&settings, instance.memory);
+        self.ask(Some(id), Some(need), settings.concurrency.clone());
+    }
+
     /// Asks for a concurrency group that is held over many jobs.
     pub(super) fn request_group(&mut self, who: Who) {
         if self.line.asks.contains_key(&who) {
@@ -285,8 +293,13 @@ impl Engine<'_> {
         let Some(instance) = who else {
             return self.record(EventKind::GroupGranted { instance: None });
         };
-        if self.phase(instance) == Some(Phase::Calling) {
-            return self.record(EventKind::GroupGranted { instance: who });
+        match self.phase(instance) {
+            Some(Phase::Calling) => return self.record(EventKind::GroupGranted { instance: who }),
+            Some(Phase::Running) if self.run.waits_for_group(instance) => {
+                return self.record(EventKind::GroupGranted { instance: who });
+            }
+            Some(Phase::Running) => return Ok(()),
+            _ => {}
         }
         let asked = self.run.instance(instance).and_then(|i| i.settings.as_ref()).map(|s| s.resources.gpus);
         // Where no GPU is known, the job sees what there is.

@@ -17,7 +17,8 @@ use tidegate_flow::run::{EventKind, JobId, Run, SEMANTICS};
 use tidegate_lang::workflow::Dialect;
 
 impl<'a> Engine<'a> {
-    /// Takes a run over: what finished stays, what ran starts again as a new attempt.
+    /// Takes a run over: what finished stays; what ran on this machine starts again as a new attempt,
+    /// what runs on a cluster goes on.
     pub fn resume(
         root: &Path,
         store: Store,
@@ -106,7 +107,11 @@ impl<'a> Engine<'a> {
         };
         let mut engine = Engine::new(parts);
         engine.frames_again(&log)?;
-        engine.record(EventKind::EngineStarted { epoch })?;
+        let keeps = engine.site.back_end.keeps();
+        engine.record(EventKind::EngineStarted { epoch, keeps })?;
+        if keeps {
+            engine.take_up()?;
+        }
         Ok(engine)
     }
 

@@ -4,7 +4,7 @@ use super::clock::Clock;
 use super::evaluate::Frame;
 use super::line::Line;
 use super::{BackEnd, EngineError, Observer, Site};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
@@ -63,11 +63,15 @@ pub struct Engine<'a> {
     unsaved: Vec<RunEvent>,
     /// To be sent once `unsaved` is in the log.
     pub(super) outbox: Vec<AgentRequest>,
+    /// After a change of engines, until the executor knows: attempts that go on.
+    pub(super) taken_up: Option<BTreeSet<String>>,
+    /// Messages that the log of the former engine has already, by attempt.
+    pub(super) known: HashMap<String, u64>,
     /// The last message taken in, by attempt.
     pub(super) heard: HashMap<String, u64>,
     /// Which attempt a token names.
     pub(super) tokens: HashMap<String, (InstanceId, u32)>,
-    pub(super) warned: std::collections::BTreeSet<String>,
+    pub(super) warned: BTreeSet<String>,
     /// The run at the start of a chain of reruns, once somebody asked.
     pub(super) origin: Option<String>,
     /// The last event's content.
@@ -127,9 +131,11 @@ impl<'a> Engine<'a> {
             door,
             unsaved: Vec::new(),
             outbox: Vec::new(),
+            taken_up: None,
+            known: HashMap::new(),
             heard: HashMap::new(),
             tokens: HashMap::new(),
-            warned: std::collections::BTreeSet::new(),
+            warned: BTreeSet::new(),
             origin: None,
             summary: None,
         }
@@ -138,8 +144,10 @@ impl<'a> Engine<'a> {
     /// Runs to the end of the run.
     pub fn finish(mut self) -> Result<Finished, EngineError> {
         let done = self.turns();
-        if let Some(executor) = self.executor.take() {
-            executor.stop();
+        match self.executor.take() {
+            Some(executor) if done.is_ok() => executor.stop(),
+            Some(executor) => executor.abandon(),
+            None => {}
         }
         // What went wrong before is what people should read; what is not given back falls free
         // with this process.
@@ -213,14 +221,16 @@ impl<'a> Engine<'a> {
     }
 
     fn send(&mut self) -> Result<(), EngineError> {
-        if self.outbox.is_empty() {
+        if self.outbox.is_empty() && self.taken_up.is_none() {
             return Ok(());
         }
         if self.executor.is_none() {
             let (exe, run) = (self.site.exe.as_ref(), &self.owned.run);
+            let ear = hears(self.door.clone());
+            let taken_up = self.taken_up.take().unwrap_or_default();
             self.executor = Some(match &self.site.executor {
-                Some(make) => make(hears(self.door.clone())),
-                None => self.site.back_end.start(exe, &self.dir, run, hears(self.door.clone()))?,
+                Some(make) => make(ear),
+                None => self.site.back_end.start(exe, &self.dir, run, taken_up, ear)?,
             });
         }
         let requests = std::mem::take(&mut self.outbox);

@@ -14,6 +14,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tidegate_flow::job::{Conclusion, JobMessage, JobSpec, MessageBody, Receipt};
 
 /// Folders and addresses of an agent in a pod.
@@ -29,6 +30,8 @@ pub struct Inside {
     pub key: String,
     /// Names this very agent: the pod's UID and something that a restart changes.
     pub incarnation: String,
+    /// The attempt ends when no engine has looked after it for this long.
+    pub orphan_after: Option<Duration>,
     /// Digest of the attempt's `JobSpec`, an object of the hub.
     pub spec: String,
     /// Secrets by name.
@@ -88,10 +91,27 @@ pub fn inside(place: &Inside, control: Arc<Control>) -> Result<Conclusion, Insid
         .name("hub".into())
         .spawn(move || runtime.block_on(keep_up))
         .map_err(wrong("starting the connection"))?;
+    if let Some(orphan_after) = place.orphan_after {
+        let (end, control) = (end.clone(), control.clone());
+        let watch = move || watch_lease(&end, &control, orphan_after);
+        std::thread::Builder::new()
+            .name("lease".into())
+            .spawn(watch)
+            .map_err(wrong("watching for an engine"))?;
+    }
     let done = attempt(place, &end, control, door);
     connection.close();
     let _ = network.join();
     done
+}
+
+/// Ends an attempt that no engine looks after any more; runs as long as the process does.
+fn watch_lease(end: &AgentEnd, control: &Control, orphan_after: Duration) {
+    while end.alone() < orphan_after {
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    let hours = orphan_after.as_secs_f64() / 3600.0;
+    control.ask(Wish::Cancel, &format!("no engine looked after it for {hours:.2} hours (`orphan-after`)"));
 }
 
 fn attempt(

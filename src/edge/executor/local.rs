@@ -107,6 +107,11 @@ impl Executor for LocalExecutor {
     fn stop(mut self: Box<Self>) {
         self.close();
     }
+
+    /// Processes of this machine end with their engine.
+    fn abandon(self: Box<Self>) {
+        self.stop();
+    }
 }
 
 impl Drop for LocalExecutor {

@@ -40,4 +40,6 @@ pub trait Executor: Send {
     fn send_all(&self, requests: &[AgentRequest]) -> io::Result<()>;
     /// Ends everything that still runs; returns when all of it is gone.
     fn stop(self: Box<Self>);
+    /// The engine cannot go on, and its run may be taken up again: what can do without an engine goes on.
+    fn abandon(self: Box<Self>);
 }

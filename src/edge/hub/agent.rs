@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tidegate_flow::job::{AgentRequest, JobMessage};
 use tidegate_flow::wire::v1::{FromHub, ToHub};
 
@@ -19,6 +19,12 @@ const WINDOW: u64 = 1 << 20;
 const PIECE: usize = 128 << 10;
 /// How often the log is looked at.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// An engine that is away this long after the hub has a message is not waited for: what the hub keeps
+/// counts, and a pod does not hold its devices for nothing.
+const KEPT_PATIENCE: Duration = Duration::from_mins(1);
+/// The hub may be silent this long while all is well.
+const SLACK: Duration = Duration::from_secs(30);
 
 /// One attempt's connection to its hub.
 pub struct AgentEnd {
@@ -36,8 +42,12 @@ pub struct AgentEnd {
 
 #[derive(Default)]
 struct State {
-    /// Not yet kept by the hub, in order.
+    /// Not yet acknowledged by the engine, in order: a hub may lose what it keeps.
     messages: VecDeque<JobMessage>,
+    /// The last message that the hub keeps, and since when.
+    hub_keeps: Option<(u64, Instant)>,
+    /// How long the engine was away when the hub last said so.
+    lease: Option<(Duration, Instant)>,
     /// Bytes of the log sent, and kept by the hub.
     sent: u64,
     kept: u64,
@@ -67,18 +77,31 @@ impl AgentEnd {
         let _ = self.connection.set(connection);
     }
 
-    /// Waits until the engine has acknowledged the message `seq`; an error says why it never will.
+    /// Waits until the engine has acknowledged the message `seq`, or has been away for a while although
+    /// the hub keeps it; an error says why neither will be.
     pub fn wait_acknowledged(&self, seq: u64) -> Result<(), String> {
         let mut state = self.state();
         loop {
-            if state.acknowledged >= seq {
+            let kept = state.hub_keeps.filter(|(kept, _)| *kept >= seq);
+            if state.acknowledged >= seq || kept.is_some_and(|(_, since)| since.elapsed() >= KEPT_PATIENCE) {
                 return Ok(());
             }
             if let Some(reason) = &state.refused {
                 return Err(reason.clone());
             }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            if kept.is_none() && self.control.wish() == Wish::Kill {
+                return Err(self.control.reason());
+            }
+            state = self.changed.wait_timeout(state, LOOK * 10).unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    /// Returns how long no engine has looked after this attempt, as far as is known.
+    pub fn alone(&self) -> Duration {
+        let Some((away, heard)) = self.state().lease else { return Duration::ZERO };
+        // Without a word of the hub it counts on; while the engine is there, a ping may be on its way.
+        let since = heard.elapsed();
+        if away.is_zero() { since.saturating_sub(SLACK) } else { away + since }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -116,12 +139,11 @@ impl Peer for AgentEnd {
 
     fn welcome(&self, connection: &Connection, kept: u64, log: u64) {
         let mut state = self.state();
-        while state.messages.front().is_some_and(|m| m.seq <= kept) {
-            state.messages.pop_front();
-        }
-        for message in &state.messages {
+        for message in state.messages.iter().filter(|m| m.seq > kept) {
             connection.say(&ToHub::Message(message.clone()));
         }
+        state.hub_keeps = Some((kept, Instant::now()));
+        state.lease.get_or_insert((Duration::ZERO, Instant::now()));
         (state.sent, state.kept) = (log, log);
         drop(state);
         self.changed.notify_all();
@@ -132,10 +154,11 @@ impl Peer for AgentEnd {
         let Some((word, _)) = self.objects.answer(word, content) else { return };
         match word {
             FromHub::Kept { seq } => {
-                let mut state = self.state();
-                while state.messages.front().is_some_and(|m| m.seq <= seq) {
-                    state.messages.pop_front();
-                }
+                self.state().hub_keeps = Some((seq, Instant::now()));
+                self.changed.notify_all();
+            }
+            FromHub::Lease { away } => {
+                self.state().lease = Some((Duration::from_secs(away), Instant::now()));
             }
             FromHub::LogKept { upto } => {
                 let mut state = self.state();
@@ -149,6 +172,9 @@ impl Peer for AgentEnd {
             FromHub::Request(AgentRequest::Acknowledge { seq, .. }) => {
                 let mut state = self.state();
                 state.acknowledged = state.acknowledged.max(seq);
+                while state.messages.front().is_some_and(|m| m.seq <= seq) {
+                    state.messages.pop_front();
+                }
                 drop(state);
                 self.changed.notify_all();
             }

@@ -23,6 +23,8 @@ pub enum HubEvent {
         /// The pod's UID and more.
         incarnation: String,
     },
+    /// The connection stands, for the first time or again.
+    Stands,
     /// The connection broke; it is made again.
     Broken(String),
     /// The hub does not want this engine.
@@ -49,6 +51,9 @@ struct Attempt {
     file: Option<File>,
     /// Bytes of the log in the store.
     kept: u64,
+    /// What the hub said of it: an agent came, it has a receipt.
+    agent: bool,
+    receipt: bool,
     /// The receipt, until the whole log is there.
     ended: Option<(u64, JobMessage)>,
 }
@@ -72,9 +77,13 @@ impl EngineEnd {
         let _ = self.connection.set(connection);
     }
 
-    /// Lets an attempt's agent in; `secret` is the agent's, `log` where its log goes.
+    /// Lets an attempt's agent in; `secret` is the agent's, `log` where its log goes. Without a secret,
+    /// the hub says what it has of an attempt that it knows, and lets nobody else in.
     pub fn open(&self, attempt: &str, secret: &str, log: &Path) {
-        let key = blake3::hash(secret.as_bytes()).to_hex().to_string();
+        let key = match secret {
+            "" => String::new(),
+            secret => blake3::hash(secret.as_bytes()).to_hex().to_string(),
+        };
         // An engine that starts again goes on where its file ends.
         let kept = std::fs::metadata(log).map_or(0, |m| m.len());
         let made = Attempt {
@@ -83,10 +92,25 @@ impl EngineEnd {
             path: log.to_owned(),
             file: None,
             kept,
+            agent: false,
+            receipt: false,
             ended: None,
         };
-        self.attempts().entry(attempt.to_owned()).or_insert(made);
+        let mut attempts = self.attempts();
+        let known = attempts.entry(attempt.to_owned()).or_insert(made);
+        known.key.clone_from(&key);
         self.say(&ToHub::Open { attempt: attempt.to_owned(), key });
+        self.say(&ToHub::LogKept { attempt: attempt.to_owned(), upto: known.kept });
+    }
+
+    /// Tells whether an agent of the attempt came, as far as the hub has said.
+    pub fn has_agent(&self, attempt: &str) -> bool {
+        self.attempts().get(attempt).is_some_and(|attempt| attempt.agent)
+    }
+
+    /// Tells whether the hub has the attempt's receipt, as far as it has said.
+    pub fn has_receipt(&self, attempt: &str) -> bool {
+        self.attempts().get(attempt).is_some_and(|attempt| attempt.receipt)
     }
 
     /// Says something to an attempt's agent.
@@ -117,10 +141,12 @@ impl EngineEnd {
     fn message(&self, message: JobMessage) {
         if let MessageBody::Ended(receipt) = &message.body
             && let Some(attempt) = self.attempts().get_mut(&message.token)
-            && attempt.kept < receipt.log
         {
-            attempt.ended = Some((receipt.log, message));
-            return;
+            attempt.receipt = true;
+            if attempt.kept < receipt.log {
+                attempt.ended = Some((receipt.log, message));
+                return;
+            }
         }
         (self.sink)(HubEvent::Message(message));
     }
@@ -167,13 +193,19 @@ impl Peer for EngineEnd {
             }
         }
         self.objects.again(connection);
+        (self.sink)(HubEvent::Stands);
     }
 
     fn hear(&self, connection: &Connection, word: FromHub, content: Vec<u8>) {
         let Some((word, content)) = self.objects.answer(word, content) else { return };
         match word {
             FromHub::Message(message) => self.message(message),
-            FromHub::Agent { attempt, incarnation } => (self.sink)(HubEvent::Agent { attempt, incarnation }),
+            FromHub::Agent { attempt, incarnation } => {
+                if let Some(known) = self.attempts().get_mut(&attempt) {
+                    known.agent = true;
+                }
+                (self.sink)(HubEvent::Agent { attempt, incarnation });
+            }
             FromHub::Log { attempt, offset } => {
                 if let Some((upto, ended)) = self.keep_log(&attempt, offset, &content) {
                     connection.say(&ToHub::LogKept { attempt, upto });

@@ -4,11 +4,11 @@ use super::spool::{Opened, Spool};
 use super::stream::FrameReader;
 use super::tls::Identity;
 use crate::store::{FileObjects, Objects as _, StoreError};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tidegate_flow::job::AgentRequest;
 use tidegate_flow::wire::v1::{FromHub, ToHub, decode_to_hub, encode_hub};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
@@ -24,6 +24,10 @@ const PIECE: usize = 128 << 10;
 const SILENCE: Duration = Duration::from_mins(1);
 /// An unknown client has this long for its first word.
 const FIRST_WORD: Duration = Duration::from_secs(10);
+
+/// A hub that lost its folder hears of running attempts from their engine within this time: until then
+/// their agents are not sent away, they come again.
+const YOUTH: Duration = Duration::from_mins(1);
 
 /// Why a hub cannot serve.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +52,7 @@ pub struct Hub {
     /// blake3 of the engines' secret.
     key: blake3::Hash,
     state: Mutex<State>,
+    began: Instant,
 }
 
 #[derive(Default)]
@@ -55,6 +60,8 @@ struct State {
     attempts: BTreeMap<String, Attempt>,
     /// The connection of each store's engine.
     engines: BTreeMap<String, (u64, Frames)>,
+    /// Attempts that an engine closed while this process lived.
+    closed: BTreeSet<String>,
     /// Numbers connections.
     next: u64,
 }
@@ -65,6 +72,11 @@ type Frames = UnboundedSender<Vec<u8>>;
 struct Attempt {
     spool: Spool,
     agent: Option<(u64, Frames)>,
+    /// The connection of the engine that opened it. Another one hears nothing of it before it does so,
+    /// and then all of it.
+    opened_by: Option<u64>,
+    /// Since when no engine has it open. What was before a start of this hub is not known.
+    alone: Instant,
     /// For an agent that is not there.
     waiting: Vec<AgentRequest>,
     /// Bytes of the log sent to the engine, and kept by it.
@@ -86,6 +98,7 @@ impl Hub {
             attempts,
             key: blake3::hash(key.as_bytes()),
             state: Mutex::new(state),
+            began: Instant::now(),
         })
     }
 
@@ -153,16 +166,6 @@ impl Hub {
             ToHub::Engine { key, store } if blake3::hash(key.as_bytes()) == self.key => {
                 say(frames, &FromHub::Welcome { kept: 0, log: 0 });
                 state.engines.insert(store.clone(), (connection, frames.clone()));
-                for attempt in state.attempts.values_mut().filter(|a| a.spool.opened.store == store) {
-                    if attempt.agent.is_some() {
-                        say(frames, &attempt.arrival());
-                    }
-                    for message in &attempt.spool.messages {
-                        say(frames, &FromHub::Message(message.clone()));
-                    }
-                    attempt.sent = attempt.taken;
-                    attempt.pump(frames);
-                }
                 Some(Who::Engine { store, connection })
             }
             ToHub::Agent { attempt, key, incarnation } => {
@@ -171,7 +174,11 @@ impl Hub {
                     say(frames, &FromHub::Refused { reason: reason.to_owned() });
                     None
                 };
-                let State { attempts, engines, .. } = &mut *state;
+                let State { attempts, engines, closed, .. } = &mut *state;
+                let young = self.began.elapsed() < YOUTH;
+                if young && !attempts.contains_key(&attempt) && !closed.contains(&attempt) {
+                    return None;
+                }
                 let found = attempts.get_mut(&attempt).filter(|a| {
                     blake3::Hash::from_hex(&a.spool.opened.key)
                         .is_ok_and(|k| k == blake3::hash(key.as_bytes()))
@@ -189,7 +196,7 @@ impl Hub {
                     say(frames, &FromHub::Request(request));
                 }
                 found.agent = Some((connection, frames.clone()));
-                if let Some((_, engine)) = engines.get(&found.spool.opened.store) {
+                if let Some(engine) = found.engine(engines) {
                     say(engine, &found.arrival());
                 }
                 Some(Who::Agent { attempt, connection })
@@ -208,6 +215,9 @@ impl Hub {
             Who::Engine { store, connection } => {
                 if state.engines.get(store).is_some_and(|(c, _)| c == connection) {
                     state.engines.remove(store);
+                }
+                for attempt in state.attempts.values_mut().filter(|a| a.opened_by == Some(*connection)) {
+                    (attempt.opened_by, attempt.alone) = (None, Instant::now());
                 }
             }
             Who::Agent { attempt, connection } => {
@@ -239,10 +249,17 @@ impl Hub {
                 };
                 say(frames, &FromHub::Stored { id, error });
             }
-            ToHub::Ping => say(frames, &FromHub::Pong),
+            ToHub::Ping => match who {
+                Who::Agent { attempt, .. } => {
+                    let state = self.state();
+                    let away = state.attempts.get(attempt).map_or(0, |a| a.away(&state.engines).as_secs());
+                    say(frames, &FromHub::Lease { away });
+                }
+                Who::Engine { .. } => say(frames, &FromHub::Pong),
+            },
             word => match who {
                 Who::Agent { attempt, .. } => self.of_agent(attempt, word, &content, frames)?,
-                Who::Engine { store, .. } => self.of_engine(store, word, frames)?,
+                Who::Engine { store, connection } => self.of_engine(store, *connection, word, frames)?,
             },
         }
         Ok(())
@@ -255,7 +272,7 @@ impl Hub {
             say(frames, &FromHub::Refused { reason: "the attempt is over".to_owned() });
             return Err(io::ErrorKind::ConnectionAborted.into());
         };
-        let engine = engines.get(&attempt.spool.opened.store).map(|(_, frames)| frames);
+        let engine = attempt.engine(engines);
         match word {
             ToHub::Message(message) => {
                 if message.token != attempt.spool.opened.attempt {
@@ -281,22 +298,28 @@ impl Hub {
         Ok(())
     }
 
-    fn of_engine(&self, store: &str, word: ToHub, frames: &Frames) -> io::Result<()> {
+    fn of_engine(&self, store: &str, connection: u64, word: ToHub, frames: &Frames) -> io::Result<()> {
         let mut state = self.state();
         let mine = |attempt: &Attempt| attempt.spool.opened.store == store;
         match word {
             ToHub::Open { attempt, key } => {
-                if !state.attempts.contains_key(&attempt) {
-                    let opened = Opened { attempt, store: store.to_owned(), key, incarnation: String::new() };
+                if !state.attempts.contains_key(&attempt) && !key.is_empty() {
+                    let (attempt, store, key) = (attempt.clone(), store.to_owned(), key.clone());
+                    let opened = Opened { attempt, store, key, incarnation: String::new() };
                     let spool = Spool::open(&self.attempts, opened)?;
                     state.attempts.insert(spool.opened.attempt.clone(), Attempt::new(spool));
+                }
+                if let Some(attempt) = state.attempts.get_mut(&attempt).filter(|a| mine(a)) {
+                    attempt.spool.rekey(&key)?;
+                    attempt.open(connection, frames);
                 }
             }
             ToHub::Close { attempt } => {
                 if state.attempts.get(&attempt).is_some_and(mine)
-                    && let Some(attempt) = state.attempts.remove(&attempt)
+                    && let Some(closed) = state.attempts.remove(&attempt)
                 {
-                    attempt.spool.close();
+                    closed.spool.close();
+                    state.closed.insert(attempt);
                 }
             }
             ToHub::Request(request) => {
@@ -323,7 +346,39 @@ enum Who {
 
 impl Attempt {
     fn new(spool: Spool) -> Self {
-        Self { spool, agent: None, waiting: Vec::new(), sent: 0, taken: 0 }
+        Self {
+            spool,
+            agent: None,
+            opened_by: None,
+            alone: Instant::now(),
+            waiting: Vec::new(),
+            sent: 0,
+            taken: 0,
+        }
+    }
+
+    /// Returns the way to the engine that opened it, if that is still there.
+    fn engine<'a>(&self, engines: &'a BTreeMap<String, (u64, Frames)>) -> Option<&'a Frames> {
+        let (connection, frames) = engines.get(&self.spool.opened.store)?;
+        (self.opened_by == Some(*connection)).then_some(frames)
+    }
+
+    /// Returns how long no engine has had it open.
+    fn away(&self, engines: &BTreeMap<String, (u64, Frames)>) -> Duration {
+        if self.engine(engines).is_some() { Duration::ZERO } else { self.alone.elapsed() }
+    }
+
+    /// Tells an engine all that it may not have heard.
+    fn open(&mut self, connection: u64, engine: &Frames) {
+        self.opened_by = Some(connection);
+        if !self.spool.opened.incarnation.is_empty() {
+            say(engine, &self.arrival());
+        }
+        for message in &self.spool.messages {
+            say(engine, &FromHub::Message(message.clone()));
+        }
+        self.sent = self.taken;
+        self.pump(engine);
     }
 
     fn arrival(&self) -> FromHub {

@@ -105,6 +105,15 @@ impl Spool {
         write(&self.folder, &self.opened)
     }
 
+    /// Lets an agent in that has another secret; an empty one changes nothing.
+    pub(super) fn rekey(&mut self, key: &str) -> io::Result<()> {
+        if key.is_empty() || key == self.opened.key {
+            return Ok(());
+        }
+        key.clone_into(&mut self.opened.key);
+        write(&self.folder, &self.opened)
+    }
+
     /// Keeps a message; tells whether it is a new one. One that skips a number is passed over: the
     /// agent says all that is not kept again after each connection, and in order.
     pub(super) fn keep(&mut self, message: &JobMessage) -> io::Result<bool> {

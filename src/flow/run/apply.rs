@@ -19,7 +19,7 @@ impl Run {
                 self.groups.extend(created.concurrency.is_some().then_some(None));
                 self.add_jobs(&created.jobs, None);
             }
-            EventKind::EngineStarted { .. } => self.engine_started(),
+            EventKind::EngineStarted { keeps, .. } => self.engine_started(*keeps),
             EventKind::JobsAdded { caller, jobs } => self.jobs_added(*caller, jobs),
             EventKind::JobEvaluated { job, outcome } => self.job_evaluated(*job, outcome),
             EventKind::JobEnded { job, result } => self.job_ended(*job, *result),
@@ -85,17 +85,28 @@ impl Run {
                 self.groups.remove(&Some(*instance));
                 self.touch(*instance);
             }
-            EventKind::AttemptStarted { instance, attempt, token, .. } => {
+            EventKind::AttemptStarted { instance, attempt, token, spec } => {
                 if let Some(state) = self.instances.get_mut(instance.0 as usize) {
                     state.attempt = *attempt;
                     state.token.clone_from(token);
+                    state.spec.clone_from(spec);
+                    state.said = 0;
                     state.told = None;
                     state.verdicts.clear();
                 }
                 self.enter(*instance, Phase::Running);
             }
+            EventKind::AttemptReady { instance, .. }
+            | EventKind::StepStarted { instance, .. }
+            | EventKind::StepEnded { instance, .. }
+            | EventKind::Annotated { instance, .. } => {
+                if let Some(state) = self.instances.get_mut(instance.0 as usize) {
+                    state.said += 1;
+                }
+            }
             EventKind::Judged { instance, verdict, .. } => {
                 if let Some(state) = self.instances.get_mut(instance.0 as usize) {
+                    state.said += 1;
                     state.verdicts.push(verdict.clone());
                 }
             }
@@ -103,6 +114,7 @@ impl Run {
                 if let Some(state) = self.instances.get_mut(instance.0 as usize) {
                     state.receipt = Some(receipt.clone());
                 }
+                self.groups.remove(&Some(*instance));
                 self.enter(*instance, Phase::AttemptOver);
             }
             EventKind::RetryScheduled { instance, due, infra, memory, .. } => {
@@ -281,22 +293,32 @@ impl Run {
         }
     }
 
-    /// Slots and attempts of the former engine are gone with it; nobody's budget pays for that.
-    fn engine_started(&mut self) {
+    /// Slots of the former engine are gone with it, and its attempts, unless it `keeps` them; nobody's
+    /// budget pays for that.
+    fn engine_started(&mut self, keeps: bool) {
         let is_granted = |id: &&InstanceId| self.instance(**id).is_some_and(|i| i.phase == Phase::Granted);
         let granted: Vec<InstanceId> = self.busy.iter().filter(is_granted).copied().collect();
         let running: Vec<InstanceId> = self.running.iter().copied().collect();
         for id in &running {
             if let Some(state) = self.instances.get_mut(id.0 as usize) {
-                state.restarts += 1;
+                state.restarts += u32::from(!keeps);
                 state.told = None;
             }
         }
-        for id in granted.into_iter().chain(running) {
+        for id in granted.into_iter().chain(running.iter().copied().filter(|_| !keeps)) {
             self.enter(id, Phase::NeedsSlot);
         }
-        // Groups that were held over many jobs are to be asked for again before anything goes on.
+        // Groups that were held over many jobs, or that a running attempt needs, are to be asked for
+        // again before anything goes on.
+        self.groups.clear();
         self.groups.extend(self.callers.iter().copied().map(Some));
+        for id in running.into_iter().filter(|_| keeps) {
+            if self.instance(id).is_some_and(|i| i.stop.is_none() && i.has_group()) {
+                self.groups.insert(Some(id));
+            }
+            // Its cancellation may have been lost on the way.
+            self.touch(id);
+        }
         if self.created.as_ref().is_some_and(|created| created.concurrency.is_some()) {
             self.groups.insert(None);
         }

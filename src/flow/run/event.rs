@@ -24,10 +24,13 @@ pub struct RunEvent {
 pub enum EventKind {
     /// First event of every log.
     RunCreated(Box<RunCreated>),
-    /// Another engine took the run over (`--resume`): attempts that ran locally are lost.
+    /// Another engine took the run over (`--resume`).
     EngineStarted {
         /// The owner's epoch, from 1.
         epoch: u64,
+        /// Whether running attempts go on, as on a cluster; those of this machine are gone.
+        #[serde(default, skip_serializing_if = "is_false")]
+        keeps: bool,
     },
     /// Jobs of a called workflow joined the run.
     JobsAdded {

@@ -70,7 +70,8 @@ fn receipt(byte: u8) -> Receipt {
     }
 }
 
-/// The groups that are not held, by the whole log: the run's, and after a new engine the callers'.
+/// The groups that are not held, by the whole log: the run's, and after a new engine those of callers
+/// and of attempts that went on.
 fn groups(run: &Run, log: &[RunEvent]) -> Vec<Option<InstanceId>> {
     let start = log.iter().rposition(|e| matches!(e.kind, EventKind::EngineStarted { .. })).unwrap_or(0);
     let was = |wanted: &dyn Fn(&EventKind) -> bool, part: &[RunEvent]| part.iter().any(|e| wanted(&e.kind));
@@ -87,6 +88,17 @@ fn groups(run: &Run, log: &[RunEvent]) -> Vec<Option<InstanceId>> {
             &|kind| matches!(kind, EventKind::InstanceStopped { instance, .. } if *instance == id),
             &log[start..],
         );
+        let goes_on =
+            matches!(log.get(start).map(|e| &e.kind), Some(EventKind::EngineStarted { keeps: true, .. }))
+                && instance.phase == Phase::Running
+                && !was(
+                    &|kind| matches!(kind, EventKind::AttemptStarted { instance, .. } if *instance == id),
+                    &log[start..],
+                )
+                && instance.stop.is_none();
+        if goes_on && instance.has_group() && !held(Some(id)) {
+            groups.push(Some(id));
+        }
         if call && granted && instance.phase != Phase::Ended && !stopped && !held(Some(id)) {
             groups.push(Some(id));
         }
@@ -314,7 +326,13 @@ impl World {
                     self.run.running().map(|id| (id, self.run.instance(id).unwrap().attempt)).collect();
                 self.run = Run::replay(&self.log);
                 self.epoch += 1;
-                self.take(EventKind::EngineStarted { epoch: self.epoch }).unwrap();
+                let keeps = byte.is_multiple_of(2);
+                self.take(EventKind::EngineStarted { epoch: self.epoch, keeps }).unwrap();
+                if keeps {
+                    let after: Vec<InstanceId> = self.run.running().collect();
+                    assert!(before.iter().map(|(id, _)| *id).eq(after), "attempts go on");
+                    return;
+                }
                 for (instance, attempt) in before {
                     let late = EventKind::AttemptEnded { instance, attempt, receipt: Box::new(receipt(0)) };
                     assert!(self.take(late).is_err(), "attempts of the former engine are fenced");

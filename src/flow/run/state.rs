@@ -25,7 +25,7 @@ pub struct Run {
     pub(super) cancel: Option<(String, bool)>,
     pub(super) ended: bool,
     /// Concurrency groups that must be held before anything goes on: of the run (`None`), and after
-    /// a change of engines of the instances that call workflows.
+    /// a change of engines of the instances that call workflows and of attempts that go on.
     pub(super) groups: BTreeSet<Option<InstanceId>>,
     /// Calling instances that hold a group of their own.
     pub(super) callers: BTreeSet<InstanceId>,
@@ -129,6 +129,10 @@ pub struct InstanceState {
     pub(super) restarts: u32,
     /// Token of the current or last attempt.
     pub token: String,
+    /// Digest of its `JobSpec`; empty where it was not stored.
+    pub spec: String,
+    /// How many of its agent's messages are in the log.
+    pub said: u64,
     /// GPUs granted, by index.
     pub gpus: Option<Vec<u32>>,
     /// Memory in bytes for the next attempt, where `oom` raised it.
@@ -215,6 +219,11 @@ impl Run {
     /// Tells whether it holds the concurrency groups that it needs to go on.
     pub fn holds_its_groups(&self) -> bool {
         self.groups.is_empty()
+    }
+
+    /// Tells whether an instance has to be granted its concurrency group before the run goes on.
+    pub fn waits_for_group(&self, id: InstanceId) -> bool {
+        self.groups.contains(&Some(id))
     }
 
     /// Tells whether its last event was applied.
@@ -306,6 +315,11 @@ impl InstanceState {
         (asked.cpu_millis, memory.unwrap_or(asked.memory_bytes), asked.gpus, group)
     }
 
+    /// Tells whether it holds a concurrency group of its own while it runs.
+    pub(super) fn has_group(&self) -> bool {
+        self.settings.as_ref().is_some_and(|settings| settings.concurrency.is_some())
+    }
+
     pub(super) fn new(job: JobId, index: u32, declared: &InstanceDeclared) -> Self {
         Self {
             job,
@@ -318,6 +332,8 @@ impl InstanceState {
             infra: 0,
             restarts: 0,
             token: String::new(),
+            spec: String::new(),
+            said: 0,
             gpus: None,
             memory: None,
             receipt: None,

@@ -5,7 +5,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tidegate_edge::agent::Control;
 use tidegate_edge::executor::inside::{Inside, inside, leave};
 use tidegate_flow::job::Conclusion;
@@ -61,6 +61,10 @@ fn place() -> Result<Inside, Failure> {
         key: read("key")?.trim().to_owned(),
         // A restart of the agent in the same pod is another agent: its steps are gone.
         incarnation: format!("{}.{}", variable("TIDEGATE_POD_UID")?, since.as_nanos()),
+        orphan_after: std::env::var("TIDEGATE_ORPHAN_AFTER")
+            .ok()
+            .and_then(|seconds| seconds.parse().ok())
+            .map(Duration::from_secs),
         spec: variable("TIDEGATE_SPEC")?,
         secrets: serde_json::from_str(&read("secrets.json")?)
             .map_err(|e| Failure::tool("the attempt's secrets").caused_by(&e))?,

@@ -10,16 +10,12 @@ use crate::app::engine::{
 };
 use serde_json::Value as Json;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 use tidegate_edge::git::GitError;
 use tidegate_edge::store::Store;
 use tidegate_lang::source::{Style as Drawing, render};
 
 /// Pods that a run has at once where nobody says how many: more would only wait in the cluster.
 const PODS_AT_ONCE: u32 = 200;
-/// An image that cannot be pulled is waited for this long where the settings do not say.
-const IMAGE_PATIENCE_SECONDS: u64 = 300;
-
 /// Runs the command.
 #[expect(clippy::needless_pass_by_value, reason = "every command has this signature")]
 pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
@@ -113,13 +109,16 @@ fn back_end(args: &Args, settings: &Settings) -> BackEnd {
         return BackEnd::Local;
     }
     let (said, kept) = (&args.cluster, &settings.kubernetes);
+    let usual = ClusterSettings::default();
     let own_image = || format!("docker.io/tidegate/tidegate:{}", env!("CARGO_PKG_VERSION"));
     BackEnd::Kubernetes(ClusterSettings {
         context: said.context.clone().or_else(|| kept.context.clone()),
         namespace: said.namespace.clone().or_else(|| kept.namespace.clone()),
         agent_image: said.agent_image.clone().or_else(|| kept.agent_image.clone()).unwrap_or_else(own_image),
         image: said.image.clone().or_else(|| kept.image.clone()).unwrap_or_default(),
-        image_patience: Duration::from_secs(kept.image_patience.unwrap_or(IMAGE_PATIENCE_SECONDS)),
+        image_patience: kept.image_patience.map_or(usual.image_patience, |p| p.0),
+        node_patience: kept.node_patience.map_or(usual.node_patience, |p| p.0),
+        orphan_after: kept.orphan_after.map_or(usual.orphan_after, |p| p.0),
     })
 }
 

@@ -37,7 +37,7 @@ impl Plain {
         let style = self.style;
         match &event.kind {
             EventKind::RunCreated(_) => format!("{}\n\n", row::header(view, style)),
-            EventKind::EngineStarted { epoch } if *epoch > 1 => {
+            EventKind::EngineStarted { epoch, .. } if *epoch > 1 => {
                 format!("  {} taken up again\n", style.again("↻"))
             }
             EventKind::CancelRequested { reason, force } => {

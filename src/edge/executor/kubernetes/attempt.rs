@@ -4,7 +4,7 @@ use super::observe::Waiting;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use std::sync::Arc;
-use tidegate_flow::job::{FailureClass, JobSpec};
+use tidegate_flow::job::{AgentRequest, FailureClass, JobSpec};
 use tokio::time::Instant;
 
 /// One attempt.
@@ -23,7 +23,9 @@ pub(super) struct Attempt {
     pub(super) question: Option<(u64, Instant)>,
     /// When it has to be gone.
     pub(super) leave_by: Option<Instant>,
-    /// Told to stop before an agent came.
+    /// What is asked of it waits until it is known what there is of it.
+    pub(super) asked: Option<Vec<AgentRequest>>,
+    /// An agent came.
     pub(super) agent: bool,
     pub(super) removed: bool,
     /// What it waits for, as last told.
@@ -32,7 +34,7 @@ pub(super) struct Attempt {
 
 impl Attempt {
     /// One that is about to start.
-    pub(super) fn new(spec: Arc<JobSpec>, name: String) -> Self {
+    pub(super) fn new(spec: Arc<JobSpec>, name: String, taken_up: bool) -> Self {
         Self {
             name,
             spec,
@@ -43,6 +45,7 @@ impl Attempt {
             no_image: None,
             question: None,
             leave_by: None,
+            asked: taken_up.then(Vec::new),
             agent: false,
             removed: false,
             waiting: None,

@@ -8,6 +8,14 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
+use std::collections::BTreeMap;
+
+/// The annotation that names the attempt of a Job.
+pub(super) const ATTEMPT: &str = "tidegate.dev/attempt";
+/// The label that names the store of everything that is made.
+pub(super) const STORE: &str = "tidegate.dev/store";
+/// The label that names the run, in small letters.
+const RUN: &str = "tidegate.dev/run";
 
 /// Why the cluster did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +67,17 @@ fn said(error: &kube::Error) -> String {
     }
 }
 
+/// A Job that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptJob {
+    /// Its name.
+    pub name: String,
+    /// The run.
+    pub run: String,
+    /// The attempt's token.
+    pub attempt: String,
+}
+
 /// A namespace of a cluster.
 #[derive(Clone)]
 pub struct Cluster {
@@ -106,15 +125,24 @@ impl Cluster {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
-    /// Removes all Jobs with these labels, and their pods.
-    pub(super) async fn remove_jobs(&self, labels: &str) -> Result<(), ClusterError> {
-        let chosen = ListParams::default().labels(labels);
-        let done = self.jobs().delete_collection(&DeleteParams::background(), &chosen).await;
-        done.map(drop).map_err(|e| api("removing the Jobs of an engine that is gone".to_owned(), e))
+    /// Lists the Jobs of a store.
+    pub async fn kept_jobs(&self, store: &str) -> Result<Vec<KeptJob>, ClusterError> {
+        let chosen = ListParams::default().labels(&format!("{STORE}={store}"));
+        let found = self.jobs().list_metadata(&chosen).await;
+        let found = found.map_err(|e| api("looking for the Jobs of this store".to_owned(), e))?;
+        let text = |of: Option<&BTreeMap<String, String>>, key: &str| {
+            of.and_then(|of| of.get(key)).cloned().unwrap_or_default()
+        };
+        let kept = found.items.into_iter().map(|job| KeptJob {
+            run: text(job.metadata.labels.as_ref(), RUN).to_ascii_uppercase(),
+            attempt: text(job.metadata.annotations.as_ref(), ATTEMPT),
+            name: job.metadata.name.unwrap_or_default(),
+        });
+        Ok(kept.collect())
     }
 
     /// Removes a Job and its pods; one that is gone is no error.
-    pub(super) async fn remove_job(&self, name: &str) -> Result<(), ClusterError> {
+    pub async fn remove_job(&self, name: &str) -> Result<(), ClusterError> {
         match self.jobs().delete(name, &DeleteParams::background()).await {
             Ok(_) => Ok(()),
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),

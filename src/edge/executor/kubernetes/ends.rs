@@ -49,7 +49,8 @@ impl State {
 
     /// Says how an attempt ended that does not say so itself.
     fn verdict(&mut self, token: &str, now: Instant) -> Option<Receipt> {
-        let attempt = self.attempts.get_mut(token).filter(|a| !a.over)?;
+        // One that is taken up may have a receipt that is not here yet.
+        let attempt = self.attempts.get_mut(token).filter(|a| !a.over && a.asked.is_none())?;
         if attempt.leave_by.is_some_and(|by| now >= by) {
             return Some(Receipt::bare(Conclusion::Cancelled, None, "it did not leave in time".to_owned()));
         }

@@ -9,7 +9,7 @@ use super::watch::State;
 use crate::executor::{Executor, ExecutorMessage};
 use crate::hub::{Connection, EngineEnd, HubEvent, client_config};
 use crate::store::FileObjects;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tidegate_flow::job::AgentRequest;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::time::Instant;
 
 /// What an executor of a cluster is started with.
 #[derive(Clone, Debug)]
@@ -31,18 +32,27 @@ pub struct KubernetesOptions {
     pub image: String,
     /// An image that cannot be pulled is waited for this long.
     pub image_patience: Duration,
+    /// A node that is not ready is waited for this long before what runs there is lost.
+    pub node_patience: Duration,
+    /// An attempt ends that no engine has looked after for this long.
+    pub orphan_after: Duration,
     /// The engine's store: objects and logs.
     pub store: PathBuf,
     /// Its id: a label of everything that is made.
     pub store_id: String,
-    /// The run. Jobs of it that are there already are a former engine's: they are removed.
+    /// The run. Jobs of it that are there already are a former engine's.
     pub run: String,
+    /// Attempts of a former engine that go on; what else there is of the run goes.
+    pub taken_up: BTreeSet<String>,
 }
 
 /// What the engine wants.
 pub(super) enum Order {
     Requests(Vec<AgentRequest>),
+    /// Remove everything and end.
     Stop,
+    /// Leave everything as it is and end.
+    Abandon,
 }
 
 /// A connection to a cluster, with a thread of its own.
@@ -55,9 +65,11 @@ pub struct KubernetesExecutor {
 pub(super) type Sink = Arc<dyn Fn(ExecutorMessage) + Send + Sync>;
 
 impl KubernetesExecutor {
-    /// Connects to the cluster and its hub; `sink` is called in order, from another thread.
+    /// Connects to the cluster and its hub; `sink` is called in order, from another thread. What is left
+    /// there of the store's runs that are `over` is removed.
     pub fn start(
         options: KubernetesOptions,
+        over: &dyn Fn(&str) -> bool,
         sink: Box<dyn Fn(ExecutorMessage) + Send + Sync>,
     ) -> Result<Self, ClusterError> {
         let wrong = |doing| move |source| ClusterError::Io { doing, source };
@@ -72,13 +84,14 @@ impl KubernetesExecutor {
         );
         let (orders, orders_in) = unbounded_channel();
         let (heard, events) = unbounded_channel();
-        let (cluster, hub, found) = runtime.block_on(connect(&options, heard))?;
+        let (cluster, hub, found) = runtime.block_on(connect(&options, over, heard))?;
         let settings = PodSettings {
             namespace: cluster.namespace.clone(),
             store: options.store_id.clone(),
             agent_image: options.agent_image.clone(),
             image: options.image.clone(),
             hub: found.address.clone(),
+            orphan_after: options.orphan_after.as_secs(),
         };
         let (done, done_in) = unbounded_channel();
         let state = State {
@@ -90,6 +103,8 @@ impl KubernetesExecutor {
             objects,
             sink: Arc::from(sink),
             attempts: BTreeMap::new(),
+            no_hub: Some(Instant::now()),
+            listed: BTreeSet::new(),
             done,
         };
         let thread = std::thread::Builder::new()
@@ -103,27 +118,42 @@ impl KubernetesExecutor {
     }
 }
 
-impl Executor for KubernetesExecutor {
-    fn send_all(&self, requests: &[AgentRequest]) -> io::Result<()> {
-        self.orders.send(Order::Requests(requests.to_vec())).map_err(|_| io::ErrorKind::BrokenPipe.into())
-    }
-
-    fn stop(mut self: Box<Self>) {
-        let _ = self.orders.send(Order::Stop);
+impl KubernetesExecutor {
+    fn end(mut self, how: Order) {
+        let _ = self.orders.send(how);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
+impl Executor for KubernetesExecutor {
+    fn send_all(&self, requests: &[AgentRequest]) -> io::Result<()> {
+        self.orders.send(Order::Requests(requests.to_vec())).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn stop(self: Box<Self>) {
+        (*self).end(Order::Stop);
+    }
+
+    fn abandon(self: Box<Self>) {
+        (*self).end(Order::Abandon);
+    }
+}
+
 async fn connect(
     options: &KubernetesOptions,
+    over: &dyn Fn(&str) -> bool,
     heard: UnboundedSender<HubEvent>,
 ) -> Result<(Cluster, Arc<EngineEnd>, service::Found), ClusterError> {
     let cluster = Cluster::connect(options.context.as_deref(), options.namespace.as_deref()).await?;
     let found = service::ensure(&cluster, &options.agent_image).await?;
-    let run = options.run.to_ascii_lowercase();
-    cluster.remove_jobs(&format!("tidegate.dev/store={},tidegate.dev/run={run}", options.store_id)).await?;
+    for kept in cluster.kept_jobs(&options.store_id).await? {
+        let own = kept.run.eq_ignore_ascii_case(&options.run);
+        if own && !options.taken_up.contains(&kept.attempt) || !own && over(&kept.run) {
+            cluster.remove_job(&kept.name).await?;
+        }
+    }
     let sink = Box::new(move |event| drop(heard.send(event)));
     let hub = EngineEnd::new(&found.key, &options.store_id, sink);
     let tls = client_config(&found.certificate)

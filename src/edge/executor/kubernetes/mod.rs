@@ -16,7 +16,7 @@ mod service;
 mod starting;
 mod watch;
 
-pub use cluster::{Cluster, ClusterError};
+pub use cluster::{Cluster, ClusterError, KeptJob};
 pub use executor::{KubernetesExecutor, KubernetesOptions};
 pub use observe::{Death, Seen, Waiting, death, seen, waiting};
 pub use pod::{Gpu, GpuError, PodSettings, gpu, job_manifest, job_name, secret_manifest};

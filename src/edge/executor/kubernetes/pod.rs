@@ -30,6 +30,8 @@ pub struct PodSettings {
     pub image: String,
     /// Address of the hub as pods see it.
     pub hub: String,
+    /// Seconds after which an attempt ends that no engine looks after.
+    pub orphan_after: u64,
 }
 
 /// Returns the name of an attempt's Job and Secret: at most 63 characters (DNS label, RFC 1123).
@@ -165,6 +167,7 @@ fn agent(spec: &JobSpec, settings: &PodSettings, digest: &str) -> Json {
             { "name": "TIDEGATE_HUB", "value": settings.hub },
             { "name": "TIDEGATE_ATTEMPT", "value": spec.token },
             { "name": "TIDEGATE_SPEC", "value": digest },
+            { "name": "TIDEGATE_ORPHAN_AFTER", "value": settings.orphan_after.to_string() },
             { "name": "TIDEGATE_POD_UID", "valueFrom": { "fieldRef": { "fieldPath": "metadata.uid" } } },
         ],
         // The step container starts once this has put the program there.
@@ -342,6 +345,7 @@ mod tests {
             agent_image: "tidegate:1".into(),
             image: String::new(),
             hub: "10.96.0.7:7433".into(),
+            orphan_after: 86400,
         }
     }
 

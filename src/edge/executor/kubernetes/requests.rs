@@ -19,8 +19,24 @@ use tokio::time::Instant;
 /// A pod may take this long after its steps' grace, once it was told to stop.
 const LEAVE_PATIENCE: Duration = Duration::from_secs(30);
 
+/// The attempt that a request is about which is no start.
+fn token_of(request: &AgentRequest) -> Option<&str> {
+    match request {
+        AgentRequest::Start { .. } => None,
+        AgentRequest::Cancel { token, .. }
+        | AgentRequest::Kill { token }
+        | AgentRequest::Acknowledge { token, .. }
+        | AgentRequest::Reply { token, .. } => Some(token),
+    }
+}
+
 impl State {
     pub(super) fn request(&mut self, request: AgentRequest) {
+        let asked = token_of(&request).and_then(|token| self.attempts.get_mut(token)?.asked.as_mut());
+        if let Some(asked) = asked {
+            asked.push(request);
+            return;
+        }
         match request {
             AgentRequest::Start { spec, secrets } => self.start(*spec, secrets),
             AgentRequest::Acknowledge { token, seq } => {
@@ -57,7 +73,8 @@ impl State {
             return;
         }
         let spec = Arc::new(spec);
-        let attempt = Attempt::new(spec.clone(), job_name(&spec));
+        let taken_up = self.options.taken_up.remove(&token);
+        let attempt = Attempt::new(spec.clone(), job_name(&spec), taken_up);
         self.attempts.insert(token.clone(), attempt);
         let starting = Starting {
             cluster: self.cluster.clone(),
@@ -68,6 +85,7 @@ impl State {
             log: log_path_of(&self.options.store, &spec),
             spec,
             secrets,
+            taken_up,
         };
         let done = self.done.clone();
         tokio::spawn(async move {
@@ -78,10 +96,16 @@ impl State {
 
     pub(super) fn done(&mut self, done: Done) {
         match done {
-            Done::Started { token, result: Err((class, reason)) } => {
-                self.end(&token, Receipt::bare(Conclusion::Failure, Some(class), reason));
+            Done::Started { token, result } => {
+                let asked = self.attempts.get_mut(&token).and_then(|attempt| {
+                    attempt.agent = attempt.agent || self.hub.has_agent(&token);
+                    attempt.asked.take()
+                });
+                if let Err((class, reason)) = result {
+                    self.end(&token, Receipt::bare(Conclusion::Failure, Some(class), reason));
+                }
+                asked.into_iter().flatten().for_each(|request| self.request(request));
             }
-            Done::Started { .. } => {}
             Done::Removed { token } => {
                 self.hub.close(&token);
                 self.attempts.remove(&token);
@@ -97,8 +121,11 @@ impl State {
                 }
             }
             HubEvent::Message(message) => self.message(message),
+            HubEvent::Stands => self.no_hub = None,
             // Made again; the agents keep what they have to say.
-            HubEvent::Broken(_) => {}
+            HubEvent::Broken(_) => {
+                self.no_hub.get_or_insert_with(Instant::now);
+            }
             HubEvent::Refused(reason) => {
                 (self.sink)(ExecutorMessage::Gone {
                     reason: format!("the hub refused this engine: {reason}"),

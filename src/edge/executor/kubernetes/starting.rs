@@ -1,14 +1,18 @@
 //! Starts an attempt: the hub gets what it works with, the cluster its Job and its Secret.
 
-use super::cluster::{Cluster, create};
+use super::cluster::{ATTEMPT, Cluster, ClusterError, api, create};
 use super::pod::{PodSettings, job_manifest, job_name, secret_manifest};
 use super::service;
 use crate::hub::EngineEnd;
-use crate::store::{FileObjects, Objects as _};
+use crate::store::FileObjects;
+use k8s_openapi::api::batch::v1::Job;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tidegate_flow::job::{ArtifactRef, FailureClass, JobSpec};
+
+/// Why an attempt could not start.
+type Failed = (FailureClass, String);
 
 /// Everything that is needed to start one attempt.
 pub(super) struct Starting {
@@ -20,17 +24,23 @@ pub(super) struct Starting {
     pub(super) log: PathBuf,
     pub(super) spec: Arc<JobSpec>,
     pub(super) secrets: BTreeMap<String, String>,
+    /// A former engine may have started it.
+    pub(super) taken_up: bool,
 }
 
 impl Starting {
-    pub(super) async fn start(self) -> Result<(), (FailureClass, String)> {
+    pub(super) async fn start(self) -> Result<(), Failed> {
         let failure = |reason: String| (FailureClass::Failure, reason);
         if self.spec.image.is_none() && self.settings.image.is_empty() {
             let words =
                 "it names no image: give the job a `container`, or `defaults.container` to the workflow";
             return Err(failure(words.to_owned()));
         }
-        let digest = self.push().await.map_err(failure)?;
+        let (digest, bytes) = self.bytes();
+        if self.taken_up && self.find(&digest).await? {
+            return Ok(());
+        }
+        self.push(digest.clone(), bytes).await.map_err(failure)?;
         let key = service::secret_key().map_err(|e| failure(e.to_string()))?;
         self.hub.open(&self.spec.token, &key, &self.log);
         let job = job_manifest(&self.spec, &self.settings, &digest).map_err(|e| failure(e.to_string()))?;
@@ -38,20 +48,85 @@ impl Starting {
         let Some(made) = made else {
             return Err(failure(format!("a Job {} is there already", job_name(&self.spec))));
         };
+        self.secret(&made, key).await
+    }
+
+    /// Looks for what a former engine started: its receipt, then its Job. Returns whether there is
+    /// something that goes on.
+    async fn find(&self, digest: &str) -> Result<bool, Failed> {
+        let failure = |error: ClusterError| (FailureClass::Lost, error.to_string());
+        let (token, name) = (&self.spec.token, job_name(&self.spec));
+        self.hub.open(token, "", &self.log);
+        let (hub, asked) = (self.hub.clone(), digest.to_owned());
+        // The answer comes after all that the hub has to say of the attempt.
+        let answered = tokio::task::spawn_blocking(move || hub.objects.missing(vec![asked])).await;
+        answered
+            .map_err(|e| e.to_string())
+            .and_then(|answer| answer.map_err(|e| e.to_string()))
+            .map_err(|e| (FailureClass::Lost, format!("the hub does not say what it has: {e}")))?;
+        if self.hub.has_receipt(token) {
+            return Ok(true);
+        }
+        let asking = |e| api(format!("looking for the Job {name}"), e);
+        let job = self.cluster.jobs().get_opt(&name).await.map_err(asking).map_err(failure)?;
+        let Some(job) = job else {
+            if self.hub.has_agent(token) {
+                let words = "its Job was removed while no engine looked after it";
+                return Err((FailureClass::Lost, words.to_owned()));
+            }
+            return Ok(false);
+        };
+        if !self.is_own(&job, digest) {
+            let words = format!("the Job {name} that is there belongs to another store or does other work");
+            return Err((FailureClass::Lost, words));
+        }
+        let asking = |e| api(format!("looking for the Secret {name}"), e);
+        let secret = self.cluster.secrets().get_opt(&name).await.map_err(asking).map_err(failure)?;
+        let key = secret.and_then(|s| String::from_utf8(s.data?.remove("key")?.0).ok());
+        match key {
+            Some(key) => self.hub.open(token, &key, &self.log),
+            None => {
+                let key = service::secret_key().map_err(|e| (FailureClass::Lost, e.to_string()))?;
+                self.hub.open(token, &key, &self.log);
+                self.secret(&job, key).await?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// A Job is this attempt's only if store, attempt and work are the same.
+    fn is_own(&self, job: &Job, digest: &str) -> bool {
+        let has = |of: Option<&BTreeMap<String, String>>, key: &str, value: &str| {
+            of.and_then(|of| of.get(key)).is_some_and(|found| found == value)
+        };
+        let (labels, notes) = (job.metadata.labels.as_ref(), job.metadata.annotations.as_ref());
+        has(labels, "tidegate.dev/store", &self.settings.store)
+            && has(notes, ATTEMPT, &self.spec.token)
+            && has(notes, "tidegate.dev/spec", digest)
+    }
+
+    /// Makes what the agent alone may read: after the Job, so that it is the Job's. The kubelet waits for it.
+    async fn secret(&self, job: &Job, key: String) -> Result<(), Failed> {
+        let failure = |reason: String| (FailureClass::Failure, reason);
         let secrets = serde_json::to_string(&self.secrets).map_err(|e| failure(e.to_string()))?;
         let files = BTreeMap::from([
-            ("hub.pem".to_owned(), self.certificate),
+            ("hub.pem".to_owned(), self.certificate.clone()),
             ("key".to_owned(), key),
             ("secrets.json".to_owned(), secrets),
         ]);
-        // After the Job, so that it is the Job's: the kubelet waits for it.
-        let secret = secret_manifest(&self.spec, &self.settings, made.metadata.uid.as_deref(), &files);
+        let secret = secret_manifest(&self.spec, &self.settings, job.metadata.uid.as_deref(), &files);
         create(&self.cluster.secrets(), "Secret", secret).await.map_err(|e| failure(e.to_string()))?;
         Ok(())
     }
 
-    /// Gives the hub what the attempt works with; returns the digest of its spec.
-    async fn push(&self) -> Result<String, String> {
+    /// The spec as an object, and its digest.
+    fn bytes(&self) -> (String, Vec<u8>) {
+        let bytes = serde_json::to_vec(&*self.spec).unwrap_or_default();
+        (blake3::hash(&bytes).to_hex().to_string(), bytes)
+    }
+
+    /// Gives the hub what the attempt works with.
+    async fn push(&self, digest: String, bytes: Vec<u8>) -> Result<(), String> {
         let (hub, objects, spec) = (self.hub.clone(), self.objects.clone(), self.spec.clone());
         let pushed = tokio::task::spawn_blocking(move || {
             let tree = ArtifactRef { digest: spec.source.tree.clone(), tree: true, ..ArtifactRef::default() };
@@ -59,13 +134,10 @@ impl Starting {
             for artifact in trees.into_iter().chain(spec.consumes.iter().flat_map(|c| &c.items)) {
                 hub.objects.push(artifact, &objects)?;
             }
-            let bytes = serde_json::to_vec(&*spec).unwrap_or_default();
-            let digest = objects.put(&bytes)?;
-            hub.objects.put(&digest, bytes)?;
-            Ok::<_, crate::store::StoreError>(digest)
+            hub.objects.put(&digest, bytes)
         });
         match pushed.await {
-            Ok(Ok(digest)) => Ok(digest),
+            Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(format!("cannot give the hub what the job works with: {error}")),
             Err(error) => Err(error.to_string()),
         }

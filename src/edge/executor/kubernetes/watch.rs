@@ -1,7 +1,7 @@
 //! The loop: what the engine asks for, what the hub and the API server tell, and what time does.
 
 use super::attempt::{Attempt, Done};
-use super::cluster::Cluster;
+use super::cluster::{ATTEMPT, Cluster};
 use super::executor::{KubernetesOptions, Order, Sink};
 use super::pod::PodSettings;
 use crate::hub::{EngineEnd, HubEvent};
@@ -11,7 +11,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_flow::job::{Conclusion, FailureClass, Receipt};
@@ -33,6 +33,10 @@ pub(super) struct State {
     pub(super) objects: Arc<FileObjects>,
     pub(super) sink: Sink,
     pub(super) attempts: BTreeMap<String, Attempt>,
+    /// Since when there is no connection to the hub.
+    pub(super) no_hub: Option<Instant>,
+    /// Jobs that a new list named so far.
+    pub(super) listed: BTreeSet<String>,
     /// What tasks finished: starting a Job, removing one.
     pub(super) done: UnboundedSender<Done>,
 }
@@ -54,6 +58,7 @@ impl State {
             tokio::select! {
                 order = orders.recv(), if stopping.is_none() => match order {
                     Some(Order::Requests(requests)) => requests.into_iter().for_each(|r| self.request(r)),
+                    Some(Order::Abandon) => return,
                     Some(Order::Stop) | None => {
                         stopping = Some(Instant::now() + GONE_PATIENCE);
                         self.leave();
@@ -76,21 +81,39 @@ impl State {
         // The watcher goes on by itself; what it missed it lists again.
         let Ok(event) = event else { return };
         match event {
-            Event::Apply(job) | Event::InitApply(job) => {
-                if let Some(attempt) = self.of(job.metadata.annotations.as_ref()) {
-                    attempt.job = Some(job);
-                }
+            Event::Init => self.listed.clear(),
+            Event::Apply(job) => self.job_is(job),
+            Event::InitApply(job) => {
+                let token = job.metadata.annotations.as_ref().and_then(|a| a.get(ATTEMPT));
+                self.listed.extend(token.cloned());
+                self.job_is(job);
+            }
+            Event::InitDone => {
+                // What was there before and is in the list no more.
+                let listed = std::mem::take(&mut self.listed);
+                let gone = |(token, attempt): &(&String, &Attempt)| {
+                    attempt.job.is_some() && !listed.contains(*token)
+                };
+                let gone: Vec<String> = self.attempts.iter().filter(gone).map(|(t, _)| t.clone()).collect();
+                gone.iter().for_each(|token| self.job_is_gone(token));
             }
             Event::Delete(job) => {
-                if let Some(attempt) = self.of(job.metadata.annotations.as_ref())
-                    && !attempt.removed
-                {
-                    let token = attempt.spec.token.clone();
-                    let reason = "its Job was removed by somebody else".to_owned();
-                    self.end(&token, Receipt::bare(Conclusion::Failure, Some(FailureClass::Lost), reason));
-                }
+                let token = job.metadata.annotations.and_then(|mut a| a.remove(ATTEMPT));
+                self.job_is_gone(&token.unwrap_or_default());
             }
-            Event::Init | Event::InitDone => {}
+        }
+    }
+
+    fn job_is(&mut self, job: Job) {
+        if let Some(attempt) = self.of(job.metadata.annotations.as_ref()) {
+            attempt.job = Some(job);
+        }
+    }
+
+    fn job_is_gone(&mut self, token: &str) {
+        if self.attempts.get(token).is_some_and(|attempt| !attempt.removed) {
+            let reason = "its Job was removed by somebody else".to_owned();
+            self.end(token, Receipt::bare(Conclusion::Failure, Some(FailureClass::Lost), reason));
         }
     }
 
@@ -104,6 +127,6 @@ impl State {
     }
 
     fn of(&mut self, annotations: Option<&BTreeMap<String, String>>) -> Option<&mut Attempt> {
-        self.attempts.get_mut(annotations?.get("tidegate.dev/attempt")?)
+        self.attempts.get_mut(annotations?.get(ATTEMPT)?)
     }
 }

@@ -91,7 +91,7 @@ fn messages_are_written_and_read_as_in_the_golden_file() {
 fn fields_of_tomorrow_are_passed_over() {
     let line = r#"{"v":1,"at":5,"mood":"fine","kind":{"engine-started":{"epoch":2,"host":"a"}}}"#;
     let event = decode_event(line.as_bytes()).unwrap();
-    assert_eq!(event.kind, crate::run::EventKind::EngineStarted { epoch: 2 });
+    assert_eq!(event.kind, crate::run::EventKind::EngineStarted { epoch: 2, keeps: false });
 }
 
 #[test]

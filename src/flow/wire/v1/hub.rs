@@ -21,7 +21,7 @@ pub const TO_HUB_KINDS: &[&str] = &[
 /// Every kind of word from a hub, as sent.
 pub const FROM_HUB_KINDS: &[&str] = &[
     "welcome", "refused", "kept", "log-kept", "request", "message", "log", "agent", "missing", "object",
-    "stored", "pong",
+    "stored", "pong", "lease",
 ];
 
 /// To a hub.
@@ -164,6 +164,12 @@ pub enum FromHub {
     },
     /// Yes.
     Pong,
+    /// To an agent, on its ping: how long the engine that opened its attempt has been away; 0 while it
+    /// is there.
+    Lease {
+        /// Seconds.
+        away: u64,
+    },
 }
 
 /// Returns a word and its content as one frame.

@@ -139,7 +139,7 @@ fn run_kinds() -> Vec<EventKind> {
     let settings = |settings| EventKind::InstanceEvaluated { instance, settings: Box::new(settings) };
     vec![
         EventKind::RunCreated(Box::new(created())),
-        EventKind::EngineStarted { epoch: 2 },
+        EventKind::EngineStarted { epoch: 2, keeps: false },
         EventKind::JobsAdded { caller: instance, jobs: vec![job("inner", vec![], false)] },
         evaluated(JobEvaluation::Skipped { reason: text("github.ref is refs/heads/x") }),
         evaluated(JobEvaluation::Failed { reason: text("no such input") }),

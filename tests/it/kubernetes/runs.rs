@@ -1,64 +1,6 @@
-//! Runs on a real Kubernetes cluster: `bash tests/all cluster` starts one, or set `KUBECONFIG` to
-//! another whose nodes have the images that `tests/cluster` makes.
+//! What a workflow does on a cluster as it does elsewhere: outputs, artifacts, gates, cache, failures.
 
-use crate::harness::{Done, Project, until};
-use std::process::{Command, Stdio};
-
-const IMAGE: &str = "docker.io/test/busybox:1";
-
-fn kubeconfig() -> String {
-    std::env::var("KUBECONFIG").expect("KUBECONFIG names the cluster; `bash tests/all cluster` sets it")
-}
-
-/// kubectl with the test's cluster; its standard output.
-fn kubectl(args: &[&str]) -> String {
-    let program = std::env::var("TIDEGATE_KUBECTL").unwrap_or_else(|_| "kubectl".into());
-    let mut words = program.split_whitespace();
-    let done = Command::new(words.next().unwrap())
-        .args(words)
-        .args(args)
-        .env("KUBECONFIG", kubeconfig())
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    assert!(done.status.success(), "kubectl {args:?}: {}", String::from_utf8_lossy(&done.stderr));
-    String::from_utf8_lossy(&done.stdout).into_owned()
-}
-
-/// A project whose jobs run in busybox.
-fn project(jobs: &str) -> Project {
-    let head = format!("on: workflow_dispatch\ndefaults: {{ container: '{IMAGE}', run: {{ shell: sh }} }}\n");
-    let settings = "kubernetes: { image-patience: 2 }\n";
-    Project::workflow(&format!("{head}jobs:\n{jobs}")).file(".ml/config.yaml", settings).git()
-}
-
-fn args<'a>(more: &[&'a str]) -> Vec<&'a str> {
-    [&["run", "--on", "kubernetes"], more].concat()
-}
-
-fn run(project: &Project, more: &[&str]) -> Done {
-    project.tidegate_with(args(more), &[("KUBECONFIG", &kubeconfig())])
-}
-
-/// A label of this project's Jobs, and of nobody else's.
-fn selector(project: &Project) -> String {
-    let id = std::fs::read_to_string(project.path().join(".tidegate/id")).unwrap_or_default();
-    format!("tidegate.dev/store={}", id.trim())
-}
-
-/// What kubectl says of this project's Jobs and pods; empty once they are gone.
-fn left(project: &Project) -> String {
-    kubectl(&["get", "jobs,pods,secrets", "-l", &selector(project), "-o", "name"])
-}
-
-fn wait_gone(project: &Project) {
-    until("Jobs, pods and Secrets are gone", || left(project).trim().is_empty().then_some(()));
-}
-
-/// Starts a run and leaves it running.
-fn spawn(project: &Project, more: &[&str]) -> std::process::Child {
-    project.spawn_with(args(more), &[("KUBECONFIG", &kubeconfig())])
-}
+use super::*;
 
 #[test]
 fn outputs_artifacts_metrics_and_a_matrix() {
@@ -139,8 +81,7 @@ fn a_pod_that_no_node_takes_waits_and_is_gone_after_a_cancel() {
         let pods = kubectl(&["get", "pods", "-l", &selector(&project), "-o", "name"]);
         (selector(&project).len() > 30 && !pods.trim().is_empty()).then_some(())
     });
-    let signal = rustix::process::Signal::INT;
-    rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal).unwrap();
+    interrupt(&child);
     project.done(child).code(5);
     wait_gone(&project);
 }
@@ -157,8 +98,7 @@ fn a_cancel_runs_what_always_runs() {
         let logs = project.tidegate(["runs", "logs", "1"]);
         logs.stdout.contains("started").then_some(())
     });
-    let signal = rustix::process::Signal::INT;
-    rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal).unwrap();
+    interrupt(&child);
     project.done(child).code(5);
     project.tidegate(["runs", "logs", "1"]).stdout("cleaned up");
     wait_gone(&project);

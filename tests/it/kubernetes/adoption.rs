@@ -1,0 +1,281 @@
+//! An engine that died, and the next one that goes on with what runs.
+
+use super::*;
+use std::collections::BTreeMap;
+use std::path::Path;
+use tidegate::app::engine::{BackEnd, ClusterSettings, Engine, Machine, Observer, RunRequest, Site};
+use tidegate_edge::store::{FaultyLog, Moment, RunLog as _, Store};
+use tidegate_flow::run::{EventKind, Run, RunEvent};
+
+const CHAIN: &str = "  a:
+    outputs: { x: '${{ steps.s.outputs.x }}' }
+    steps: [{ id: s, run: 'echo a in $HOSTNAME; echo x=1 >> $GITHUB_OUTPUT; echo kept > out' }]
+    produces: { out: out }
+  b:
+    needs: a
+    consumes: { in: '${{ needs.a.artifacts.out }}' }
+    steps: [{ run: 'echo b $(cat in) ${{ needs.a.outputs.x }}' }, { run: 'sleep 1; echo b again' }]
+  c: { needs: b, steps: [{ run: 'echo c' }] }
+";
+
+fn log(store: &Path) -> Vec<RunEvent> {
+    let store = Store::open(store).unwrap();
+    let run = store.find("1").unwrap().unwrap().run;
+    store.events(&run, 0).unwrap()
+}
+
+fn store(project: &Project) -> std::path::PathBuf {
+    project.path().join(".tidegate")
+}
+
+fn resume(project: &Project) -> Done {
+    run(project, &["--resume", "1"])
+}
+
+/// How many pods the cluster made for each Job of the only run.
+fn pods_made(project: &Project) -> BTreeMap<String, u32> {
+    let run = Store::open(&store(project)).unwrap().find("1").unwrap().unwrap().run.to_ascii_lowercase();
+    let events = kubectl(&[
+        "get",
+        "events",
+        "--field-selector",
+        "reason=SuccessfulCreate",
+        "-o",
+        "jsonpath={range .items[*]}{.involvedObject.name} {.count}{\"\\n\"}{end}",
+    ]);
+    let mut made = BTreeMap::new();
+    for (name, count) in events.lines().filter_map(|l| l.split_once(' ')).filter(|(n, _)| n.contains(&run)) {
+        *made.entry(name.to_owned()).or_default() += count.parse::<u32>().unwrap_or(1);
+    }
+    made
+}
+
+#[test]
+fn a_running_job_goes_on_under_the_next_engine_and_its_log_is_whole() {
+    let project = project(
+        "  a: { steps: [{ run: 'echo first' }] }
+  b:
+    needs: a
+    steps: [{ run: 'for i in 1 2 3 4 5 6 7 8; do echo line $i; sleep 0.5; done' }, { run: 'echo second step' }]
+  c: { needs: b, steps: [{ run: 'echo last' }] }
+",
+    );
+    let mut child = spawn(&project, &[]);
+    wait_log(&project, "line 2");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let before =
+        kubectl(&["get", "jobs", "-l", &selector(&project), "-o", "jsonpath={.items[*].metadata.uid}"]);
+    resume(&project).code(0).stdout("taken up again").nowhere("attempt 2");
+    let logs = project.tidegate(["runs", "logs", "1"]).code(0).stdout;
+    let lines: Vec<&str> = logs.lines().filter(|l| l.contains("line ")).collect();
+    assert_eq!(lines.len(), 8, "{logs}");
+    assert!(logs.contains("second step") && logs.contains("last"), "{logs}");
+    let run = Run::replay(&log(&store(&project)));
+    assert!(run.instances().iter().all(|i| i.attempt == 1), "the same attempts");
+    assert_eq!(before.split_whitespace().count(), 1, "{before}");
+    let made = pods_made(&project);
+    assert!(made.len() == 3 && made.values().all(|count| *count == 1), "{made:?}");
+    wait_gone(&project);
+}
+
+#[test]
+fn a_receipt_that_came_while_no_engine_was_there_counts() {
+    let project = project("  a: { steps: [{ run: 'echo started; sleep 3; echo done' }] }\n");
+    let mut child = spawn(&project, &[]);
+    wait_log(&project, "started");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // A pod does not wait for an engine for ever: its devices are others' after a minute.
+    let jobs = || {
+        kubectl(&["get", "jobs", "-l", &selector(&project), "-o", "jsonpath={.items[*].status.succeeded}"])
+    };
+    wait("the Job is complete", 100, || (jobs().trim() == "1").then_some(()));
+    // Even its Job may be gone.
+    kubectl(&["delete", "jobs", "-l", &selector(&project)]);
+    resume(&project).code(0).nowhere("attempt 2");
+    project.tidegate(["runs", "logs", "1"]).code(0).stdout("started").stdout("done");
+    let made = pods_made(&project);
+    assert!(made.values().eq([&1]), "{made:?}");
+    wait_gone(&project);
+}
+
+#[test]
+fn a_job_that_was_removed_while_no_engine_was_there_is_lost_and_tried_again() {
+    let project = project("  a: { steps: [{ run: 'echo started; sleep 20; echo done' }] }\n");
+    let mut child = spawn(&project, &[]);
+    wait_log(&project, "started");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    kubectl(&["delete", "jobs", "-l", &selector(&project), "--grace-period=0", "--force", "--wait=false"]);
+    kubectl(&["delete", "pods", "-l", &selector(&project), "--grace-period=0", "--force"]);
+    resume(&project).code(0).stdout("attempt 2");
+    wait_gone(&project);
+}
+
+#[test]
+fn a_cancel_after_a_change_of_engines_runs_what_always_runs() {
+    let project = project(
+        "  a: { steps: [{ run: 'echo started; sleep 600' }, { if: 'always()', run: 'echo cleaned up' }] }\n",
+    );
+    let mut child = spawn(&project, &[]);
+    wait_log(&project, "started");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let child = spawn(&project, &["--resume", "1"]);
+    until("the next engine has it", || {
+        let owned = |e: &RunEvent| matches!(e.kind, EventKind::EngineStarted { .. });
+        log(&store(&project)).iter().any(owned).then_some(())
+    });
+    interrupt(&child);
+    project.done(child).code(5);
+    project.tidegate(["runs", "logs", "1"]).stdout("cleaned up");
+    wait_gone(&project);
+}
+
+struct Nobody;
+
+impl Observer for Nobody {
+    fn event(&mut self, _event: &RunEvent) {}
+    fn warn(&mut self, _text: &str) {}
+}
+
+const FAULT: &str = "TIDEGATE_TEST_CLUSTER_FAULT";
+
+/// An engine whose log fails at one write, as if the process had died just before or after it.
+#[test]
+#[ignore = "called by the test below, a process for each fault"]
+fn an_engine_with_a_fault() {
+    let said = std::env::var(FAULT).expect("called by a test");
+    let [at, moment, root] = said.split(' ').collect::<Vec<_>>()[..] else { panic!("{said}") };
+    let (root, at) = (Path::new(root), at.parse().unwrap());
+    let moment = if moment == "before" { Moment::Before } else { Moment::After };
+    let request = RunRequest {
+        project: tidegate::app::config::Project::find(root, None).unwrap(),
+        file: root.join(".ml/workflows/test.yml"),
+        dialect: tidegate_lang::workflow::Dialect::Tidegate,
+        event: "workflow_dispatch".to_owned(),
+        payload: serde_json::json!({}),
+        by_hand: true,
+        inputs: BTreeMap::new(),
+        jobs: Vec::new(),
+        matrix: Vec::new(),
+        secrets: BTreeMap::new(),
+        vars: BTreeMap::new(),
+        env: BTreeMap::new(),
+        data: BTreeMap::new(),
+        in_place: false,
+        actor: None,
+        debug: false,
+        rerun: None,
+    };
+    let mut site = Site::new(Machine::here(Some(8), Some(0)), false);
+    site.back_end = BackEnd::Kubernetes(ClusterSettings {
+        agent_image: format!("docker.io/tidegate/tidegate:{}", env!("CARGO_PKG_VERSION")),
+        ..ClusterSettings::default()
+    });
+    site.log = Some(Box::new(move |store| Box::new(FaultyLog::new(store, at, moment))));
+    let ended = Engine::start(&request, site, &mut Nobody).and_then(Engine::finish);
+    println!("{}", if ended.is_ok() { "it ended" } else { "it died" });
+}
+
+/// What a run came to.
+fn end_of(run: &Run) -> Vec<String> {
+    assert!(run.ended());
+    let told = |i: &tidegate_flow::run::InstanceState| {
+        let receipt = i.receipt.as_ref().map(|r| (&r.outputs, r.artifacts.keys().collect::<Vec<_>>()));
+        format!("{:?} attempt {} {receipt:?}", i.outcome, i.attempt)
+    };
+    run.instances().iter().map(told).collect()
+}
+
+/// Every write of the log fails once, before or after it is done, while pods run. The next engine goes on
+/// with them: no pod twice, none left, nothing done again.
+#[test]
+fn a_run_whose_engine_dies_at_any_write_makes_every_pod_once() {
+    let _guard = beside();
+    let next = std::sync::atomic::AtomicU32::new(0);
+    let last = std::sync::atomic::AtomicU32::new(u32::MAX);
+    std::thread::scope(|threads| {
+        for _ in 0..3 {
+            threads.spawn(|| {
+                loop {
+                    let fault = next.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                    if fault > last.load(std::sync::atomic::Ordering::SeqCst) {
+                        return;
+                    }
+                    if !die_and_resume(fault) {
+                        last.fetch_min(fault, std::sync::atomic::Ordering::SeqCst);
+                    }
+                }
+            });
+        }
+    });
+    let writes = last.into_inner();
+    assert!(writes > 8, "only {writes} writes");
+}
+
+/// Returns whether there was such a write.
+fn die_and_resume(fault: u32) -> bool {
+    let project = made(CHAIN, "");
+    let moment = if fault.is_multiple_of(2) { "before" } else { "after" };
+    let done = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "kubernetes::adoption::an_engine_with_a_fault", "--ignored", "--nocapture"])
+        .env(FAULT, format!("{fault} {moment} {}", project.path().display()))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    if said.contains("it ended") {
+        return false;
+    }
+    assert!(said.contains("it died"), "{said} {}", String::from_utf8_lossy(&done.stderr));
+    if Store::open(&store(&project)).unwrap().find("1").unwrap().is_none() {
+        assert_eq!((fault, moment), (0, "before"), "only a run that was not made is not there");
+        return true;
+    }
+    let before = log(&store(&project));
+    if Run::replay(&before).ended() {
+        // What it left behind goes with the next run of the store.
+        run(&project, &[]).code(0);
+    } else {
+        resume(&project).code(0);
+    }
+    let after = log(&store(&project));
+    assert_eq!(after[..before.len()], before[..], "fault {fault} {moment}");
+    let end = end_of(&Run::replay(&after));
+    let good = |line: &&String| line.starts_with("Some(Success) attempt 1");
+    assert!(end.len() == 3 && end.iter().filter(good).count() == 3, "fault {fault} {moment}: {end:?}");
+    assert!(end[0].contains("\"x\": \"1\"") && end[0].contains("[\"out\"]"), "fault {fault}: {end:?}");
+    let steps = after.iter().filter(|e| matches!(e.kind, EventKind::StepEnded { .. })).count();
+    assert_eq!(steps, 4, "fault {fault} {moment}: every step is in the log once");
+    let made = pods_made(&project);
+    assert!(made.len() == 3 && made.values().all(|count| *count == 1), "fault {fault} {moment}: {made:?}");
+    let logs = project.tidegate(["runs", "logs", "1"]).code(0);
+    logs.stdout("b kept 1").stdout("b again").stdout("a in ");
+    wait_gone(&project);
+    true
+}
+
+/// Kill points are counts of events in the log.
+#[test]
+fn an_engine_killed_with_9_at_some_moment_is_followed_by_one_that_goes_on() {
+    for count in [3, 6, 9, 13, 18, 22] {
+        let project = project(CHAIN);
+        let mut child = spawn(&project, &[]);
+        wait("the log has grown", 90, || {
+            let there = Store::open(&store(&project)).ok()?.find("1").ok()??;
+            let grown = Store::open(&store(&project)).ok()?.events(&there.run, 0).ok()?.len() >= count;
+            grown.then_some(())
+        });
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let before = log(&store(&project));
+        if Run::replay(&before).ended() {
+            continue;
+        }
+        resume(&project).code(0).nowhere("attempt 2");
+        let made = pods_made(&project);
+        assert!(made.len() == 3 && made.values().all(|c| *c == 1), "killed at {}: {made:?}", before.len());
+        wait_gone(&project);
+    }
+}
