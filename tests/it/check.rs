@@ -349,3 +349,22 @@ fn gates_that_cannot_decide_are_found() {
         assert_eq!(gate(text), wanted.into_iter().collect::<Vec<_>>(), "{text}");
     }
 }
+
+#[test]
+fn what_is_wrong_with_a_local_action_is_said_before_a_run() {
+    let uses = |name: &str| format!("on: push\njobs:\n  a:\n    steps: [{{ uses: ./{name} }}]\n");
+    let outer = "name: o\nruns: { using: composite, steps: [{ uses: ./x }] }\n";
+    let broken = "name: x\nruns:\n  using: composite\n  steps:\n    - run: echo ${{ inputs.a == \"b\" }}\n      shel: bash\n";
+    let project = Project::workflow(&uses("o"))
+        .file(".ml/workflows/other.yml", &uses("x"))
+        .file("o/action.yml", outer)
+        .file("x/action.yaml", broken);
+    let done = project.tidegate(["check"]).code(2);
+    done.stdout("x/action.yaml:5:33").stdout("x/action.yaml:6:7").stdout("2 errors in 1 of 2 files");
+    for command in ["plan", "run"] {
+        let done = project.tidegate([command, ".ml/workflows/test.yml"]).code(2);
+        assert!(format!("{}{}", done.stdout, done.stderr).contains("x/action.yaml:6:7"), "{command}");
+    }
+    project.write("x/action.yaml", "name: [\n");
+    project.tidegate(["check"]).code(2).stdout("x/action.yaml:").stdout("[yaml-syntax]");
+}

@@ -89,6 +89,22 @@ fn inputs_of_actions_are_followed() {
 }
 
 #[test]
+fn actions_that_ask_the_event_are_found() {
+    let text = "on: issues\njobs:\n  a:\n    steps: [{ uses: ./x }, { uses: ./x }]\n";
+    let action = |run: &str| {
+        format!("name: x\nruns: {{ using: composite, steps: [{{ shell: bash, run: \"{run}\" }}] }}\n")
+    };
+    let project =
+        Project::workflow(text).file("x/action.yml", &action("echo ${{ github.event.issue.title }}"));
+    let done = project.tidegate(["check"]).code(2);
+    done.stdout("test.yml:4:21")
+        .stdout("`./x` makes text that anyone can write part of a script")
+        .stdout("1 error in");
+    project.write("x/action.yml", &action("echo ${{ github.event.issue.number }}"));
+    project.tidegate(["check"]).code(0);
+}
+
+#[test]
 fn outputs_of_actions_are_followed() {
     let after = |uses: &str, output: &str| {
         found(&format!(

@@ -5,9 +5,9 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use tidegate_lang::check::{CheckContext, LocalAction, check_one};
+use tidegate_lang::check::{CheckContext, LocalAction, check_one, local_actions};
 use tidegate_lang::source::{self, Diagnostic, MergeKeys, Severity, Sources};
-use tidegate_lang::workflow::{self, Dialect, Linked, Workflow};
+use tidegate_lang::workflow::{self, ActionFile, Dialect, Linked, Workflow};
 
 /// A workflow with all it calls.
 #[derive(Debug)]
@@ -79,6 +79,12 @@ pub fn load(
     for called in linked.called.values() {
         findings.extend(check_one(called, &linked.called, &context));
     }
+    let used = local_actions(&linked, &actions);
+    let mut sources = sources;
+    for (path, text) in used.iter().filter_map(|uses| action_text(root, uses)) {
+        let file = sources.add(path, text.as_str());
+        findings.extend(read_action(file, &text).1);
+    }
     findings.sort_by_key(|f| (f.span.file, f.span.start, f.severity));
     Ok(Loaded { sources, linked, path: path.to_owned(), findings, texts })
 }
@@ -107,11 +113,30 @@ fn parse(reading: &mut Reading, path: &str, bytes: &[u8], dialect: Dialect) -> O
 /// Reads the local action that a `uses` names.
 pub fn load_action(root: &Path, uses: &str) -> LocalAction {
     let folder = root.join(uses.trim_start_matches("./"));
-    let file = ["action.yml", "action.yaml"].iter().map(|name| folder.join(name)).find(|path| path.is_file());
-    let Some(file) = file else { return LocalAction::Missing };
-    let Ok(text) = std::fs::read_to_string(&file) else { return LocalAction::Unknown };
-    let id = source::FileId(u32::MAX);
-    let (Some(node), _) = source::load(id, &text) else { return LocalAction::Unknown };
-    let (action, _) = workflow::parse_action(&node, &text, id);
-    LocalAction::Found(Arc::new(action))
+    if !ACTION_FILES.iter().any(|name| folder.join(name).is_file()) {
+        return LocalAction::Missing;
+    }
+    let action = action_text(root, uses).and_then(|(_, text)| read_action(source::FileId(u32::MAX), &text).0);
+    action.map_or(LocalAction::Unknown, |action| LocalAction::Found(Arc::new(action)))
+}
+
+const ACTION_FILES: [&str; 2] = ["action.yml", "action.yaml"];
+
+/// The file of a local action as the project names it, and its text.
+fn action_text(root: &Path, uses: &str) -> Option<(String, String)> {
+    let folder = uses.trim_start_matches("./").trim_end_matches('/');
+    let paths = ACTION_FILES.iter().map(|name| Path::new(folder).join(name));
+    let path = paths.into_iter().find(|path| root.join(path).is_file())?;
+    let text = std::fs::read_to_string(root.join(&path)).ok()?;
+    Some((path.to_string_lossy().into_owned(), text))
+}
+
+fn read_action(file: source::FileId, text: &str) -> (Option<ActionFile>, Vec<Diagnostic>) {
+    let (node, mut findings) = source::load(file, text);
+    let action = node.map(|node| {
+        let (action, more) = workflow::parse_action(&node, text, file);
+        findings.extend(more);
+        action
+    });
+    (action, findings)
 }

@@ -3,7 +3,7 @@
 use super::access::Inside;
 use crate::expr::{Expr, Template};
 use crate::source::{Sources, Span};
-use crate::workflow::ActionFile;
+use crate::workflow::{Action, ActionFile, JobKind, Linked, Step};
 use std::sync::Arc;
 
 /// What stands at the path of a local action.
@@ -24,6 +24,37 @@ pub struct CheckContext<'a> {
     pub sources: &'a Sources,
     /// Finds a local action by the text of `uses`, such as `./.github/actions/setup`.
     pub actions: &'a dyn Fn(&str) -> LocalAction,
+}
+
+/// Returns the `uses` of all local actions that a workflow, those it calls and those actions use,
+/// each once, in the order in which they are met.
+pub fn local_actions(linked: &Linked, actions: &dyn Fn(&str) -> LocalAction) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    let workflows = std::iter::once(&linked.root).chain(linked.called.values());
+    for job in workflows.flat_map(|workflow| &workflow.jobs) {
+        if let JobKind::Steps(steps) = &job.kind {
+            uses_of(steps, &mut found);
+        }
+    }
+    let mut next = 0;
+    while let Some(uses) = found.get(next) {
+        if let LocalAction::Found(action) = actions(uses) {
+            uses_of(&action.steps, &mut found);
+        }
+        next += 1;
+    }
+    found
+}
+
+fn uses_of(steps: &[Step], found: &mut Vec<String>) {
+    for step in steps {
+        if let Action::Uses(uses) = &step.action
+            && uses.uses.value.starts_with("./")
+            && !found.contains(&uses.uses.value)
+        {
+            found.push(uses.uses.value.clone());
+        }
+    }
 }
 
 /// Knows no local action: every one is [`LocalAction::Unknown`].

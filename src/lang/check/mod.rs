@@ -22,7 +22,7 @@ mod suggest;
 mod taint;
 
 pub use checked::{Checked, check, check_one};
-pub use context::{CheckContext, LocalAction, no_actions};
+pub use context::{CheckContext, LocalAction, local_actions, no_actions};
 pub use rule::{Level, Rule};
 pub use rules::RULES;
 pub use suggest::mend;

@@ -7,11 +7,11 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use tidegate_lang::check::{CheckContext, LocalAction, check_one, mend};
+use tidegate_lang::check::{CheckContext, LocalAction, check_one, local_actions, mend};
 use tidegate_lang::source::{
     Diagnostic, FileId, MergeKeys, Node, Sources, Span, decode, in_order, load_with,
 };
-use tidegate_lang::workflow::{Dialect, Workflow, link, parse, parse_action};
+use tidegate_lang::workflow::{ActionFile, Dialect, Workflow, link, parse, parse_action};
 
 /// What is found in any order, shared between threads.
 #[derive(Default)]
@@ -19,7 +19,14 @@ struct Shared {
     /// The project's folder of each folder that holds workflow files.
     roots: Mutex<HashMap<PathBuf, PathBuf>>,
     /// Local actions by the path of their folder.
-    actions: Mutex<HashMap<PathBuf, LocalAction>>,
+    actions: Mutex<HashMap<PathBuf, Known>>,
+}
+
+/// A local action, and its file where something is wrong with it.
+#[derive(Clone)]
+struct Known {
+    action: LocalAction,
+    broken: Option<Arc<(PathBuf, String)>>,
 }
 
 /// Checks all files; the answers stand in the order of the inputs.
@@ -109,6 +116,14 @@ fn one(input: &Input, dialect: Option<Dialect>, shared: &Shared) -> CheckedFile 
         findings.extend(of_called);
         let context = CheckContext { sources: &sources, actions: &|uses| shared.action(&project, uses) };
         findings.extend(check_one(&linked.root, &linked.called, &context));
+        let broken = local_actions(&linked, &|uses| shared.action(&project, uses));
+        for (path, text) in
+            broken.iter().filter_map(|uses| shared.known(&project, uses).broken).map(|b| (*b).clone())
+        {
+            let here = std::env::current_dir().unwrap_or_default();
+            let file = sources.add(shown(path.strip_prefix(here).unwrap_or(&path)), text.as_str());
+            findings.extend(read_action(file, &text).1);
+        }
     }
     mend(&mut findings, &sources);
     in_order(&mut findings);
@@ -187,13 +202,17 @@ impl Shared {
         root
     }
 
-    /// Finds and parses a local action.
     fn action(&self, project: &Path, uses: &str) -> LocalAction {
+        self.known(project, uses).action
+    }
+
+    /// Finds and parses a local action.
+    fn known(&self, project: &Path, uses: &str) -> Known {
         let folder = project.join(uses.trim_start_matches("./"));
         if let Some(known) = self.actions.lock().ok().and_then(|a| a.get(&folder).cloned()) {
             return known;
         }
-        let action = load_action(project, &folder);
+        let action = find_action(project, &folder);
         if let Ok(mut actions) = self.actions.lock() {
             actions.insert(folder, action.clone());
         }
@@ -201,24 +220,32 @@ impl Shared {
     }
 }
 
-fn load_action(project: &Path, folder: &Path) -> LocalAction {
-    let Ok(project) = project.canonicalize() else { return LocalAction::Unknown };
+fn find_action(project: &Path, folder: &Path) -> Known {
+    let unknown = Known { action: LocalAction::Unknown, broken: None };
+    let Ok(project) = project.canonicalize() else { return unknown };
     for name in ["action.yml", "action.yaml"] {
         let path = folder.join(name);
         let Ok(real) = path.canonicalize() else { continue };
         if !real.starts_with(&project) {
-            return LocalAction::Unknown;
+            return unknown;
         }
-        let Ok(text) = std::fs::read_to_string(&real) else { return LocalAction::Unknown };
-        let file = FileId(u32::MAX);
-        let (Some(node), _) = load_with(file, &text, MergeKeys::Keep) else { return LocalAction::Unknown };
-        let (action, _) = parse_action(&node, &text, file);
-        return LocalAction::Found(Arc::new(action));
+        let Ok(text) = std::fs::read_to_string(&real) else { return unknown };
+        let (action, findings) = read_action(FileId(u32::MAX), &text);
+        let broken = (!findings.is_empty()).then(|| Arc::new((path, text)));
+        let action = action.map_or(LocalAction::Unknown, |action| LocalAction::Found(Arc::new(action)));
+        return Known { action, broken };
     }
     // A workflow file that stands alone shows nothing of its repository.
-    if project.join(".git").exists() || project.join(".ml").is_dir() {
-        LocalAction::Missing
-    } else {
-        LocalAction::Unknown
-    }
+    let shows = project.join(".git").exists() || project.join(".ml").is_dir();
+    Known { action: if shows { LocalAction::Missing } else { LocalAction::Unknown }, broken: None }
+}
+
+fn read_action(file: FileId, text: &str) -> (Option<ActionFile>, Vec<Diagnostic>) {
+    let (node, mut findings) = load_with(file, text, MergeKeys::Keep);
+    let action = node.map(|node| {
+        let (action, more) = parse_action(&node, text, file);
+        findings.extend(more);
+        action
+    });
+    (action, findings)
 }

@@ -4,8 +4,9 @@
 use crate::check::access::expressions;
 use crate::check::sites::Sink;
 use crate::check::taint::{Body, Handing, Reached, Target};
-use crate::check::{Facts, Level, Rule};
+use crate::check::{Facts, Level, LocalAction, Rule};
 use crate::source::Diagnostic;
+use crate::workflow::Action;
 use std::cell::Cell;
 
 pub(super) const RULE: Rule = Rule {
@@ -31,6 +32,22 @@ fn check(facts: &Facts<'_>) -> Vec<Diagnostic> {
     }
     for handing in body.handings() {
         handed(facts, &body, &handing, &mut found);
+    }
+    let mut seen: Vec<&str> = Vec::new();
+    for (_, step) in facts.steps() {
+        let Action::Uses(uses) = &step.action else { continue };
+        let name = uses.uses.value.as_str();
+        if !name.starts_with("./") || seen.contains(&name) {
+            continue;
+        }
+        seen.push(name);
+        let LocalAction::Found(action) = (facts.context.actions)(name) else { continue };
+        if let Some(end) = body.ends_of_action(action).first() {
+            let text = format!("`{name}` makes text that anyone can write part of {}", noun(end.sink));
+            found.push(Diagnostic::error(RULE.id, uses.uses.span, text).help(
+                "in its action.yml, pass the text as a variable: `env: { TEXT: \"${{ … }}\" }`, `\"$TEXT\"`",
+            ));
+        }
     }
     found
 }

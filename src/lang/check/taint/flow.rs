@@ -191,6 +191,15 @@ impl<'a> Body<'a> {
         }
     }
 
+    /// Returns where an action of the project takes such text from the event by itself.
+    pub fn ends_of_action(&self, action: Arc<ActionFile>) -> Vec<Reached> {
+        let (target, mut found) = (Target::Action(action), Vec::new());
+        if let Some(inner) = self.inner(&target, Vec::new(), true) {
+            inner.reached(&mut found);
+        }
+        found
+    }
+
     /// Collects where text of strangers ends in this body.
     fn reached(&self, found: &mut Vec<Reached>) {
         let sites = match self.origin {
