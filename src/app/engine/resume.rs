@@ -103,6 +103,7 @@ impl<'a> Engine<'a> {
             only,
             adopt,
             site,
+            executor: None,
             observer,
         };
         let mut engine = Engine::new(parts);

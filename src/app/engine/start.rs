@@ -2,10 +2,10 @@
 
 use super::evaluate::{Frame, Only};
 use super::sources::{self, Place};
-use super::turn::Parts;
-use super::{Engine, EngineError, Observer, RunRequest, Site, clock, contexts, load, signals};
+use super::turn::{Parts, executor};
+use super::{BackEnd, Engine, EngineError, Observer, RunRequest, Site, clock, contexts, load, signals};
 use serde_json::{Value as Json, json};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::mpsc::channel;
 use tidegate_edge::data::Keep;
 use tidegate_edge::git::{Snapshot, snapshot};
@@ -29,13 +29,21 @@ impl<'a> Engine<'a> {
         let workflow = loaded.linked.root.clone();
         let only = Only::new(&workflow, &request.jobs, request.matrix.clone())?;
         let store = Store::open(&request.project.store)?;
+        let at = clock::now();
+        let run = clock::ulid(at);
+        let (door, inbox) = channel();
+        let executor = match &site.back_end {
+            // The supervisor of jobs that cannot all be cached starts while the tree is looked at.
+            BackEnd::Local if workflow.jobs.iter().any(|job| job.ml.cache.is_none()) => {
+                Some(executor(&site, store.dir(), &run, BTreeSet::new(), door.clone())?)
+            }
+            _ => None,
+        };
         let tree = tree(request, &store)?;
         for note in &tree.notes {
             observer.warn(note);
         }
         let inputs = decide(request, &workflow, &tree)?;
-        let at = clock::now();
-        let run = clock::ulid(at);
         let name = workflow.name.as_ref().map_or_else(|| short_name(&path), |n| n.value.clone());
         let mut fixed = contexts::contexts(request, &tree, &name, &path, &run, inputs);
         let made = Contexts::from_json(&fixed);
@@ -62,8 +70,8 @@ impl<'a> Engine<'a> {
             number: 0,
         };
         let first = RunEvent { at, kind: EventKind::RunCreated(Box::new(created)) };
-        // Before anybody can read in the store whom to wake.
-        let (door, inbox) = channel();
+        // Before anybody can read in the store whom to wake; not before: what was done until here may
+        // be stopped by the first signal.
         signals::listen(door.clone())?;
         let (dir, objects) = (store.dir().to_owned(), store.objects());
         let mut store = site.open(store);
@@ -99,6 +107,7 @@ impl<'a> Engine<'a> {
             only,
             adopt,
             site,
+            executor,
             observer,
         }))
     }

@@ -5,7 +5,7 @@ use super::evaluate::Frame;
 use super::line::Line;
 use super::{BackEnd, EngineError, Observer, Site};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
@@ -94,15 +94,28 @@ pub(super) struct Parts<'a> {
     pub only: super::evaluate::Only,
     pub adopt: HashMap<(String, String), (String, Receipt)>,
     pub site: Site,
+    /// One that was started while there was something else to do.
+    pub executor: Option<Box<dyn Executor>>,
     pub observer: &'a mut dyn Observer,
 }
 
-/// What an executor says comes in at the door.
-fn hears(door: Sender<Incoming>) -> super::machine::Ear {
-    Box::new(move |message| {
+/// Starts what attempts of a run run on; what it says comes in at the door. `taken_up`:
+/// tokens of attempts that may run already.
+pub(super) fn executor(
+    site: &Site,
+    dir: &Path,
+    run: &str,
+    taken_up: BTreeSet<String>,
+    door: Sender<Incoming>,
+) -> Result<Box<dyn Executor>, EngineError> {
+    let ear = Box::new(move |message| {
         // Nobody hears it only when the run is over.
         let _ = door.send(Incoming::Executor(message));
-    })
+    });
+    match &site.executor {
+        Some(make) => Ok(make(ear)),
+        None => site.back_end.start(site.exe.as_ref(), dir, run, taken_up, ear),
+    }
 }
 
 impl<'a> Engine<'a> {
@@ -126,7 +139,7 @@ impl<'a> Engine<'a> {
             line: Line::default(),
             site: parts.site,
             clock: Clock::from(parts.last),
-            executor: None,
+            executor: parts.executor,
             inbox,
             door,
             unsaved: Vec::new(),
@@ -213,6 +226,10 @@ impl<'a> Engine<'a> {
         let receipt = |event: &RunEvent| matches!(event.kind, EventKind::AttemptEnded { .. });
         let forgotten = self.site.back_end != BackEnd::Local && self.unsaved.iter().any(receipt);
         let sync = if self.run.ended() || forgotten { Sync::Disk } else { Sync::Process };
+        if let (true, Some(executor)) = (self.run.ended(), &mut self.executor) {
+            // Nothing runs any more: it ends while the disk is waited for.
+            executor.close();
+        }
         self.store.append(&self.owned, &self.unsaved, sync)?;
         for event in std::mem::take(&mut self.unsaved) {
             self.observer.event(&event);
@@ -225,13 +242,9 @@ impl<'a> Engine<'a> {
             return Ok(());
         }
         if self.executor.is_none() {
-            let (exe, run) = (self.site.exe.as_ref(), &self.owned.run);
-            let ear = hears(self.door.clone());
             let taken_up = self.taken_up.take().unwrap_or_default();
-            self.executor = Some(match &self.site.executor {
-                Some(make) => make(ear),
-                None => self.site.back_end.start(exe, &self.dir, run, taken_up, ear)?,
-            });
+            let started = executor(&self.site, &self.dir, &self.owned.run, taken_up, self.door.clone())?;
+            self.executor = Some(started);
         }
         let requests = std::mem::take(&mut self.outbox);
         match &self.executor {

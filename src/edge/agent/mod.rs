@@ -32,6 +32,7 @@ mod step;
 mod supervisor;
 mod temp;
 mod validate;
+mod workers;
 
 pub use children::{Children, MARK, below, has_mark, processes, reap, signal};
 pub use control::{Control, Wish};

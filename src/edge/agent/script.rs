@@ -83,7 +83,12 @@ impl Job<'_> {
             )?;
         let file = self.temp.join("_temp").join(format!("{number}{}", how.extension));
         let text = format!("{}{}{}", how.before, script.replace("\r\n", "\n"), how.after);
-        std::fs::write(&file, text).map_err(|e| io("script", &e))?;
+        let written = if number == 1 {
+            self.folder.write_script(&file, text.as_bytes())
+        } else {
+            std::fs::write(&file, text)
+        };
+        written.map_err(|e| io("script", &e))?;
         let name = file.to_string_lossy();
         let args: Vec<OsString> = how.args.iter().map(|a| a.replace("{0}", &name).into()).collect();
         let program = Program { path: &program, args: &args, directory: &directory, env: &variables };
@@ -230,11 +235,10 @@ impl Job<'_> {
             self.folder.fresh = Some(made);
         }
         if let Some(event) = self.spec.contexts.get("github").and_then(|g| g.get("event")) {
-            let file = self.event_path();
             if number == 1 {
-                std::fs::write(&file, event.to_string())?;
+                self.folder.write_event(event.to_string())?;
             }
-            variables.insert("GITHUB_EVENT_PATH".into(), file.into());
+            variables.insert("GITHUB_EVENT_PATH".into(), self.event_path().into());
         }
         Ok(files)
     }

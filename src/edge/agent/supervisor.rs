@@ -5,10 +5,10 @@ use super::control::{Control, Wish};
 use super::frames::Frames;
 use super::job::{Surroundings, run};
 use super::link::{Link, Uplink};
+use super::workers::Workers;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tidegate_flow::job::{AgentRequest, JobMessage, MessageBody};
 use tidegate_flow::wire::v1::{decode_request, encode_message};
@@ -20,11 +20,6 @@ const RESEND: Duration = Duration::from_secs(10);
 pub struct Hosted {
     /// What all attempts share.
     pub around: Surroundings,
-}
-
-struct Running {
-    control: Arc<Control>,
-    thread: JoinHandle<()>,
 }
 
 /// Serves requests until they end, then ends all jobs.
@@ -41,7 +36,8 @@ pub fn supervise(
         let outbox = outbox.clone();
         std::thread::Builder::new().name("messages".into()).spawn(move || outbox.write())?
     };
-    let mut running: BTreeMap<String, Running> = BTreeMap::new();
+    let workers = Arc::new(Workers::default());
+    let mut running: BTreeMap<String, Arc<Control>> = BTreeMap::new();
     let mut requests = Frames::new(requests);
     let mut result = Ok(());
     loop {
@@ -53,14 +49,12 @@ pub fn supervise(
                 break;
             }
         };
-        serve(request, &around, &outbox, &mut running)?;
+        serve(request, &around, &outbox, &workers, &mut running)?;
     }
-    for job in running.values() {
-        job.control.ask(Wish::Kill, "the engine is gone");
+    for control in running.values() {
+        control.ask(Wish::Kill, "the engine is gone");
     }
-    for (_, job) in running {
-        let _ = job.thread.join();
-    }
+    workers.wait();
     // Whatever this process started or adopted. Looking at every process of the machine costs as much
     // as a small run, so first whether there is anything.
     if around.launcher.has_strays() {
@@ -76,11 +70,13 @@ fn serve(
     request: AgentRequest,
     around: &Arc<Surroundings>,
     outbox: &Arc<Outbox>,
-    running: &mut BTreeMap<String, Running>,
+    workers: &Arc<Workers>,
+    running: &mut BTreeMap<String, Arc<Control>>,
 ) -> io::Result<()> {
     match request {
         AgentRequest::Start { spec, secrets } => {
-            running.retain(|_, job| !job.thread.is_finished());
+            // Nobody else holds the control of an attempt that ended.
+            running.retain(|_, control| Arc::strong_count(control) > 1);
             // Said again by an engine that was not sure: the attempt runs once.
             if running.contains_key(&spec.token) {
                 return Ok(());
@@ -89,25 +85,23 @@ fn serve(
             let control = Arc::new(Control::new());
             let link = Arc::new(Link::new(&token, outbox.clone(), control.clone()));
             let around = around.clone();
-            let thread = std::thread::Builder::new()
-                .name("job".into())
-                .spawn(move || run(&spec, &secrets, &around, &link))?;
-            running.insert(token, Running { control, thread });
+            workers.run(move || run(&spec, &secrets, &around, &link))?;
+            running.insert(token, control);
         }
         AgentRequest::Cancel { token, reason } => {
-            if let Some(job) = running.get(&token) {
-                job.control.ask(Wish::Cancel, &reason);
+            if let Some(control) = running.get(&token) {
+                control.ask(Wish::Cancel, &reason);
             }
         }
         AgentRequest::Kill { token } => {
-            if let Some(job) = running.get(&token) {
-                job.control.ask(Wish::Kill, "ended at once");
+            if let Some(control) = running.get(&token) {
+                control.ask(Wish::Kill, "ended at once");
             }
         }
         AgentRequest::Acknowledge { token, seq } => outbox.acknowledge(&token, seq),
         AgentRequest::Reply { token, id, answer } => {
-            if let Some(job) = running.get(&token) {
-                job.control.answer(id, answer);
+            if let Some(control) = running.get(&token) {
+                control.answer(id, answer);
             }
         }
     }

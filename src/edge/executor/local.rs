@@ -82,9 +82,8 @@ impl LocalExecutor {
         self.pid
     }
 
-    fn close(&mut self) {
-        self.stopping.store(true, Ordering::Release);
-        drop(self.requests.lock().unwrap_or_else(PoisonError::into_inner).take());
+    fn end(&mut self) {
+        self.close();
         if let Some(reader) = self.reader.take()
             && reader.thread().id() != std::thread::current().id()
         {
@@ -104,8 +103,13 @@ impl Executor for LocalExecutor {
         pipe.as_mut().ok_or(io::ErrorKind::BrokenPipe)?.write_all(&frames)
     }
 
+    fn close(&mut self) {
+        self.stopping.store(true, Ordering::Release);
+        drop(self.requests.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
     fn stop(mut self: Box<Self>) {
-        self.close();
+        self.end();
     }
 
     /// Processes of this machine end with their engine.
@@ -116,7 +120,7 @@ impl Executor for LocalExecutor {
 
 impl Drop for LocalExecutor {
     fn drop(&mut self) {
-        self.close();
+        self.end();
     }
 }
 

@@ -38,6 +38,8 @@ pub enum ExecutorMessage {
 pub trait Executor: Send {
     /// Sends requests, in order. An error means that the executor is gone; it says so itself, too.
     fn send_all(&self, requests: &[AgentRequest]) -> io::Result<()>;
+    /// Says that no request follows, and waits for nothing: what it takes to end can begin.
+    fn close(&mut self) {}
     /// Ends everything that still runs; returns when all of it is gone.
     fn stop(self: Box<Self>);
     /// The engine cannot go on, and its run may be taken up again: what can do without an engine goes on.

@@ -17,8 +17,14 @@ const BUSY: Duration = Duration::from_secs(30);
 /// Pages that SQLite keeps in memory, in KiB; negative is its way to say so.
 const CACHE_KIB: i64 = -512;
 
+/// Pages (of 4 KiB) in SQLite's log after which they are moved into the database.
+const CHECKPOINT_PAGES: i64 = 4096;
+
 /// Largest size in bytes of a database that may never have been forced to disk.
 const NEW: u64 = 8192;
+
+/// Age at which a file's name has long been on disk, whoever made it.
+const YOUNG: Duration = Duration::from_mins(2);
 
 /// A store, opened by one thread; open another for another thread.
 #[derive(Debug)]
@@ -96,6 +102,8 @@ fn prepare(db: &mut Connection, path: &Path) -> Result<(), StoreError> {
     schema::migrate(db, path)?;
     // Process death loses nothing under NORMAL; power loss is the business of `Sync::Disk`.
     db.pragma_update(None, "synchronous", "normal")?;
+    // The checkpoint forces the disk twice, in the way of whoever commits: not every four megabytes.
+    db.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     // A log is written at its end: the cache need not hold more than the way there.
     db.pragma_update(None, "cache_size", CACHE_KIB)?;
     // The checkpoint at the last close would force the disk three times at the end of every run.
@@ -103,24 +111,41 @@ fn prepare(db: &mut Connection, path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Forces a database that was just made to disk on a thread of its own. Until its first checkpoint
-/// it is a page or two, and all else is in the log beside it. Nobody waits for the ballast either.
+/// Forces what was just made to disk on a thread of its own: a new database, which until its first
+/// checkpoint is a page or two, all else being in the log beside it; and the names of both files.
+/// SQLite would do the latter at the first forced commit, in everybody's way (`.cargo/config.toml`).
+/// Nobody waits for the ballast either.
 fn settle(path: PathBuf, ballast: Ballast) -> Result<Option<JoinHandle<std::io::Result<()>>>, StoreError> {
     let size = std::fs::metadata(&path).map_err(|error| io("reading", &path, error))?.len();
-    if size > NEW {
+    let small = size <= NEW;
+    if !small && !recent(&path) {
         ballast.keep();
         return Ok(None);
     }
     let force = move || {
-        let file = std::fs::File::open(path)?;
-        let forced = file.sync_all();
-        // Closing any descriptor of the file would drop the locks that SQLite has on it.
-        std::mem::forget(file);
+        if small {
+            let file = std::fs::File::open(&path)?;
+            let forced = file.sync_all();
+            // Closing any descriptor of the file would drop the locks that SQLite has on it.
+            std::mem::forget(file);
+            forced?;
+        }
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let forced = std::fs::File::open(folder)?.sync_all();
         ballast.keep();
         forced
     };
     let thread = std::thread::Builder::new().name("new store".into()).spawn(force);
     Ok(Some(thread.map_err(|error| io("making", Path::new("a thread"), error))?))
+}
+
+/// Tells whether SQLite's log beside a database is so young that its name may not be on disk.
+fn recent(path: &Path) -> bool {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let made = std::fs::metadata(log).and_then(|log| log.created());
+    let age = made.ok().and_then(|made| made.elapsed().ok());
+    age.is_none_or(|age| age < YOUNG)
 }
 
 fn make_folder(dir: &Path) -> Result<(), StoreError> {

@@ -8,7 +8,8 @@ use std::path::Path;
 pub(super) const VERSION: i64 = 4;
 
 /// Version 1: runs, events, wishes and the cache. `events` is append-only by trigger.
-const FIRST: &str = "
+#[cfg(test)]
+pub(super) const FIRST: &str = "
 CREATE TABLE runs (
     number     INTEGER PRIMARY KEY AUTOINCREMENT,
     run        TEXT NOT NULL UNIQUE,
@@ -96,6 +97,60 @@ CREATE TRIGGER events_are_never_deleted BEFORE DELETE ON events
     BEGIN SELECT RAISE(ABORT, 'events are append-only'); END;
 ";
 
+/// All of it at once, for a new store: a run should not wait for history.
+const NEW: &str = "
+CREATE TABLE runs (
+    number     INTEGER PRIMARY KEY AUTOINCREMENT,
+    run        TEXT NOT NULL UNIQUE,
+    workflow   TEXT NOT NULL,
+    event      TEXT NOT NULL,
+    branch     TEXT NOT NULL,
+    commit_id  TEXT NOT NULL,
+    created    INTEGER NOT NULL,
+    summary    TEXT,
+    events     INTEGER NOT NULL,
+    epoch      INTEGER NOT NULL,
+    owner      INTEGER,
+    owner_lock TEXT
+) STRICT;
+CREATE TABLE events (
+    place INTEGER PRIMARY KEY,
+    body  BLOB NOT NULL
+) STRICT;
+CREATE TRIGGER events_are_never_changed BEFORE UPDATE ON events
+    BEGIN SELECT RAISE(ABORT, 'events are append-only'); END;
+CREATE TRIGGER events_are_never_deleted BEFORE DELETE ON events
+    BEGIN SELECT RAISE(ABORT, 'events are append-only'); END;
+CREATE TABLE wishes (
+    id     INTEGER PRIMARY KEY,
+    run    INTEGER NOT NULL,
+    wish   TEXT NOT NULL,
+    reason TEXT NOT NULL
+) STRICT;
+CREATE TABLE cache (
+    key     TEXT PRIMARY KEY,
+    run     TEXT NOT NULL,
+    number  INTEGER NOT NULL,
+    parts   TEXT NOT NULL,
+    receipt TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE leases (
+    key        TEXT PRIMARY KEY,
+    place      INTEGER NOT NULL,
+    request    TEXT NOT NULL,
+    held       TEXT,
+    stop       TEXT,
+    replaced   TEXT,
+    owner      INTEGER NOT NULL,
+    owner_lock TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE passed (
+    place INTEGER NOT NULL,
+    times INTEGER NOT NULL
+) STRICT;
+PRAGMA user_version = 4;
+";
+
 /// Brings the tables to this version; refuses a newer one and touches nothing then.
 pub(super) fn migrate(db: &mut Connection, path: &Path) -> Result<(), StoreError> {
     let found = version(db)?;
@@ -114,8 +169,9 @@ pub(super) fn migrate(db: &mut Connection, path: &Path) -> Result<(), StoreError
     let step = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // Another process may have done it while this one waited for the lock.
     let found = version(&step)?;
-    if found < 1 {
-        step.execute_batch(FIRST)?;
+    if found == 0 {
+        step.execute_batch(NEW)?;
+        return Ok(step.commit()?);
     }
     if found < 2 {
         step.execute_batch(SECOND)?;
@@ -133,6 +189,3 @@ pub(super) fn migrate(db: &mut Connection, path: &Path) -> Result<(), StoreError
 fn version(db: &Connection) -> Result<i64, StoreError> {
     Ok(db.query_row("PRAGMA user_version", [], |row| row.get(0))?)
 }
-
-#[cfg(test)]
-pub(super) const GOLDEN_FIRST: &str = FIRST;

@@ -213,12 +213,27 @@ fn a_group_has_one_holder_in_all_processes() {
     assert_eq!(held(&second.stand(&machine(), &[], &[]).unwrap()), [("d", Some(vec![]))]);
 }
 
+/// Each column and trigger of a store, as text.
+fn tables(store: &Store) -> Vec<String> {
+    let mut ask = store
+        .db
+        .prepare(
+            "SELECT t.type || ' ' || t.tbl_name || ' ' || coalesce(c.name || ' ' || c.type || ' ' || c.\"notnull\"
+                 || ' ' || c.pk || ' ' || l.strict || ' ' || l.wr, t.sql)
+             FROM sqlite_schema AS t LEFT JOIN pragma_table_info(t.name) AS c
+                 LEFT JOIN pragma_table_list(t.name) AS l ORDER BY 1",
+        )
+        .unwrap();
+    let rows = ask.query_map([], |row| row.get(0)).unwrap();
+    rows.map(Result::unwrap).collect()
+}
+
 #[test]
 fn an_older_store_is_brought_forward_and_a_newer_one_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("runs.db");
     let db = rusqlite::Connection::open(&path).unwrap();
-    db.execute_batch(schema::GOLDEN_FIRST).unwrap();
+    db.execute_batch(schema::FIRST).unwrap();
     db.execute_batch(
         "INSERT INTO runs VALUES (7, '01A', 'w.yml', 'push', 'main', 'c', 5, NULL, 1, 1, NULL, NULL);
          INSERT INTO events VALUES (7, 0, CAST('{\"v\":1,\"at\":5,\"kind\":{\"job-ended\":{\"job\":1,\"result\":\"success\"}}}' AS BLOB));
@@ -230,6 +245,8 @@ fn an_older_store_is_brought_forward_and_a_newer_one_left_alone() {
     assert_eq!(store.events("01A", 0).unwrap().len(), 1);
     assert_eq!(held(&store.stand(&machine(), &[], &[asks("a", 1)]).unwrap()).len(), 1);
     assert_eq!(store.create(&created("01B")).unwrap().number, 8);
+    let new = tempfile::tempdir().unwrap();
+    assert_eq!(tables(&store), tables(&Store::open(new.path()).unwrap()));
     store.db.pragma_update(None, "user_version", 99).unwrap();
     drop(store);
     assert!(matches!(Store::open(folder.path()), Err(StoreError::Newer { found: 99, known: 4, .. })));

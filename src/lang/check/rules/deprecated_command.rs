@@ -24,6 +24,9 @@ fn check(facts: &Facts<'_>) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for (_, step) in facts.steps() {
         let Action::Run(run) = &step.action else { continue };
+        if !literal_text(&run.script).any(|text| text.contains("::")) {
+            continue;
+        }
         for (command, instead) in COMMANDS {
             let (named, bare) = (format!("::{command} "), format!("::{command}::"));
             if literal_text(&run.script).any(|t| t.contains(&named) || t.contains(&bare)) {
