@@ -76,3 +76,18 @@ jobs:
     project.tidegate(["run"]).code(0);
     project.tidegate(["runs", "logs", "1", "pick"]).code(0).stdout("a b a b");
 }
+
+/// The next try falls due while the engine turns from deciding to waiting, sooner or later.
+#[test]
+fn a_retry_that_falls_due_at_once_is_not_slept_over() {
+    let project = Project::workflow(
+        "on: workflow_dispatch
+jobs:
+  a:
+    retry: { attempts: 60, backoff: { initial: 1ms, factor: 1 } }
+    steps: [{ run: exit 1 }]
+",
+    );
+    project.tidegate(["run"]).code(1);
+    project.tidegate(["runs", "show", "1", "--format", "json"]).stdout("\"attempt\":60");
+}

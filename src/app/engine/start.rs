@@ -29,6 +29,7 @@ impl<'a> Engine<'a> {
         let workflow = loaded.linked.root.clone();
         let only = Only::new(&workflow, &request.jobs, request.matrix.clone())?;
         let store = Store::open(&request.project.store)?;
+        store.compact();
         let at = clock::now();
         let run = clock::ulid(at);
         let (door, inbox) = channel();

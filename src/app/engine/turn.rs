@@ -56,6 +56,8 @@ pub struct Engine<'a> {
     pub(super) line: Line,
     pub(super) site: Site,
     clock: Clock,
+    /// The time of the last decision.
+    decided: Millis,
     executor: Option<Box<dyn Executor>>,
     inbox: Receiver<Incoming>,
     door: Sender<Incoming>,
@@ -139,6 +141,7 @@ impl<'a> Engine<'a> {
             line: Line::default(),
             site: parts.site,
             clock: Clock::from(parts.last),
+            decided: Millis(0),
             executor: parts.executor,
             inbox,
             door,
@@ -193,7 +196,8 @@ impl<'a> Engine<'a> {
             let before = self.run.events();
             // Those who stand in the line already are named again.
             let slots = self.site.room().saturating_mul(2).max(8) + self.line.waiting();
-            let commands = self.run.decide_some(self.clock.now(), slots);
+            self.decided = self.clock.now();
+            let commands = self.run.decide_some(self.decided, slots);
             self.act(commands)?;
             if self.run.events() == before {
                 // Nobody here needs what is left over.
@@ -266,7 +270,8 @@ impl<'a> Engine<'a> {
     /// Waits for something to hear, then takes in all that is there.
     fn wait(&mut self) -> Result<(), EngineError> {
         let now = self.clock.now();
-        let due = self.run.next_due_after(now).map(|due| {
+        // What fell due since the last decision is not to be slept over.
+        let due = self.run.next_due_after(self.decided).map(|due| {
             let left = due.0.saturating_sub(now.0);
             Duration::from_millis(u64::try_from(left).unwrap_or(0))
         });

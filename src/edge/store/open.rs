@@ -20,6 +20,9 @@ const CACHE_KIB: i64 = -512;
 /// Pages (of 4 KiB) in SQLite's log after which they are moved into the database.
 const CHECKPOINT_PAGES: i64 = 4096;
 
+/// Bytes of SQLite's log that a run moves into the database before it needs to.
+const LONG_LOG: u64 = 1 << 20;
+
 /// Largest size in bytes of a database that may never have been forced to disk.
 const NEW: u64 = 8192;
 
@@ -73,6 +76,18 @@ impl Store {
         let Some(settling) = self.settling.take() else { return Ok(()) };
         let forced = settling.join().unwrap_or_else(|_| Err(std::io::Error::other("it could not be done")));
         forced.map_err(|error| io("forcing to disk", &self.dir.join("runs.db"), error))
+    }
+
+    /// Moves what earlier runs left in SQLite's log into the database, on a thread: the first who opens
+    /// a store reads all of that log. It may be cut off at any moment.
+    pub fn compact(&self) {
+        let path = self.dir.join("runs.db");
+        let long = std::fs::metadata(log_of(&path)).is_ok_and(|log| log.len() > LONG_LOG);
+        if long {
+            let thread = std::thread::Builder::new().name("compact".into());
+            // What fails now is tried by the next run.
+            let _ = thread.spawn(move || move_log(&path));
+        }
     }
 
     /// Returns the folder it lives in.
@@ -139,11 +154,27 @@ fn settle(path: PathBuf, ballast: Ballast) -> Result<Option<JoinHandle<std::io::
     Ok(Some(thread.map_err(|error| io("making", Path::new("a thread"), error))?))
 }
 
+/// Returns the file beside a database that SQLite appends to.
+fn log_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-wal");
+    name.into()
+}
+
+fn move_log(path: &Path) -> rusqlite::Result<()> {
+    let db = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    db.pragma_update(None, "synchronous", "normal")?;
+    // Waits for nobody: who reads or writes goes on.
+    db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+}
+
 /// Tells whether SQLite's log beside a database is so young that its name may not be on disk.
 fn recent(path: &Path) -> bool {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    let made = std::fs::metadata(log).and_then(|log| log.created());
+    let made = std::fs::metadata(log_of(path)).and_then(|log| log.created());
     let age = made.ok().and_then(|made| made.elapsed().ok());
     age.is_none_or(|age| age < YOUNG)
 }
