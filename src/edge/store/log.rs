@@ -18,6 +18,7 @@ impl RunLog for Store {
         let EventKind::RunCreated(created) = &first.kind else {
             return Err(refused("", 0, "the first event of a log is its creation"));
         };
+        self.settle()?;
         let lock = self.locks.own()?;
         self.within(|change| {
             let github = created.contexts.get("github");
@@ -38,6 +39,7 @@ impl RunLog for Store {
     }
 
     fn own(&mut self, run: &str) -> Result<OwnedRun, StoreError> {
+        self.settle()?;
         let lock = self.locks.own()?;
         // Asked before the write: whether it lives cannot change from dead to alive.
         let row: Option<(i64, i64, Option<u32>, Option<String>)> = self

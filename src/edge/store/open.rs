@@ -29,6 +29,14 @@ const NEW: u64 = 8192;
 /// Age at which a file's name has long been on disk, whoever made it.
 const YOUNG: Duration = Duration::from_mins(2);
 
+/// A new database on its way to the disk.
+#[derive(Debug)]
+enum Settling {
+    NotYet,
+    Begun(JoinHandle<std::io::Result<()>>),
+    Done,
+}
+
 /// A store, opened by one thread; open another for another thread.
 #[derive(Debug)]
 pub struct Store {
@@ -39,8 +47,7 @@ pub struct Store {
     /// The database as it was when last asked whether others changed it.
     pub(super) seen: i64,
     objects: Arc<FileObjects>,
-    /// A new database on its way to the disk.
-    settling: Option<JoinHandle<std::io::Result<()>>>,
+    settling: Settling,
 }
 
 impl Store {
@@ -66,14 +73,25 @@ impl Store {
             locks: Locks::new(dir.join("locks")),
             seen: 0,
             objects: Arc::new(FileObjects::open(dir.join("objects"))?),
-            settling: settle(path, ballast.clone())?,
+            settling: Settling::NotYet,
             ballast,
         })
     }
 
+    /// Begins what a run needs of the disk and nobody should wait for. Who only reads needs nothing.
+    pub(super) fn settle(&mut self) -> Result<(), StoreError> {
+        if matches!(self.settling, Settling::NotYet) {
+            let begun = settle(self.dir.join("runs.db"), self.ballast.clone())?;
+            self.settling = begun.map_or(Settling::Done, Settling::Begun);
+        }
+        Ok(())
+    }
+
     /// Waits until a new database is on disk: without it the log beside it is nothing after a power cut.
     pub(super) fn settled(&mut self) -> Result<(), StoreError> {
-        let Some(settling) = self.settling.take() else { return Ok(()) };
+        let Settling::Begun(settling) = std::mem::replace(&mut self.settling, Settling::Done) else {
+            return Ok(());
+        };
         let forced = settling.join().unwrap_or_else(|_| Err(std::io::Error::other("it could not be done")));
         forced.map_err(|error| io("forcing to disk", &self.dir.join("runs.db"), error))
     }
@@ -108,6 +126,13 @@ impl Store {
     /// Gives a database error the name people understand.
     pub(super) fn wrong(&self, error: rusqlite::Error) -> StoreError {
         named(error, &self.dir)
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // Whoever closed it may remove its folder.
+        let _ = self.settled();
     }
 }
 

@@ -221,7 +221,7 @@ fn tables(store: &Store) -> Vec<String> {
             "SELECT t.type || ' ' || t.tbl_name || ' ' || coalesce(c.name || ' ' || c.type || ' ' || c.\"notnull\"
                  || ' ' || c.pk || ' ' || l.strict || ' ' || l.wr, t.sql)
              FROM sqlite_schema AS t LEFT JOIN pragma_table_info(t.name) AS c
-                 LEFT JOIN pragma_table_list(t.name) AS l ORDER BY 1",
+                 LEFT JOIN pragma_table_list(t.name) AS l WHERE t.sql IS NOT NULL ORDER BY 1",
         )
         .unwrap();
     let rows = ask.query_map([], |row| row.get(0)).unwrap();
