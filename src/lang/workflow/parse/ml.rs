@@ -1,17 +1,28 @@
-//! Tidegate's own keys of jobs and steps.
+//! Tidegate's own keys of jobs, and of any step. Not here: its kinds of steps (`ml_step`).
 
 use super::reader::{Reader, WRONG_TYPE, has_expression};
 use super::trigger::is_null;
 use crate::expr::Template;
 use crate::source::{Entry, Node, NodeKind, Spanned};
 use crate::workflow::{
-    Bound, BoundKind, Cache, Checkpoint, Consume, Dynamic, Gate, JobMl, Metrics, Notebook, Produce, Python,
-    Resources, Retry, Tree, Validate,
+    Cache, Checkpoint, Consume, Dynamic, JobMl, Metrics, Produce, Python, Resources, Retry, Tree,
 };
 
 /// What `retry.on` may name, besides `exit:N`.
 const CLASSES: &[&str] =
     &["failure", "timeout", "oom", "preempted", "lost", "disk", "image", "unschedulable", "data"];
+
+fn is_duration(text: &str) -> bool {
+    crate::workflow::duration(text).is_some()
+}
+
+fn is_quantity(text: &str) -> bool {
+    crate::workflow::quantity(text).is_some()
+}
+
+fn is_number(text: &str) -> bool {
+    text.trim().parse::<f64>().is_ok_and(f64::is_finite)
+}
 
 impl Reader<'_> {
     pub(super) fn ml_key(&mut self, entry: &Entry, ml: &mut JobMl) -> bool {
@@ -27,7 +38,7 @@ impl Reader<'_> {
                 ml.nodes = number.map(|n| Spanned::new(n, value.span));
             }
             "queue" => ml.queue = self.filled(value, "jobs.queue", "the queue"),
-            "spot" => ml.spot = Some(self.tree(value, "jobs.spot")),
+            "spot" => ml.spot = Some(self.spot(value)),
             "retry" => ml.retry = self.retry(value, "jobs.retry").map(Box::new),
             "checkpoint" => ml.checkpoint = self.checkpoint(value).map(Box::new),
             "produces" => ml.produces = self.produces(value),
@@ -51,6 +62,9 @@ impl Reader<'_> {
                         self.wrong(&entry.value, "a version such as \"3.11\"");
                         continue;
                     };
+                    if s.text.is_empty() || is_null(&entry.value) {
+                        self.wrong(&entry.value, "a version such as \"3.11\"");
+                    }
                     python.version = if has_expression(&s.text) {
                         self.template(&entry.value, key, "the version")
                     } else {
@@ -85,7 +99,11 @@ impl Reader<'_> {
                             if !known.contains(&&*entry.key) {
                                 self.unknown(entry, "`gpu`", &known);
                             }
+                            if &*entry.key == "product" && is_null(&entry.value) {
+                                self.wrong(&entry.value, "a product, or a list of them");
+                            }
                         }
+                        self.literals(value, &["count"], "a number", is_number);
                     } else {
                         self.number(value, key, "`gpu`");
                     }
@@ -136,10 +154,14 @@ impl Reader<'_> {
                 }
                 "backoff" => {
                     self.fields(value, "backoff", &["initial", "factor", "max", "jitter"]);
+                    self.literals(value, &["initial", "max"], "a duration such as `10s`", is_duration);
+                    self.literals(value, &["factor", "jitter"], "a number", is_number);
                     retry.backoff = Some(self.tree(value, key));
                 }
                 "oom" => {
                     self.fields(value, "oom", &["memory-factor", "max-memory"]);
+                    self.literals(value, &["memory-factor"], "a number", is_number);
+                    self.literals(value, &["max-memory"], "bytes such as `64Gi`", is_quantity);
                     retry.oom = Some(self.tree(value, key));
                 }
                 _ => self.unknown(entry, "`retry`", &["attempts", "on", "infra", "backoff", "oom"]),
@@ -313,117 +335,32 @@ impl Reader<'_> {
         Some(cache)
     }
 
-    pub(super) fn gate(&mut self, node: &Node) -> Option<Gate> {
-        let key = "jobs.steps.gate";
-        let mut gate = Gate { metrics: Vec::new(), expect: Vec::new(), baseline: None, span: node.span };
-        for entry in self.map(node, "`metrics`, `expect` and `baseline`")? {
-            match &*entry.key {
-                "metrics" => {
-                    for metric in self.map(&entry.value, "metrics and bounds").unwrap_or_default() {
-                        let Some(name) = self.key_name(metric, "metrics") else { continue };
-                        let bounds = self.bounds(&metric.value);
-                        gate.metrics.push((name, bounds));
-                    }
-                }
-                "expect" => {
-                    let items: Vec<&Node> = match &entry.value.kind {
-                        NodeKind::Sequence(items) => items.iter().collect(),
-                        _ => vec![&entry.value],
-                    };
-                    gate.expect = items.into_iter().filter_map(|i| self.condition(i, key)).collect();
-                }
-                "baseline" => gate.baseline = self.filled(&entry.value, key, "the baseline"),
-                _ => self.unknown(entry, "`gate`", &["metrics", "expect", "baseline"]),
+    fn spot(&mut self, node: &Node) -> Tree {
+        let good = match &node.kind {
+            NodeKind::Mapping(_) => {
+                self.fields(node, "spot", &["fallback"]);
+                true
             }
+            NodeKind::Scalar(s) => has_expression(&s.text) || matches!(&*s.text, "true" | "false"),
+            NodeKind::Sequence(_) => false,
+        };
+        if !good {
+            self.wrong(node, "`true`, `false` or `{ fallback: on-demand }`");
         }
-        if gate.metrics.is_empty() && gate.expect.is_empty() {
-            self.missing(node, "`gate`", "metrics");
-        }
-        Some(gate)
+        self.tree(node, "jobs.spot")
     }
 
-    fn bounds(&mut self, node: &Node) -> Vec<Bound> {
-        let key = "jobs.steps.gate";
-        let mut bounds = Vec::new();
-        for entry in self.map(node, "bounds").unwrap_or_default() {
-            let kind = match &*entry.key {
-                "min" => BoundKind::Min,
-                "max" => BoundKind::Max,
-                "equals" => BoundKind::Equals,
-                "max-worse" => BoundKind::MaxWorse,
-                "min-gain" => BoundKind::MinGain,
-                _ => {
-                    self.unknown(
-                        entry,
-                        "a metric's bounds",
-                        &["min", "max", "equals", "max-worse", "min-gain"],
-                    );
-                    continue;
-                }
+    /// Checks that some keys of a map hold a scalar of a kind, or an expression.
+    fn literals(&mut self, node: &Node, keys: &[&str], wanted: &str, good: fn(&str) -> bool) {
+        let NodeKind::Mapping(entries) = &node.kind else { return };
+        for entry in entries.iter().filter(|e| keys.contains(&&*e.key)) {
+            let fits = match &entry.value.kind {
+                NodeKind::Scalar(s) => has_expression(&s.text) || good(&s.text),
+                _ => false,
             };
-            let Some(limit) = self.filled(&entry.value, key, "a number") else { continue };
-            let relative = matches!(kind, BoundKind::MaxWorse | BoundKind::MinGain);
-            let text = limit.raw.strip_suffix('%').filter(|_| relative).unwrap_or(&limit.raw);
-            let text = text.trim();
-            let number: f64 = text.parse().unwrap_or(f64::NAN);
-            if limit.is_literal() && !number.is_finite() {
-                let wanted = if relative { "a number or a share such as `2%`" } else { "a number" };
+            if !fits {
                 self.wrong(&entry.value, wanted);
             }
-            bounds.push(Bound { kind: Spanned::new(kind, entry.key_span), limit });
         }
-        if bounds.is_empty() && matches!(&node.kind, NodeKind::Mapping(e) if e.is_empty()) {
-            self.wrong(node, "at least one bound");
-        }
-        bounds
-    }
-
-    pub(super) fn validate(&mut self, node: &Node) -> Option<Validate> {
-        let key = "jobs.steps.validate";
-        let known = ["data", "schema", "rows", "unique", "nulls", "drift"];
-        self.fields(node, "validate", &known);
-        let NodeKind::Mapping(entries) = &node.kind else { return None };
-        let find =
-            |name: &str| entries.iter().find(|e| &*e.key == name && !is_null(&e.value)).map(|e| &e.value);
-        let Some(data) = find("data") else {
-            self.missing(node, "`validate`", "data");
-            return None;
-        };
-        if entries.len() == 1 {
-            self.missing(node, "`validate`", "schema");
-        }
-        let tree =
-            |reader: &mut Self, name: &str| -> Option<Tree> { find(name).map(|n| reader.tree(n, key)) };
-        Some(Validate {
-            data: self.filled(data, key, "the data file")?,
-            schema: find("schema").and_then(|n| self.filled(n, key, "the schema file")),
-            rows: tree(self, "rows"),
-            unique: tree(self, "unique"),
-            nulls: tree(self, "nulls"),
-            drift: tree(self, "drift"),
-            span: node.span,
-        })
-    }
-
-    pub(super) fn notebook(&mut self, node: &Node) -> Option<Notebook> {
-        let key = "jobs.steps.notebook";
-        if let NodeKind::Scalar(_) = &node.kind {
-            let path = self.filled(node, key, "the notebook")?;
-            return Some(Notebook { path, params: None, kernel: None, output: None, span: node.span });
-        }
-        self.fields(node, "notebook", &["path", "params", "kernel", "output"]);
-        let NodeKind::Mapping(entries) = &node.kind else { return None };
-        let find = |name: &str| entries.iter().find(|e| &*e.key == name).map(|e| &e.value);
-        let Some(path) = find("path") else {
-            self.missing(node, "`notebook`", "path");
-            return None;
-        };
-        Some(Notebook {
-            path: self.filled(path, key, "the notebook")?,
-            params: find("params").map(|n| self.tree(n, key)),
-            kernel: find("kernel").and_then(|n| self.filled(n, key, "the kernel")),
-            output: find("output").and_then(|n| self.filled(n, key, "the output")),
-            span: node.span,
-        })
     }
 }

@@ -3,6 +3,7 @@
 mod action;
 mod job;
 mod ml;
+mod ml_step;
 mod needs;
 mod quoted;
 mod reader;

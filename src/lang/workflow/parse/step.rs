@@ -169,11 +169,13 @@ impl Reader<'_> {
                     "register",
                     &["model", "path", "alias", "metrics", "params", "tags", "description"],
                 );
+                self.filled_fields(node, &["model", "path", "alias"], &[]);
                 Action::Register(Register { fields: self.tree(node, "jobs.steps.register"), span: node.span })
             }
             "deploy" => {
                 let node = find("deploy")?;
                 self.fields(node, "deploy", &["model", "target", "canary", "promote"]);
+                self.filled_fields(node, &["model", "promote"], &["target", "canary"]);
                 Action::Deploy(Deploy { fields: self.tree(node, "jobs.steps.deploy"), span: node.span })
             }
             other => {

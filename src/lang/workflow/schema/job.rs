@@ -1,6 +1,6 @@
 //! `jobs` and what stands in one.
 
-use super::shape::{any, keys, list, named, of, or_expression, or_nothing};
+use super::shape::{any, default, described, keys, list, named, of, or_expression, or_nothing};
 use serde_json::{Map, Value, json};
 
 /// Adds the shapes of this section.
@@ -66,17 +66,24 @@ fn runs_on() -> Value {
 fn strategy() -> Value {
     let combination = or_expression(json!({ "type": "object" }));
     let combinations = or_expression(list(&combination));
-    let vector = or_expression(json!({ "type": "array" }));
+    let vector = or_expression(json!({ "type": "array", "minItems": 1 }));
     let matrix = or_expression(json!({
         "type": "object",
-        "properties": { "include": combinations, "exclude": combinations },
+        "properties": {
+            "include": described(combinations.clone(), "Combinations that are added, or more values for some."),
+            "exclude": described(combinations, "Combinations that are left out."),
+        },
         "additionalProperties": vector,
     }));
     or_expression(keys(
         &[],
         vec![
             ("matrix", "One instance for each combination of the vectors' values.", matrix),
-            ("fail-fast", "One failed instance ends the others; true when left out.", of("flag")),
+            (
+                "fail-fast",
+                "One failed instance ends the others; true when left out.",
+                default(of("flag"), &json!(true)),
+            ),
             ("max-parallel", "How many instances may run at once.", of("number")),
         ],
     ))

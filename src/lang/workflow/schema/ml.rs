@@ -1,17 +1,18 @@
 //! Tidegate's own keys.
 
-use super::shape::{any, keys, list, named, of, or_expression, or_nothing, word};
+use super::shape::{any, default, examples, keys, list, named, of, or_expression, or_nothing, word};
 use serde_json::{Map, Value, json};
 
 /// The keys that jobs have in the `tidegate` dialect.
 pub(super) fn job_keys() -> Vec<(&'static str, &'static str, Value)> {
+    let spot = keys(&[], vec![("fallback", "`on-demand`, where none is free.", of("text"))]);
     vec![
         ("python", "The environment of Python processes, made once.", of("python")),
         ("resources", "What one instance needs.", of("resources")),
         ("pod-template", "A pod template of the team's own.", of("filled")),
         ("nodes", "Pods that train together.", of("number")),
         ("queue", "The cluster's queue.", of("filled")),
-        ("spot", "Whether machines may be taken away.", any(&[of("flag"), json!({ "type": "object" })])),
+        ("spot", "Whether machines may be taken away.", any(&[of("flag"), spot])),
         ("retry", "Tries again after some failures.", of("retry")),
         ("checkpoint", "A folder kept across attempts.", of("checkpoint")),
         ("produces", "Artifacts by name.", named(&of("produce"))),
@@ -97,26 +98,47 @@ fn resources() -> Value {
     keys(
         &[],
         vec![
-            ("cpu", "Cores: `4` or `500m`.", of("filled")),
-            ("memory", "Bytes: `16Gi`.", of("filled")),
-            ("ephemeral-storage", "Bytes on the node's disk.", of("filled")),
-            ("shm", "Bytes of /dev/shm.", of("filled")),
+            ("cpu", "Cores: `4` or `500m`.", of("quantity")),
+            ("memory", "Bytes: `16Gi`.", examples(of("quantity"), &["16Gi"])),
+            ("ephemeral-storage", "Bytes on the node's disk.", of("quantity")),
+            ("shm", "Bytes of /dev/shm.", of("quantity")),
             ("gpu", "How many GPUs, or which.", any(&[of("number"), gpu])),
         ],
     )
 }
 
 fn retry() -> Value {
+    let class = any(&[
+        word(&["failure", "timeout", "oom", "preempted", "lost", "disk", "image", "unschedulable", "data"]),
+        json!({ "type": "string", "pattern": "^exit:[0-9]+$" }),
+        of("expression"),
+    ]);
+    let backoff = keys(
+        &[],
+        vec![
+            ("initial", "Before the second attempt.", of("duration")),
+            ("factor", "How much longer before each further one.", of("number")),
+            ("max", "The longest.", of("duration")),
+            ("jitter", "A share that is left to chance.", of("number")),
+        ],
+    );
+    let oom = keys(
+        &[],
+        vec![
+            ("memory-factor", "How much more memory each time.", of("number")),
+            ("max-memory", "The most.", of("quantity")),
+        ],
+    );
     any(&[
         of("number"),
         keys(
             &[],
             vec![
                 ("attempts", "How often in all.", of("number")),
-                ("on", "The failure classes to try again after.", of("words")),
+                ("on", "The failure classes to try again after.", any(&[class.clone(), list(&class)])),
                 ("infra", "How often after preempted and lost.", of("number")),
-                ("backoff", "`initial`, `factor`, `max`, `jitter`.", json!({ "type": "object" })),
-                ("oom", "`memory-factor`, `max-memory`.", json!({ "type": "object" })),
+                ("backoff", "How long to wait before.", backoff),
+                ("oom", "More memory after each `oom`.", oom),
             ],
         ),
     ])
@@ -143,7 +165,7 @@ fn produce() -> Value {
             &["path"],
             vec![
                 ("path", "The file or folder.", of("filled")),
-                ("if-missing", "`fail` when left out.", word(&["fail", "ignore"])),
+                ("if-missing", "`fail` when left out.", default(word(&["fail", "ignore"]), &json!("fail"))),
             ],
         ),
     ])
@@ -191,8 +213,8 @@ fn cache() -> Value {
 }
 
 fn gate() -> Value {
-    let limit = any(&[json!({ "type": "number" }), json!({ "type": "string", "minLength": 1 })]);
-    let bounds = keys(
+    let limit = of("limit");
+    let mut bounds = keys(
         &[],
         vec![
             ("min", "At least.", limit.clone()),
@@ -202,14 +224,17 @@ fn gate() -> Value {
             ("min-gain", "At least this much better than the baseline.", limit),
         ],
     );
-    keys(
+    bounds["minProperties"] = json!(1);
+    let mut gate = keys(
         &[],
         vec![
             ("metrics", "Bounds by metric.", named(&bounds)),
             ("expect", "Expressions that must be true.", any(&[of("text"), list(&of("text"))])),
             ("baseline", "`MODEL@ALIAS`, `branch:NAME` or a JSON file.", of("filled")),
         ],
-    )
+    );
+    gate["anyOf"] = json!([{ "required": ["metrics"] }, { "required": ["expect"] }]);
+    gate
 }
 
 fn validate() -> Value {
@@ -217,7 +242,7 @@ fn validate() -> Value {
         &["data"],
         vec![
             ("data", "CSV, JSON Lines or Parquet.", of("filled")),
-            ("schema", "A JSON Schema for one row.", of("filled")),
+            ("schema", "A JSON Schema for one row.", or_nothing(of("filled"))),
             ("rows", "How many: a number, or `min` and `max`.", json!({})),
             ("unique", "Columns whose values do not repeat.", json!({})),
             ("nulls", "How many empty values a column may have.", json!({})),

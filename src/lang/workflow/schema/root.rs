@@ -1,6 +1,6 @@
 //! The top of a file, `on`, `defaults`, `concurrency`, `permissions`.
 
-use super::shape::{any, definitions, keys, list, named, of, or_nothing, word};
+use super::shape::{any, default, definitions, described, examples, keys, list, named, of, or_nothing, word};
 use super::{job, ml, step};
 use crate::workflow::events::EVENTS;
 use crate::workflow::grants::SCOPES;
@@ -61,25 +61,59 @@ fn on() -> Value {
                 (*key, filter_text(key), shape)
             })
             .collect();
-        events.insert(event.name.to_owned(), or_nothing(keys(&[], filters)));
+        events.insert(
+            event.name.to_owned(),
+            described(or_nothing(keys(&[], filters)), &event_text(event.name)),
+        );
     }
     let cron = keys(
         &["cron"],
         vec![
-            ("cron", "Minute, hour, day, month, weekday; in UTC.", of("filled")),
-            ("timezone", "An IANA time zone.", of("filled")),
+            (
+                "cron",
+                "Minute, hour, day, month, weekday.",
+                examples(of("filled"), &["0 3 * * *", "30 4 * * 1", "*/15 * * * *"]),
+            ),
+            (
+                "timezone",
+                "An IANA time zone; UTC when left out.",
+                default(examples(of("filled"), &["Europe/Paris"]), &json!("UTC")),
+            ),
         ],
     );
-    events.insert("schedule".to_owned(), list(&cron));
-    events.insert("workflow_dispatch".to_owned(), or_nothing(dispatch()));
-    events.insert("workflow_call".to_owned(), or_nothing(call()));
-    events.insert("data".to_owned(), ml::data_events());
-    events.insert("model".to_owned(), ml::model_events());
+    for (name, shape) in [
+        ("schedule", list(&cron)),
+        ("workflow_dispatch", or_nothing(dispatch())),
+        ("workflow_call", or_nothing(call())),
+        ("data", ml::data_events()),
+        ("model", ml::model_events()),
+    ] {
+        events.insert(name.to_owned(), described(shape, &event_text(name)));
+    }
     any(&[
         word(&names),
         json!({ "type": "array", "items": word(&names), "minItems": 1 }),
         json!({ "type": "object", "additionalProperties": false, "properties": events }),
     ])
+}
+
+fn event_text(name: &str) -> String {
+    let text = match name {
+        "push" => "Commits or tags were pushed.",
+        "pull_request" => {
+            "Something happened to a pull request; opened, synchronized or reopened where `types` is left out."
+        }
+        "pull_request_target" => "Like `pull_request`, with the workflow file of the base branch.",
+        "schedule" => "It is time.",
+        "workflow_dispatch" => "Somebody starts it by hand.",
+        "workflow_call" => "Another workflow calls it.",
+        "workflow_run" => "Another workflow's run was requested or has ended.",
+        "repository_dispatch" => "A program asks for it over the forge's API.",
+        "data" => "A data source has changed.",
+        "model" => "An alias of a registered model has moved.",
+        _ => return format!("GitHub's event `{name}`."),
+    };
+    text.to_owned()
 }
 
 fn filter_text(key: &str) -> &'static str {
@@ -98,15 +132,23 @@ fn dispatch() -> Value {
         &[],
         vec![
             ("description", "What the input is for.", of("text")),
-            ("type", "Text, when left out.", word(&["string", "number", "boolean", "choice", "environment"])),
-            ("required", "Whether a run needs a value.", json!({ "type": "boolean" })),
+            (
+                "type",
+                "Text, when left out.",
+                default(word(&["string", "number", "boolean", "choice", "environment"]), &json!("string")),
+            ),
+            (
+                "required",
+                "Whether a run needs a value.",
+                default(json!({ "type": "boolean" }), &json!(false)),
+            ),
             ("default", "The value where none is given.", of("text")),
             ("options", "What a choice may be.", list(&of("text"))),
         ],
     ));
     json!({
         "type": "object",
-        "properties": { "inputs": or_nothing(named(&input)) },
+        "properties": { "inputs": described(or_nothing(named(&input)), "What a person gives, by name.") },
     })
 }
 
@@ -116,7 +158,11 @@ fn call() -> Value {
         vec![
             ("description", "What the input is for.", of("text")),
             ("type", "The type of values.", word(&["string", "number", "boolean"])),
-            ("required", "Whether a call needs to give it.", json!({ "type": "boolean" })),
+            (
+                "required",
+                "Whether a call needs to give it.",
+                default(json!({ "type": "boolean" }), &json!(false)),
+            ),
             ("default", "The value where a call gives none.", of("text")),
         ],
     );
@@ -124,7 +170,11 @@ fn call() -> Value {
         &[],
         vec![
             ("description", "What the secret is for.", of("text")),
-            ("required", "Whether a call needs to give it.", json!({ "type": "boolean" })),
+            (
+                "required",
+                "Whether a call needs to give it.",
+                default(json!({ "type": "boolean" }), &json!(false)),
+            ),
         ],
     ));
     let output = keys(
@@ -146,7 +196,9 @@ fn call() -> Value {
 
 fn permissions() -> Value {
     let level = word(&["read", "write", "none"]);
-    let scopes: Map<String, Value> = SCOPES.iter().map(|s| ((*s).to_owned(), level.clone())).collect();
+    let text = |scope: &str| format!("What the run's token may do with {}.", scope.replace('-', " "));
+    let scopes: Map<String, Value> =
+        SCOPES.iter().map(|s| ((*s).to_owned(), described(level.clone(), &text(s)))).collect();
     any(&[
         word(&["read-all", "write-all"]),
         json!({ "type": "object", "additionalProperties": false, "properties": scopes }),
@@ -160,7 +212,11 @@ fn concurrency() -> Value {
             &["group"],
             vec![
                 ("group", "The group's name.", of("filled")),
-                ("cancel-in-progress", "Whether a new run ends the one that runs.", of("flag")),
+                (
+                    "cancel-in-progress",
+                    "Whether a new run ends the one that runs.",
+                    default(of("flag"), &json!(false)),
+                ),
                 ("queue", "How many may wait.", word(&["single", "max"])),
             ],
         ),

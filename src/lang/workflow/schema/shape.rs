@@ -48,9 +48,26 @@ pub(super) fn word(words: &[&str]) -> Value {
     json!({ "enum": words })
 }
 
-fn described(mut shape: Value, text: &str) -> Value {
+/// Returns a shape with a text of its own.
+pub(super) fn described(mut shape: Value, text: &str) -> Value {
     if let Some(map) = shape.as_object_mut() {
         map.insert("description".to_owned(), json!(text));
+    }
+    shape
+}
+
+/// Returns a shape with the value that counts where the key is left out.
+pub(super) fn default(mut shape: Value, value: &Value) -> Value {
+    if let Some(map) = shape.as_object_mut() {
+        map.insert("default".to_owned(), value.clone());
+    }
+    shape
+}
+
+/// Returns a shape with values that an editor may offer.
+pub(super) fn examples(mut shape: Value, values: &[&str]) -> Value {
+    if let Some(map) = shape.as_object_mut() {
+        map.insert("examples".to_owned(), json!(values));
     }
     shape
 }
@@ -68,7 +85,23 @@ pub(super) fn definitions() -> Map<String, Value> {
             { "$ref": "#/$defs/expression" },
         ],
     });
+    let quantity = json!({
+        "anyOf": [
+            { "type": "string", "pattern": "^ *[+]?([0-9]+\\.?[0-9]*|\\.[0-9]+)([eE][-+]?[0-9]+)?(Ki|Mi|Gi|Ti|Pi|n|u|m|k|M|G|T|P)? *$" },
+            { "type": "number", "minimum": 0 },
+            { "$ref": "#/$defs/expression" },
+        ],
+    });
+    let limit = json!({
+        "anyOf": [
+            { "type": "number" },
+            { "type": "string", "pattern": "^ *[-+]?([0-9]+\\.?[0-9]*|\\.[0-9]+)([eE][-+]?[0-9]+)? *%? *$" },
+            { "$ref": "#/$defs/expression" },
+        ],
+    });
     [
+        ("quantity", quantity),
+        ("limit", limit),
         ("expression", expression),
         ("text", scalar),
         ("filled", filled.clone()),
