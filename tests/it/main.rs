@@ -23,6 +23,7 @@ mod gc;
 mod harness;
 mod hostile;
 mod init;
+mod keys;
 #[cfg(feature = "cluster")]
 mod kubernetes;
 mod plan;

@@ -44,6 +44,9 @@ impl<'a> Engine<'a> {
         for note in &tree.notes {
             observer.warn(note);
         }
+        for part in plan::absent_triggers(&workflow) {
+            observer.warn(&format!("`{}`: {}", part.key, part.words));
+        }
         let inputs = decide(request, &workflow, &tree)?;
         let name = workflow.name.as_ref().map_or_else(|| short_name(&path), |n| n.value.clone());
         let mut fixed = contexts::contexts(request, &tree, &name, &path, &run, inputs);

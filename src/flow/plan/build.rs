@@ -1,5 +1,6 @@
 //! Workflow and event → [`Plan`].
 
+use super::absent::Where;
 use super::known::{Known, Truth};
 use super::model::{CacheAnswer, Fate, Later, Plan, PlannedInstance, PlannedJob};
 use super::outline::{env_lines, outline};
@@ -183,7 +184,7 @@ impl Builder<'_> {
                 .collect(),
             steps: Vec::new(),
             produces: spec::produces(job).into_iter().map(|given| (given.name, given.path)).collect(),
-            absent: absent(place.workflow, job),
+            absent: absent(place.workflow, job, Where::Here),
         }
     }
 

@@ -1,5 +1,6 @@
 //! What the engine evaluates for each instance: its job-level keys.
 
+use super::absent::Where;
 use super::evaluate::{boolean, get, number, optional, text, whole};
 use super::{CacheFacts, Contexts, absent, cache, consume, display, measure};
 use crate::job::{CheckpointSpec, PythonSpec, ResourceRequest, RetrySpec};
@@ -67,7 +68,7 @@ pub(super) fn ready(
         image: image(workflow, job, contexts)?,
         environment: environment(job, contexts)?,
         runs_on: runs_on(job, contexts)?,
-        notes: absent::notes(workflow, job),
+        notes: absent::notes(workflow, job, if facts.pods.is_some() { Where::Pods } else { Where::Here }),
     };
     if let Some(image) = facts.pods {
         // A pod runs in its image, which brings its Python along.

@@ -1,6 +1,7 @@
 //! What the engine evaluates once a job, when it is ready: `if` and `strategy`.
 
 use super::matrix::{self, kind};
+use super::reads::Reads;
 use super::{Contexts, display, evaluate, reason};
 use crate::job::Conclusion;
 use crate::run::{InstanceDeclared, JobEvaluation};
@@ -44,6 +45,11 @@ fn condition(job: &Job, contexts: &Contexts) -> Result<Option<String>, String> {
     let Some(condition) = &job.condition else {
         return Ok(None);
     };
+    let mut reads = Reads::default();
+    reads.template(condition);
+    if reads.reaches("models") {
+        return Err(format!("`models`: {}", super::absent::NO_REGISTRY));
+    }
     let holds = if condition.is_literal() {
         !condition.raw.trim().is_empty()
     } else {

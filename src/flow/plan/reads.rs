@@ -140,6 +140,11 @@ impl Reads {
         self.each(env.expression.iter());
     }
 
+    /// Tells whether anything of a context is reached.
+    pub(super) fn reaches(&self, context: &str) -> bool {
+        self.paths.iter().any(|path| path.first().is_some_and(|first| first == context))
+    }
+
     /// Returns which of the given names below a context are reached; all, if it is reached whole.
     pub(super) fn names(&self, context: &str, all: &[String]) -> Vec<String> {
         let reached = |name: &str| {

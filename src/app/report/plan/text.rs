@@ -130,7 +130,6 @@ fn settings(planned: &PlannedJob) -> Vec<String> {
         lines.push(format!("environment {environment}"));
     }
     lines.extend(words::consumed(planned));
-    lines.extend(settings.notes.iter().map(|note| format!("note: {note}")));
     lines
 }
 

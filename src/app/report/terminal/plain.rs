@@ -4,7 +4,7 @@ use super::{LastLines, ending, failure, row};
 use crate::app::report::{InstanceState, RunView, Style};
 use std::collections::{BTreeMap, BTreeSet};
 use tidegate_flow::job::Conclusion;
-use tidegate_flow::run::{EventKind, RunEvent};
+use tidegate_flow::run::{EventKind, InstanceSettings, RunEvent};
 
 /// Writes events as they come.
 #[derive(Debug, Default)]
@@ -58,6 +58,13 @@ impl Plain {
         }
     }
 
+    /// Says what was not said before: instances of a job have much in common.
+    fn noted(&mut self, notes: &[String]) -> String {
+        let new: Vec<&String> = notes.iter().filter(|note| self.notes.insert((*note).clone())).collect();
+        let line = |note: &&String| format!("    {}\n", self.style.dim(&format!("note: {note}")));
+        new.iter().map(line).collect()
+    }
+
     fn instance(
         &mut self,
         view: &RunView,
@@ -73,11 +80,11 @@ impl Plain {
                     if *attempt > 1 { format!("started, attempt {attempt}") } else { "started".to_owned() };
                 row::row("…", &row::name(view, instance), "", None, &[style.dim(&again)])
             }
-            EventKind::AttemptReady { notes, .. } => {
-                let new: Vec<&String> = notes.iter().filter(|n| self.notes.insert((*n).clone())).collect();
-                new.iter()
-                    .fold(String::new(), |text, n| text + "    " + &style.dim(&format!("note: {n}")) + "\n")
-            }
+            EventKind::InstanceEvaluated { settings, .. } => match &**settings {
+                InstanceSettings::Ready(ready) => self.noted(&ready.notes),
+                InstanceSettings::Failed { .. } => String::new(),
+            },
+            EventKind::AttemptReady { notes, .. } => self.noted(notes),
             EventKind::RetryScheduled { due, infra, .. } => {
                 let wait = u64::try_from(due.0 - event.at.0).unwrap_or(0);
                 failure::retry(view, instance, wait, *infra, style)
