@@ -193,6 +193,69 @@ fn data_sources_that_cannot_be_read_are_refused() {
     }
 }
 
+/// Names that would end a label, start a tag, steer a terminal, or never end.
+const HOSTILE: &str = r#"
+name: "w %%{init: {'theme': 'dark'}}%% --> \"x\" <b>\n---\n]"
+on: workflow_dispatch
+jobs:
+  a:
+    name: "q\" ]} --> j1 <script>alert(1)</script> #quot; `md` \\n %%{init: {}}%% \u2028 \u202e evil \e[31m \e]0;title\a ; end"
+    steps: [{ run: x }]
+  b:
+    needs: a
+    strategy: { matrix: { v: ["\"", "]", "-->", "{x}", "😀", "\u202ertl", "a\nb \e[2J"] } }
+    steps: [{ name: "s \e[31m", run: "printf '\e[31m'" }]
+  end:
+    name: "مرحبا 日本語 & < > ' | \\ "
+    needs: b
+    if: github.ref != '\e[31m'
+    steps: [{ run: x }]
+"#;
+
+#[test]
+fn hostile_names_stay_within_their_labels() {
+    let long = format!("  long:\n    name: {}\n    steps: [{{ run: x }}]\n", "x".repeat(10_000));
+    let project = Project::workflow(&format!("{HOSTILE}{long}"));
+    let plan = |format: &str| {
+        let text = project.tidegate(["plan", "--format", format]).code(0).stdout;
+        let steers = |c: char| c.is_control() && c != '\n';
+        let turns = |c: char| matches!(c, '\u{2028}' | '\u{202a}'..='\u{202e}');
+        assert!(!text.contains(steers) && !text.contains(turns), "{format}: {text:?}");
+        assert!(text.lines().all(|line| line.chars().count() < 1000), "{format}: {text}");
+        text
+    };
+    let text = plan("text");
+    let shown = text.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    assert_eq!(shown.count(), 4, "a line for each job:\n{text}");
+    project.sh(&format!(
+        "tidegate() {{ '{}' \"$@\"; }}; tidegate run > out 2>&1; ! grep -q $(printf '\\033') out",
+        crate::harness::binary().display()
+    ));
+
+    let mermaid = plan("mermaid");
+    // One line for each node and edge; nothing in a label is of mermaid's grammar.
+    let nodes: Vec<&str> = mermaid.lines().filter(|line| line.contains("]:::")).collect();
+    assert_eq!(
+        (nodes.len(), mermaid.lines().filter(|line| line.contains(" --> ") && !line.contains('"')).count()),
+        (4, 2),
+        "{mermaid}"
+    );
+    assert!(!mermaid.contains("%%{") && mermaid.matches('"').count() == 2 * nodes.len() + 2, "{mermaid}");
+    for node in nodes {
+        let label = node.split('"').nth(1).unwrap();
+        let rest = label.replace("<b>", "").replace("</b>", "").replace("<br/>", "");
+        assert!(!rest.contains(['<', '>', '%', '`', '\\']), "{rest}");
+    }
+
+    let dot = plan("dot");
+    project.write("plan.dot", &dot);
+    project.write("plan.svg", &plan("svg"));
+    let strings = dot.replace("\\\\", "").replace("\\\"", "");
+    assert!(strings.lines().all(|line| line.matches('"').count() % 2 == 0), "{dot}");
+    // Where the real readers are installed, they read it.
+    project.sh("if command -v dot > /dev/null; then dot -Tsvg plan.dot > dot.svg; fi; if command -v python3 > /dev/null; then for f in plan.svg dot.svg; do [ ! -s $f ] || python3 -c 'import sys, xml.dom.minidom as m; m.parse(sys.argv[1])' $f; done; fi");
+}
+
 #[test]
 fn wrong_arguments_are_told() {
     let project = Project::new();

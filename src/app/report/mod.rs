@@ -20,6 +20,6 @@ mod view;
 
 pub use changes::{FileChange, Hunk, TextChange};
 pub use number::{bytes, count, duration, metric};
-pub use style::{Style, cut};
+pub use style::{Style, cut, one_line, shown_name};
 pub use verdict::verdict_lines;
 pub use view::{InstanceState, InstanceView, JobView, RunView, StepView};

@@ -50,6 +50,25 @@ impl Style {
     }
 }
 
+/// Columns of a name; more of it says nothing more.
+const NAME: usize = 100;
+
+/// Makes text from a file one line that can be shown: what steers a terminal, ends a line or turns the
+/// direction of writing is a space, and it is cut to so many columns.
+pub fn one_line(text: &str, columns: usize) -> String {
+    let steers = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+            || matches!(c, '\u{fffe}' | '\u{ffff}')
+    };
+    cut(text.replace(steers, " ").trim(), columns)
+}
+
+/// The same for a name.
+pub fn shown_name(name: &str) -> String {
+    one_line(name, NAME)
+}
+
 /// Cuts a line, which may have colours, to so many columns.
 pub fn cut(line: &str, columns: usize) -> String {
     let mut made = String::with_capacity(line.len());

@@ -1,19 +1,20 @@
 //! Workflow and event → [`Plan`].
 
 use super::absent::Where;
-use super::known::{Known, Truth};
+use super::fate::{Above, Standing, fate};
+use super::known::Known;
 use super::model::{CacheAnswer, Fate, Later, Plan, PlannedInstance, PlannedJob};
+use super::order::ordered;
 use super::outline::{env_lines, outline};
 use super::strip::{first_open, strip};
-use super::{CacheFacts, Contexts, TreeDigests, absent, absent_triggers, instance, job, reason, spec};
-use super::{call_contexts, instance_contexts, matrix_fits, needs_context};
+use super::{CacheFacts, Contexts, TreeDigests, absent, absent_triggers, instance, job, spec};
+use super::{call_contexts, instance_contexts, matrix_fits};
 use crate::job::{Conclusion, Receipt};
 use crate::run::{CacheKey, InstanceDeclared, JobEvaluation, ReadySettings};
 use crate::trigger::{Decision, EventFacts, decide};
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use tidegate_lang::expr::Status;
 use tidegate_lang::value::Value;
 use tidegate_lang::workflow::{Call, Job, JobKind, Strategy, Workflow};
 
@@ -88,17 +89,6 @@ struct Place<'a> {
     /// Id of the calling job.
     caller: Option<&'a str>,
     depth: usize,
-}
-
-/// How a planned job stands to those that need it.
-#[derive(Clone, Default)]
-struct Standing {
-    /// It, or something above it, does not run.
-    skipped: Option<String>,
-    /// Whether it runs is decided later.
-    open: bool,
-    /// Its ended instances, where all are known.
-    instances: Option<Vec<(Json, Conclusion, Option<Receipt>)>>,
 }
 
 struct Builder<'a> {
@@ -359,94 +349,6 @@ fn without_inputs(own: &Contexts) -> Contexts {
     made
 }
 
-/// What stands above a job.
-struct Above<'a> {
-    needs: Vec<(&'a str, &'a Standing)>,
-    /// Ids, in lower case, whose `needs` entry is known.
-    known: BTreeSet<String>,
-    skipped: Option<String>,
-    open: Option<String>,
-}
-
-impl<'a> Above<'a> {
-    fn of(job: &'a Job, standings: &'a HashMap<String, Standing>) -> Self {
-        let needs: Vec<(&str, &Standing)> = job
-            .needs
-            .iter()
-            .filter_map(|need| Some((need.value.as_str(), standings.get(&need.value.to_lowercase())?)))
-            .collect();
-        Self {
-            known: needs
-                .iter()
-                .filter(|(_, s)| s.instances.is_some())
-                .map(|(id, _)| id.to_lowercase())
-                .collect(),
-            skipped: needs.iter().find_map(|(_, standing)| standing.skipped.clone()),
-            open: needs.iter().find(|(_, standing)| standing.open).map(|(id, _)| (*id).to_owned()),
-            needs,
-        }
-    }
-
-    /// The job's contexts: the known part of `needs`, and the status if all goes well.
-    fn contexts(&self, base: &Contexts) -> Contexts {
-        let none = BTreeMap::new();
-        let facts: Vec<super::NeedFacts<'_>> = self
-            .needs
-            .iter()
-            .filter_map(|(id, standing)| {
-                let instances = standing.instances.as_ref()?;
-                let result =
-                    if standing.skipped.is_some() { Conclusion::Skipped } else { Conclusion::Success };
-                let instances = instances.iter().map(|(matrix, result, receipt)| super::InstanceFacts {
-                    matrix,
-                    result: *result,
-                    receipt: receipt.as_ref(),
-                    outputs: &none,
-                });
-                Some(super::NeedFacts { id, result, instances: instances.collect() })
-            })
-            .collect();
-        let status = Status { success: self.skipped.is_none(), failure: false, cancelled: false };
-        base.clone().with("needs", needs_context(&facts)).with_status(status)
-    }
-}
-
-/// Whether a job runs, as far as it is known.
-fn fate(job: &Job, known: &Known<'_>, above: &Above<'_>) -> Fate {
-    let asks = job.condition.as_ref().is_some_and(tidegate_lang::expr::Template::has_status_function);
-    if !asks && let Some(skipped) = &above.skipped {
-        return Fate::Skipped { reason: format!("{skipped} does not run") };
-    }
-    if let Some(condition) = &job.condition {
-        let mut expressions = condition.expressions();
-        match (expressions.next(), expressions.next()) {
-            (Some((expr, at)), None) if condition.parts.len() == 1 => match known.truth(expr) {
-                Truth::Yes => {}
-                Truth::No(part) => {
-                    return Fate::Skipped {
-                        reason: reason::why_part(&condition.raw, at, part, known.contexts),
-                    };
-                }
-                Truth::Open => return Fate::Depends { on: written(&condition.raw) },
-            },
-            (None, _) if condition.raw.trim().is_empty() => {}
-            _ if !known.template(condition) => return Fate::Depends { on: written(&condition.raw) },
-            _ => {}
-        }
-    }
-    match &above.open {
-        Some(open) if !asks => Fate::Depends { on: format!("whether {open} runs") },
-        _ => Fate::Runs,
-    }
-}
-
-/// A condition without its `${{ }}`.
-fn written(raw: &str) -> String {
-    let trimmed = raw.trim();
-    let inner = trimmed.strip_prefix("${{").and_then(|rest| rest.strip_suffix("}}"));
-    inner.filter(|inner| !inner.contains("${{")).unwrap_or(trimmed).trim().to_owned()
-}
-
 /// Expands the matrix where it is known.
 fn expand(
     workflow: &Workflow,
@@ -489,40 +391,4 @@ fn ended(planned: &PlannedJob) -> Option<Vec<(Json, Conclusion, Option<Receipt>)
             _ => None,
         })
         .collect()
-}
-
-/// Jobs in an order in which they could run: file order, but what is needed comes first. Jobs on a
-/// cycle, which `check` refuses, are left out.
-fn ordered(workflow: &Workflow) -> Vec<&Job> {
-    let ids: HashMap<String, usize> =
-        workflow.jobs.iter().enumerate().map(|(index, job)| (job.id.value.to_lowercase(), index)).collect();
-    let needs = |job: &Job| -> BTreeSet<usize> {
-        job.needs.iter().filter_map(|need| ids.get(&need.value.to_lowercase()).copied()).collect()
-    };
-    let mut unmet: Vec<usize> = Vec::with_capacity(workflow.jobs.len());
-    let mut needed_by: Vec<Vec<usize>> = vec![Vec::new(); workflow.jobs.len()];
-    for (index, job) in workflow.jobs.iter().enumerate() {
-        let own = needs(job);
-        unmet.push(own.len());
-        for need in own {
-            if let Some(list) = needed_by.get_mut(need) {
-                list.push(index);
-            }
-        }
-    }
-    let mut ready: BTreeSet<usize> =
-        unmet.iter().enumerate().filter(|(_, count)| **count == 0).map(|(index, _)| index).collect();
-    let mut order = Vec::with_capacity(workflow.jobs.len());
-    while let Some(index) = ready.pop_first() {
-        order.extend(workflow.jobs.get(index));
-        for next in needed_by.get(index).into_iter().flatten() {
-            if let Some(count) = unmet.get_mut(*next) {
-                *count -= 1;
-                if *count == 0 {
-                    ready.insert(*next);
-                }
-            }
-        }
-    }
-    order
 }

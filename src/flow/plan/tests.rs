@@ -261,3 +261,39 @@ fn a_large_matrix_is_planned_whole() {
     assert_eq!(plan.jobs[0].instances.len(), 10_000);
     assert_eq!(plan.jobs[0].instances[9_999].display, "j (99, 99)");
 }
+
+/// What is said of a key without effect names the place where the job runs, and no other.
+#[test]
+fn keys_without_effect_are_said_of_where_the_job_runs() {
+    let body = "    queue: q\n    spot: true\n    pod-template: t.yaml\n    container: alpine\n    resources: { shm: 1Gi, ephemeral-storage: 1Gi, gpu: { count: 1, memory: 40Gi } }\n    checkpoint: { path: c, every: 1m }\n    consumes: { i: { from: \"${{ data.x }}\", mount: shared } }\n";
+    let text = format!(
+        "on: push\ndata: {{ x: y }}\njobs:\n  j:\n    steps: [{{ run: x, container: b, resources: {{ cpu: 1 }} }}]\n{body}"
+    );
+    let workflow = workflow(&text);
+    let keys = |place| {
+        let parts = absent(&workflow, &workflow.jobs[0], place);
+        assert!(parts.iter().all(|part| !part.blocking));
+        parts.into_iter().map(|part| (part.key, part.words)).collect::<Vec<_>>()
+    };
+    let both =
+        ["queue", "spot", "pod-template", "consumes.i.mount", "steps[0].container", "steps[0].resources"];
+    let pods = keys(absent::Where::Pods);
+    assert_eq!(pods.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), both);
+    for (key, words) in &pods {
+        assert!(
+            ![" here", "this machine", "process"].iter().any(|place| words.contains(place)),
+            "{key}: {words}"
+        );
+    }
+    let here = keys(absent::Where::Here);
+    let only_here: Vec<&str> =
+        here.iter().map(|(key, _)| key.as_str()).filter(|key| !both.contains(key)).collect();
+    let wanted = [
+        "container",
+        "resources.shm",
+        "resources.ephemeral-storage",
+        "resources.gpu.memory",
+        "checkpoint.every",
+    ];
+    assert_eq!(only_here, wanted);
+}

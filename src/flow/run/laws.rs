@@ -51,23 +51,7 @@ fn receipt(byte: u8) -> Receipt {
         6 => (Conclusion::Failure, Some(FailureClass::Gate)),
         _ => (Conclusion::Cancelled, None),
     };
-    Receipt {
-        conclusion,
-        class,
-        exit: None,
-        reason: None,
-        failed_step: None,
-        outputs: BTreeMap::new(),
-        metrics: BTreeMap::new(),
-        goals: BTreeMap::new(),
-        params: BTreeMap::new(),
-        artifacts: BTreeMap::new(),
-        uploads: BTreeMap::new(),
-        summary: String::new(),
-        environment_url: None,
-        log: 0,
-        duration_ms: 0,
-    }
+    Receipt { reason: None, ..Receipt::bare(conclusion, class, String::new()) }
 }
 
 /// The groups that are not held, by the whole log: the run's, and after a new engine those of callers

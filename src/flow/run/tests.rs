@@ -2,26 +2,9 @@
 
 use super::*;
 use crate::job::{Conclusion, FailureClass, Receipt, RetrySpec};
-use std::collections::BTreeMap;
 
 fn receipt(conclusion: Conclusion, class: Option<FailureClass>) -> Receipt {
-    Receipt {
-        conclusion,
-        class,
-        exit: None,
-        reason: None,
-        failed_step: None,
-        outputs: BTreeMap::new(),
-        metrics: BTreeMap::new(),
-        goals: BTreeMap::new(),
-        params: BTreeMap::new(),
-        artifacts: BTreeMap::new(),
-        uploads: BTreeMap::new(),
-        summary: String::new(),
-        environment_url: None,
-        log: 0,
-        duration_ms: 0,
-    }
+    Receipt { reason: None, ..Receipt::bare(conclusion, class, String::new()) }
 }
 
 struct World {

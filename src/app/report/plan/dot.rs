@@ -39,5 +39,5 @@ pub(super) fn colors(kind: Kind) -> (&'static str, &'static str) {
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('"', "\\\"").replace(['\n', '\r'], " ")
+    text.replace('\\', "\\\\").replace('"', "\\\"")
 }

@@ -1,13 +1,16 @@
 //! The graph of a plan: what mermaid, dot and the picture draw.
 
 use super::words;
-use crate::app::report::cut;
+use crate::app::report::{cut, one_line};
 use std::collections::HashMap;
 use tidegate_flow::plan::{Fate, Plan, PlannedJob};
 use tidegate_flow::trigger::Decision;
 
 /// Instances that are named in a node; the rest is counted.
 const NAMED: usize = 6;
+
+/// Columns of a title; a line below it may have twice as many.
+const LABEL: usize = 120;
 
 /// Columns of an instance's values.
 const VALUES: usize = 44;
@@ -61,7 +64,7 @@ pub(super) fn graph(plan: &Plan) -> Graph {
     for (at, job) in plan.jobs.iter().enumerate() {
         edges.extend(job.needs.iter().filter_map(|need| places.get(need.as_str())).map(|from| (*from, at)));
     }
-    Graph { title, nodes: plan.jobs.iter().map(node).collect(), edges }
+    Graph { title: one_line(&title, LABEL), nodes: plan.jobs.iter().map(node).collect(), edges }
 }
 
 fn node(job: &PlannedJob) -> Node {
@@ -88,7 +91,7 @@ fn node(job: &PlannedJob) -> Node {
         }
     }
     Node {
-        title: words::title(job),
+        title: one_line(&words::title(job), LABEL),
         fate: words::fate(job),
         kind: match job.fate {
             Fate::Runs => Kind::Runs,
@@ -97,7 +100,7 @@ fn node(job: &PlannedJob) -> Node {
             Fate::Depends { .. } => Kind::Depends,
             Fate::Fails { .. } => Kind::Fails,
         },
-        lines,
+        lines: lines.iter().map(|line| one_line(line, LABEL * 2)).collect(),
         folded,
     }
 }

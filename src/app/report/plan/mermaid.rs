@@ -7,7 +7,8 @@ use tidegate_flow::plan::Plan;
 /// Writes a mermaid flowchart.
 pub fn mermaid(plan: &Plan) -> String {
     let graph = graph(plan);
-    let mut out = format!("%% {}\nflowchart LR\n", graph.title.replace('\n', " "));
+    // A directive is read wherever it stands, in a comment, too.
+    let mut out = format!("%% {}\nflowchart LR\n", graph.title.replace(['%', '{', '}'], " "));
     for (at, node) in graph.nodes.iter().enumerate() {
         let mut label = format!("<b>{}</b><br/>{}", escaped(&node.title), node.fate);
         for line in &node.lines {
@@ -47,7 +48,9 @@ fn escaped(text: &str) -> String {
             '#' => out.push_str("#35;"),
             '&' => out.push_str("#amp;"),
             '`' => out.push_str("#96;"),
-            c if c.is_control() => out.push(' '),
+            // `\n` is a new line there, and `%%{` begins a directive.
+            '\\' => out.push_str("#92;"),
+            '%' => out.push_str("#37;"),
             c => out.push(c),
         }
     }

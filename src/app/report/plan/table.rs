@@ -1,8 +1,12 @@
 //! The matrix of a job as a table.
 
 use super::words::resources;
+use crate::app::report::one_line;
 use serde_json::Value as Json;
 use tidegate_flow::plan::PlannedJob;
+
+/// Columns of a value.
+const CELL: usize = 48;
 
 /// Most rows that are shown; the rest is counted.
 const ROWS: usize = 12;
@@ -23,7 +27,9 @@ pub(super) fn rows(job: &PlannedJob) -> Vec<String> {
     let mut table =
         vec![names.iter().map(String::as_str).chain(asked).map(str::to_owned).collect::<Vec<_>>()];
     for one in shown {
-        let values = names.iter().map(|name| one.matrix.get(name).map_or_else(String::new, plain));
+        let values = names
+            .iter()
+            .map(|name| one.matrix.get(name).map_or_else(String::new, |value| one_line(&plain(value), CELL)));
         table.push(values.chain(resources(&one.settings.resources)).collect());
     }
     let used = |column: usize| {

@@ -1,10 +1,13 @@
 //! A plan for people.
 
 use super::{table, words};
-use crate::app::report::Style;
+use crate::app::report::{Style, one_line};
 use std::fmt::Write as _;
 use tidegate_flow::plan::{Absent, Fate, Plan, PlannedJob, PlannedStep};
 use tidegate_flow::trigger::Decision;
+
+/// Columns of a job's name.
+const TITLE: usize = 60;
 
 /// Longest command that is shown whole.
 const COMMAND: usize = 100;
@@ -14,6 +17,25 @@ pub fn text(plans: &[Plan], style: Style) -> String {
     let mut out = String::new();
     for plan in plans {
         one(plan, style, &mut out);
+    }
+    harmless(&out, style)
+}
+
+/// Takes out what text from a file may have besides letters, line by line; the colours are ours.
+fn harmless(text: &str, style: Style) -> String {
+    let steers = |c: char| {
+        (c.is_control() && c != '\n') || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let mut out = String::with_capacity(text.len());
+    for (at, piece) in text.split('\x1b').enumerate() {
+        let (code, rest) = piece.split_once('m').unwrap_or(("", piece));
+        let ours = at > 0 && style.color && matches!(code, "[0" | "[1" | "[2" | "[31" | "[32" | "[33");
+        if ours {
+            out.push_str(&format!("\x1b{code}m"));
+        } else if at > 0 {
+            out.push(' ');
+        }
+        out.push_str(&if ours { rest } else { piece }.replace(steers, " "));
     }
     out
 }
@@ -41,7 +63,7 @@ fn one(plan: &Plan, style: Style, out: &mut String) {
                 };
                 let _ = writeln!(out, "  data {}: {said}", style.name(&source.name));
             }
-            let width = plan.jobs.iter().map(|job| words::title(job).chars().count()).max().unwrap_or(0);
+            let width = plan.jobs.iter().map(|job| title(job).chars().count()).max().unwrap_or(0);
             for planned in &plan.jobs {
                 job(planned, width, style, out);
             }
@@ -53,7 +75,7 @@ fn one(plan: &Plan, style: Style, out: &mut String) {
 }
 
 fn job(planned: &PlannedJob, width: usize, style: Style, out: &mut String) {
-    let title = words::title(planned);
+    let title = title(planned);
     let pad = " ".repeat(width.saturating_sub(title.chars().count()));
     let word = format!("{:<10}", words::fate(planned));
     let word = match planned.fate {
@@ -106,6 +128,10 @@ fn job(planned: &PlannedJob, width: usize, style: Style, out: &mut String) {
     absent(&planned.absent, &format!("{indent}  "), style, out);
 }
 
+fn title(planned: &PlannedJob) -> String {
+    one_line(&words::title(planned), TITLE)
+}
+
 /// Settings that are the same for all instances and not what everybody has.
 fn settings(planned: &PlannedJob) -> Vec<String> {
     let Some(first) = planned.instances.first() else {
@@ -144,20 +170,12 @@ fn step_line(step: &PlannedStep) -> Option<String> {
             let first = lines.next().unwrap_or_default();
             let more = lines.count();
             let more = if more == 0 { String::new() } else { format!("  … {more} more lines") };
-            format!("$ {}{more}", cut(first))
+            format!("$ {}{more}", one_line(first, COMMAND))
         }
         "uses" => step.text.clone(),
         kind => format!("{kind} {}", step.text).trim_end().to_owned(),
     };
     Some(format!("{shown}{condition}"))
-}
-
-fn cut(text: &str) -> String {
-    if text.chars().count() <= COMMAND {
-        return text.to_owned();
-    }
-    let kept: String = text.chars().take(COMMAND - 1).collect();
-    format!("{kept}…")
 }
 
 /// An expression without its `${{ }}`, where it is only one.

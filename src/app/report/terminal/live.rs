@@ -2,7 +2,7 @@
 //! time, matrix rows folded to a count with the best so far, and the last line of output, dimmed.
 
 use super::{LastLines, Plain, row};
-use crate::app::report::{InstanceState, InstanceView, JobView, RunView, Style, cut, duration};
+use crate::app::report::{InstanceState, InstanceView, JobView, RunView, Style, cut, duration, shown_name};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::BTreeMap;
 use tidegate_flow::job::Conclusion;
@@ -128,7 +128,7 @@ impl Live {
         }
         let spinner = self.style.again(spinner);
         let detail = [detail.join(", ")];
-        let head = row::timed(&spinner, &job.declared.display, &fold, &elapsed, &detail);
+        let head = row::timed(&spinner, &shown_name(&job.declared.display), &fold, &elapsed, &detail);
         let tails = all.iter().filter(|(_, i)| active(i)).filter_map(|(index, _)| self.tails.get(index));
         let tail = tails.max_by_key(|(when, _)| *when).map(|(_, line)| line);
         std::iter::once(head.trim_end().to_owned())

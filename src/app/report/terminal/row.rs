@@ -1,7 +1,7 @@
 //! One job or instance in one row: sign, name, count, time, and the number that matters.
 
 use crate::app::report::{
-    InstanceState, InstanceView, JobView, RunView, Style, duration, metric, verdict_lines,
+    InstanceState, InstanceView, JobView, RunView, Style, duration, metric, shown_name, verdict_lines,
 };
 use tidegate_flow::job::{Conclusion, Receipt};
 use tidegate_flow::run::Millis;
@@ -12,7 +12,7 @@ const NAME: usize = 22;
 /// `digits · working tree (2 files changed since 4f2a91c) · run 7`.
 pub fn header(view: &RunView, style: Style) -> String {
     let created = &view.created;
-    let mut parts = vec![style.name(&created.name)];
+    let mut parts = vec![style.name(&shown_name(&created.name))];
     let commit: String = created.source.commit.chars().take(7).collect();
     let branch = created.contexts.get("github").and_then(|g| g.get("ref_name")).and_then(|r| r.as_str());
     match (commit.is_empty(), created.source.dirty) {
@@ -53,13 +53,19 @@ pub fn job(view: &RunView, job: &JobView, style: Style) -> String {
     match all.as_slice() {
         [] => {
             let reason = why_not(view, job);
-            row(&sign, &job.declared.display, "", None, &[style.dim(&reason)])
+            row(&sign, &shown_name(&job.declared.display), "", None, &[style.dim(&reason)])
         }
         [only] if only.matrix.is_null() => instance(view, only, style),
         several => {
             let good = several.iter().filter(|i| i.outcome == Some(Conclusion::Success)).count();
             let fold = format!("{good} of {}", several.len());
-            row(&sign, &job.declared.display, &fold, span(several, view.last), &best_lines(several))
+            row(
+                &sign,
+                &shown_name(&job.declared.display),
+                &fold,
+                span(several, view.last),
+                &best_lines(several),
+            )
         }
     }
 }
@@ -89,9 +95,10 @@ pub fn timed(sign: &str, name: &str, fold: &str, time: &str, detail: &[String]) 
 /// What people call an instance: `train (svm, 0.1)`.
 pub fn name(view: &RunView, instance: &InstanceView) -> String {
     if instance.display.is_empty() {
-        return view.jobs.get(instance.job as usize).map(|j| j.declared.display.clone()).unwrap_or_default();
+        let job = view.jobs.get(instance.job as usize);
+        return job.map(|job| shown_name(&job.declared.display)).unwrap_or_default();
     }
-    instance.display.clone()
+    shown_name(&instance.display)
 }
 
 /// `best accuracy 0.975: model=forest c=1.0`, a line for each metric with a goal.
