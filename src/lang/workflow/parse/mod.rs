@@ -1,6 +1,7 @@
 //! `Node` → typed workflow: every finding of shape and type, never only the first.
 
 mod action;
+mod container;
 mod job;
 mod ml;
 mod ml_step;
@@ -9,6 +10,7 @@ mod quoted;
 mod reader;
 mod root;
 mod step;
+mod strategy;
 #[cfg(test)]
 mod tests;
 mod trigger;
