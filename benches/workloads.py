@@ -270,13 +270,20 @@ def events(bench):
 
 
 def growth(bench):
-    """Memory against the number of jobs, and against the bytes that a step prints."""
+    """Memory against the number of jobs, of events of one job, and of bytes that a step prints."""
     peaks = []
     for count in (1000, 10000):
         folder = bench.project(f"jobs{count}", jobs(count))
         peaks.append(sum(memory(bench.tide(folder, "run"))))
     yield Row("memory, 1,000 to 10,000 jobs", f"{peaks[1]:.0f} MB", f"{peaks[0]:.0f} MB",
               (peaks[1] - peaks[0]) * 1024 / 9000, "kB a job")
+    peaks = []
+    for count in (10, 2000):
+        folder = bench.project(f"attempts{count}", {".ml/workflows/bench.yml": (
+            f"on: workflow_dispatch\njobs:\n  j:\n    retry: {{ attempts: {count}, backoff: {{ initial: 0s }} }}\n"
+            "    steps: [{ shell: bash, run: exit 1 }]\n")})
+        peaks.append(sum(memory(bench.tide(folder, "run", good=(1,)))))
+    yield Row("memory, 75 to 14,000 events", f"{peaks[1]:.1f} MB", f"{peaks[0]:.1f} MB", peaks[1] - peaks[0], "MB more", 1)
     peaks = []
     for size in (10_000_000, 1_000_000_000):
         folder = bench.project(f"bytes{size}", {".ml/workflows/bench.yml": (

@@ -316,7 +316,5 @@ fn retries(retry: &RetrySpec, failed: &Failed) -> bool {
 }
 
 fn pause(retry: &RetrySpec, attempt: u32) -> Duration {
-    let power = i32::try_from(attempt.saturating_sub(1)).unwrap_or(i32::MAX);
-    let seconds = (retry.backoff_initial * retry.backoff_factor.powi(power)).min(retry.backoff_max);
-    Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::ZERO)
+    Duration::try_from_secs_f64(retry.backoff_seconds(attempt)).unwrap_or(Duration::ZERO)
 }

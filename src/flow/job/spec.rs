@@ -201,6 +201,18 @@ pub struct RetrySpec {
     pub oom_max_memory: u64,
 }
 
+impl RetrySpec {
+    /// Returns the pause in seconds after `spent` attempts (1 or more), before its random share.
+    pub fn backoff_seconds(&self, spent: u32) -> f64 {
+        // Nothing grows to nothing, however often: 0 × ∞ would be no number.
+        if self.backoff_initial.is_nan() || self.backoff_initial <= 0.0 {
+            return 0.0;
+        }
+        let exponent = i32::try_from(spent.saturating_sub(1)).unwrap_or(i32::MAX);
+        (self.backoff_initial * self.backoff_factor.powi(exponent)).min(self.backoff_max).max(0.0)
+    }
+}
+
 impl Default for RetrySpec {
     fn default() -> Self {
         Self {
@@ -311,5 +323,35 @@ impl ResourceRequest {
     /// Tells whether nothing is asked for.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_their_limit_and_nothing_stays_nothing() {
+        let pause = |initial, factor, spent| {
+            let retry =
+                RetrySpec { backoff_initial: initial, backoff_factor: factor, ..RetrySpec::default() };
+            retry.backoff_seconds(spent)
+        };
+        for (initial, factor, spent, seconds) in [
+            (10.0, 2.0, 1, 10.0),
+            (10.0, 2.0, 3, 40.0),
+            (10.0, 2.0, 9, 300.0),
+            (10.0, 2.0, u32::MAX, 300.0),
+            (10.0, 1.0, u32::MAX, 10.0),
+            (0.0, 2.0, 1026, 0.0),
+            (f64::NAN, 2.0, 1, 0.0),
+            (1.0, 0.5, u32::MAX, 0.0),
+        ] {
+            assert_eq!(
+                pause(initial, factor, spent).to_bits(),
+                f64::to_bits(seconds),
+                "{initial} {factor} {spent}"
+            );
+        }
     }
 }

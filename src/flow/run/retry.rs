@@ -51,8 +51,7 @@ fn wanted(retry: &RetrySpec, class: FailureClass, receipt: &Receipt) -> bool {
 /// Seconds before attempt `spent + 1`. The random share comes from the token, so that replay and
 /// a second look give the same.
 fn pause(retry: &RetrySpec, spent: u32, token: &str) -> f64 {
-    let exponent = i32::try_from(spent.saturating_sub(1)).unwrap_or(i32::MAX);
-    let full = (retry.backoff_initial * retry.backoff_factor.powi(exponent)).min(retry.backoff_max).max(0.0);
+    let full = retry.backoff_seconds(spent);
     let seed = blake3::hash(token.as_bytes()).as_bytes().first().copied().unwrap_or(0);
     let share = f64::from(seed) / 255.0;
     let pause = full * (1.0 - retry.backoff_jitter.clamp(0.0, 1.0) * share);
