@@ -176,6 +176,38 @@ fn an_old_attempt_is_refused() {
 }
 
 /// A run with one job whose first attempt ends so; returns the event that follows.
+/// Also while a later attempt runs: what the first one still says is not the second one's.
+#[test]
+fn an_old_attempt_is_refused_while_a_new_one_runs() {
+    let mut world = World::new(&[("a", &[])], |_, _| None);
+    world.attempts = 2;
+    let id = InstanceId(0);
+    let started =
+        |attempt| EventKind::StepStarted { instance: id, attempt, step: 0, name: String::new(), log: 0 };
+    let ended = |attempt| EventKind::AttemptEnded {
+        instance: id,
+        attempt,
+        receipt: Box::new(receipt(Conclusion::Failure, Some(FailureClass::Failure))),
+    };
+    for attempt in 1..=2 {
+        while world.run.running().count() == 0 {
+            for command in world.run.decide(Millis(0)) {
+                world.carry_out(command);
+            }
+        }
+        assert_eq!(world.run.instance(id).unwrap().attempt, attempt);
+        for other in [attempt - 1, attempt + 1] {
+            for kind in [started(other), ended(other)] {
+                let refused = world.run.admit(kind, Millis(0)).unwrap_err();
+                assert_eq!(refused, Refusal::OldAttempt { instance: 0, attempt: other });
+            }
+        }
+        world.take(started(attempt));
+        world.take(ended(attempt));
+    }
+    assert_eq!(world.drive().counts[1], 1);
+}
+
 fn after(receipt: Receipt, retry: RetrySpec, attempts: u32) -> EventKind {
     let mut world = World::new(&[("a", &[])], |_, _| None);
     let take_all = |world: &mut World, retry: &RetrySpec| loop {
