@@ -73,7 +73,7 @@ impl<'a> Engine<'a> {
             contexts: fixed.clone(),
             number: 0,
         };
-        let first = RunEvent { at, kind: EventKind::RunCreated(Box::new(created)) };
+        let mut first = RunEvent { at, kind: EventKind::RunCreated(Box::new(created)) };
         // Before anybody can read in the store whom to wake; not before: what was done until here may
         // be stopped by the first signal.
         signals::listen(door.clone())?;
@@ -81,15 +81,15 @@ impl<'a> Engine<'a> {
         let mut store = site.open(store);
         let owned = store.create(&first)?;
         // The store has given the number; the log's own first event has it.
-        let log = store.events(&owned.run, 0)?;
-        let state = Run::replay(&log);
+        if let EventKind::RunCreated(created) = &mut first.kind {
+            created.number = owned.number;
+        }
+        let state = Run::replay(std::slice::from_ref(&first));
         let adopt = match &request.rerun {
             Some(rerun) => super::resume::adoptable(&*store, &*objects, rerun)?,
             None => HashMap::new(),
         };
-        for event in &log {
-            observer.event(event);
-        }
+        observer.event(&first);
         let frame = Frame {
             workflow,
             path,

@@ -15,6 +15,9 @@ use tidegate_flow::job::{AgentRequest, Receipt};
 use tidegate_flow::plan::{Contexts, TreeDigests};
 use tidegate_flow::run::{EventKind, InstanceId, JobId, Millis, Phase, Run, RunEvent, RunSummary};
 
+/// Events that wait in memory before they are written, at most.
+const UNSAVED: usize = 512;
+
 /// What the loop hears.
 #[derive(Debug)]
 pub(super) enum Incoming {
@@ -218,7 +221,8 @@ impl<'a> Engine<'a> {
             self.summary = Some((**summary).clone());
         }
         self.unsaved.push(event);
-        Ok(())
+        // Thousands of jobs may be evaluated in one turn; they need not all wait in memory.
+        if self.unsaved.len() >= UNSAVED { self.save() } else { Ok(()) }
     }
 
     fn save(&mut self) -> Result<(), EngineError> {
