@@ -313,4 +313,74 @@ mod tests {
             assert_eq!(programs(script, "T").len(), wanted, "{script}");
         }
     }
+
+    #[test]
+    fn any_script_is_read_and_places_lie_in_it() {
+        const WORDS: &[&str] = &[
+            "$T",
+            "${T}",
+            "$env:T",
+            "é",
+            "日",
+            "\n",
+            "\r\n",
+            " ",
+            "<<",
+            "<<<",
+            "EOF",
+            "'",
+            "\"",
+            "\\",
+            "echo ",
+            "cat ",
+            "env",
+            "set -x",
+            "set +x",
+            "|",
+            ";",
+            "&&",
+            "||",
+            ">",
+            ">>",
+            "$GITHUB_OUTPUT",
+            "=",
+            "t=",
+            "{",
+            "}",
+            "(",
+            ")",
+            "`",
+            "$(",
+            "${{ x }}",
+            "#",
+            "print(",
+            "os.environ[\"T\"]",
+            "curl ",
+            "://",
+            "$",
+            "${",
+            "${T//",
+            "tee -a ",
+        ];
+        let mut state = 7_u64;
+        for _ in 0..20_000 {
+            let mut script = String::new();
+            for _ in 0..12 {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                script.push_str(WORDS[usize::try_from(state >> 33).unwrap() % WORDS.len()]);
+            }
+            let all = uses(&script, "T");
+            let mut places = dumps(&script);
+            places.extend(programs(&script, "T"));
+            places.extend(traced(&script, &all));
+            places.extend(program_dumps(&script));
+            for at in all {
+                let _ = shown(&script, &at);
+                places.push(at);
+            }
+            for at in places {
+                assert!(script.get(at.clone()).is_some_and(|text| !text.is_empty()), "{at:?} in {script:?}");
+            }
+        }
+    }
 }

@@ -270,4 +270,51 @@ mod tests {
         assert!(is_judged("if [[ \"$T\" =~ ^[a-z]+$ ]]; then", "T"));
         assert!(!is_judged("echo $T", "T"));
     }
+
+    #[test]
+    fn any_script_is_read_and_values_lie_in_it() {
+        const WORDS: &[&str] = &[
+            "$T",
+            "${T}",
+            "é",
+            "\n",
+            " ",
+            "<<",
+            "EOF",
+            "'",
+            "\"",
+            "\\",
+            "echo ",
+            "cat ",
+            ">>",
+            "$GITHUB_OUTPUT",
+            "\"$GITHUB_OUTPUT\"",
+            "=",
+            "t=",
+            "{\n",
+            "}\n",
+            "(",
+            ")",
+            "`",
+            "$(",
+            "${{ x }}",
+            "${{",
+            "tee -a ",
+            "|",
+            "$",
+            "${",
+        ];
+        let mut state = 3_u64;
+        for _ in 0..20_000 {
+            let mut script = String::new();
+            for _ in 0..12 {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                script.push_str(WORDS[usize::try_from(state >> 33).unwrap() % WORDS.len()]);
+            }
+            for one in written(&script, "GITHUB_OUTPUT") {
+                assert!(one.values.iter().all(|at| script.get(at.clone()).is_some()), "{script:?}");
+            }
+            let _ = (copies(&script).count(), is_judged(&script, "T"));
+        }
+    }
 }
