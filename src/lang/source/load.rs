@@ -4,7 +4,7 @@
 //! could only be guessed; all other findings are collected.
 
 use super::{Diagnostic, Entry, FileId, Node, NodeKind, Scalar, ScalarStyle, Span};
-use granit_parser::{Event, Parser, ScalarStyle as Style};
+use granit_parser::{Event, Options, Parser, ScalarStyle as Style};
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -103,7 +103,10 @@ impl<'a> Loader<'a> {
         let mut stack: Vec<Open> = Vec::new();
         let mut root = None;
         let mut documents = 0;
-        for event in Parser::new_from_str(body) {
+        // Comments mean nothing here; as events they cost time, and a hundred in a row would be refused.
+        let mut options = Options::default();
+        options.set_emit_comments(false);
+        for event in Parser::new_from_str_with_options(body, options) {
             let (event, place) = match event {
                 Ok(pair) => pair,
                 Err(e) => {
@@ -397,6 +400,18 @@ mod tests {
     fn value<'a>(node: &'a Node, key: &str) -> &'a Node {
         let NodeKind::Mapping(entries) = &node.kind else { panic!("no map") };
         &entries.iter().find(|e| &*e.key == key).unwrap().value
+    }
+
+    #[test]
+    fn comments_may_be_as_many_as_they_like() {
+        let comments = "    # no: thing\n".repeat(1000);
+        let text =
+            format!("{comments}jobs:\n{comments}  a:\n{comments}    - b\n{comments}    - c\n{comments}");
+        let (node, findings) = read(&text);
+        assert!(findings.is_empty(), "{findings:?}");
+        let node = node.unwrap();
+        let NodeKind::Sequence(items) = &value(value(&node, "jobs"), "a").kind else { panic!("no list") };
+        assert_eq!(items.len(), 2);
     }
 
     #[test]

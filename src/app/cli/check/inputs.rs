@@ -2,6 +2,7 @@
 
 use crate::app::cli::{Failure, Globals};
 use crate::app::config::{Project, workflow_files};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 /// One file to check.
@@ -19,6 +20,7 @@ pub(super) fn collect(paths: &[PathBuf], globals: &Globals) -> Result<Vec<Input>
         return of_project(globals);
     }
     let mut inputs: Vec<Input> = Vec::new();
+    let mut seen: HashSet<PathBuf> = HashSet::new();
     for path in paths {
         let found = match std::fs::metadata(path) {
             Ok(kind) if kind.is_dir() => of_folder(path)?,
@@ -33,11 +35,7 @@ pub(super) fn collect(paths: &[PathBuf], globals: &Globals) -> Result<Vec<Input>
                 return Err(Failure::wrong(format!("cannot look at `{}`", shown(path))).caused_by(&error));
             }
         };
-        for input in found {
-            if !inputs.iter().any(|i| i.path == input.path) {
-                inputs.push(input);
-            }
-        }
+        inputs.extend(found.into_iter().filter(|input| seen.insert(input.path.clone())));
     }
     Ok(inputs)
 }
@@ -75,13 +73,17 @@ fn of_folder(folder: &Path) -> Result<Vec<Input>, Failure> {
 fn listed(folder: &Path) -> Result<Vec<Input>, Failure> {
     let files = workflow_files(folder)
         .map_err(|e| Failure::wrong(format!("cannot list `{}`", shown(folder))).caused_by(&e))?;
-    Ok(files.into_iter().map(|path| Input { path: from_here(&path), named: false }).collect())
+    let here = std::env::current_dir().unwrap_or_default();
+    Ok(files.into_iter().map(|path| Input { path: seen_from(&here, &path), named: false }).collect())
 }
 
 /// A path as seen from the working directory, where it lies below it.
 fn from_here(path: &Path) -> PathBuf {
-    let here = std::env::current_dir().unwrap_or_default();
-    let short = path.strip_prefix(&here).or_else(|_| path.strip_prefix("."));
+    seen_from(&std::env::current_dir().unwrap_or_default(), path)
+}
+
+fn seen_from(here: &Path, path: &Path) -> PathBuf {
+    let short = path.strip_prefix(here).or_else(|_| path.strip_prefix("."));
     short.unwrap_or(path).to_owned()
 }
 
