@@ -20,6 +20,10 @@ impl Engine<'_> {
                 }
                 Ok(())
             }
+            Incoming::Executor(ExecutorMessage::Note { text }) => {
+                self.observer.warn(&text);
+                Ok(())
+            }
             Incoming::Executor(ExecutorMessage::Gone { reason }) => self.gone(&reason),
             Incoming::Stop(why) => {
                 let force = self.run.cancelled().is_some();

@@ -85,7 +85,10 @@ impl<'a> Engine<'a> {
             caller: None,
         };
         let adopt = match &created.rerun_of {
-            Some(run) => adoptable(&*store, &*objects, &Rerun { run: run.clone(), from: Vec::new() })?,
+            Some(run) => {
+                let rerun = Rerun { run: run.clone(), from: Vec::new() };
+                adoptable(&site.back_end, &*store, &*objects, &rerun)?
+            }
             None => HashMap::new(),
         };
         let epoch = owned.epoch;
@@ -134,6 +137,7 @@ pub(super) type Adoptable = HashMap<(String, String), (String, Receipt)>;
 /// Receipts of the instances that a rerun does not run again, by job and matrix. What was collected
 /// since is made again, and with it what needs it.
 pub(super) fn adoptable(
+    back_end: &BackEnd,
     store: &dyn RunLog,
     objects: &dyn Objects,
     rerun: &Rerun,
@@ -147,7 +151,7 @@ pub(super) fn adoptable(
     }
     for instance in run.instances().iter().filter(|i| i.outcome == Some(Conclusion::Success)) {
         if let Some(receipt) = instance.receipt.as_deref()
-            && !whole(&BackEnd::Local, objects, receipt)?
+            && !whole(back_end, objects, receipt)?
         {
             again.insert(instance.job);
         }

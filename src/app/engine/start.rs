@@ -86,7 +86,7 @@ impl<'a> Engine<'a> {
         }
         let state = Run::replay(std::slice::from_ref(&first));
         let adopt = match &request.rerun {
-            Some(rerun) => super::resume::adoptable(&*store, &*objects, rerun)?,
+            Some(rerun) => super::resume::adoptable(&site.back_end, &*store, &*objects, rerun)?,
             None => HashMap::new(),
         };
         observer.event(&first);

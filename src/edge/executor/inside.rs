@@ -204,7 +204,10 @@ impl Last {
     }
 }
 
+/// Why an agent leaves whose pod is taken away.
+pub const REMOVED: &str = "the pod is being removed";
+
 /// Ends an attempt cleanly: its pod is being removed.
 pub fn leave(control: &Control) {
-    control.ask(Wish::Cancel, "the pod is being removed");
+    control.ask(Wish::Cancel, REMOVED);
 }

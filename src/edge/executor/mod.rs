@@ -27,6 +27,11 @@ pub enum ExecutorMessage {
         /// Why, in one line.
         reason: String,
     },
+    /// Something of the surroundings does not answer, or does so again; nothing is lost.
+    Note {
+        /// For people, in one line.
+        text: String,
+    },
     /// The executor ended without being told to; its attempts are lost, and their processes ended.
     Gone {
         /// For people.

@@ -5,7 +5,11 @@
 //! alone (`project_alone`) and needs the cluster of `tests/cluster`, which `TIDEGATE_CLUSTER` names.
 
 mod adoption;
+mod ends;
+mod left;
+mod refusals;
 mod runs;
+mod trouble;
 
 use crate::harness::{Done, Project, until};
 use std::ops::Deref;
@@ -62,14 +66,6 @@ impl Deref for Place {
     }
 }
 
-impl Place {
-    fn file(mut self, path: &str, text: &str) -> Self {
-        self.project.write(path, text);
-        self.project = self.project.git();
-        self
-    }
-}
-
 fn beside() -> Guard {
     Guard::Beside(CLUSTER.read().unwrap_or_else(PoisonError::into_inner))
 }
@@ -88,6 +84,60 @@ fn made(jobs: &str, settings: &str) -> Project {
     let head = format!("on: workflow_dispatch\ndefaults: {{ container: '{IMAGE}', run: {{ shell: sh }} }}\n");
     let settings = format!("kubernetes:\n  image-patience: 2\n{settings}");
     Project::workflow(&format!("{head}jobs:\n{jobs}")).file(".ml/config.yaml", &settings).git()
+}
+
+/// A command of the cluster of `tests/cluster`, which alone can do that to itself.
+fn cluster(args: &[&str]) -> String {
+    let program = std::env::var("TIDEGATE_CLUSTER");
+    called(
+        &program.expect("TIDEGATE_CLUSTER is `tests/cluster/cluster`, as `bash tests/all cluster` sets it"),
+        args,
+    )
+}
+
+/// A project for a test that stops a part of the cluster.
+fn project_alone(jobs: &str, settings: &str) -> Place {
+    let guard = CLUSTER.write().unwrap_or_else(PoisonError::into_inner);
+    Place { _guard: Guard::Alone(guard), project: made(jobs, settings) }
+}
+
+/// A namespace that goes when the test is over.
+struct Namespace(String);
+
+impl Namespace {
+    fn new(name: &str, labels: &str) -> Self {
+        let name = format!("test-{name}-{}", std::process::id());
+        let text = format!(
+            "{{\"apiVersion\":\"v1\",\"kind\":\"Namespace\",\"metadata\":{{\"name\":\"{name}\",\"labels\":{{{labels}}}}}}}"
+        );
+        apply(&text);
+        wait("the namespace has its account", 30, || {
+            kubectl(&["get", "serviceaccounts", "-n", &name, "-o", "name"]).contains("default").then_some(())
+        });
+        Self(name)
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        kubectl(&["delete", "namespace", &self.0, "--wait=false"]);
+    }
+}
+
+/// Gives the cluster an object.
+fn apply(text: &str) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    kubectl(&["apply", "-f", file.path().to_str().unwrap()]);
+}
+
+/// The name of this project's only pod, once there is one.
+fn pod(project: &Project) -> String {
+    wait("there is a pod", 60, || {
+        let names =
+            kubectl(&["get", "pods", "-l", &selector(project), "-o", "jsonpath={.items[*].metadata.name}"]);
+        (selector(project).len() > 30 && !names.trim().is_empty()).then(|| names.trim().to_owned())
+    })
 }
 
 fn args<'a>(more: &[&'a str]) -> Vec<&'a str> {
@@ -126,13 +176,18 @@ fn wait_gone(project: &Project) {
 
 /// Waits longer than [`until`] does.
 #[track_caller]
-fn wait<T>(what: &str, seconds: u64, mut look: impl FnMut() -> Option<T>) -> T {
+fn wait<T>(what: &str, seconds: u64, look: impl FnMut() -> Option<T>) -> T {
+    wait_or(what, seconds, look).unwrap_or_else(|| panic!("waited in vain until {what}"))
+}
+
+/// The same, for one who has to clean up first.
+fn wait_or<T>(_what: &str, seconds: u64, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let end = Instant::now() + Duration::from_secs(seconds);
     loop {
-        if let Some(found) = look() {
+        let found = look();
+        if found.is_some() || Instant::now() >= end {
             return found;
         }
-        assert!(Instant::now() < end, "waited in vain until {what}");
         std::thread::sleep(Duration::from_millis(100));
     }
 }

@@ -17,8 +17,8 @@ fn outputs_artifacts_metrics_and_a_matrix() {
     consumes: { in.txt: '${{ needs.one.artifacts.out }}' }
     steps: [{ run: 'echo $(cat in.txt) ${{ needs.one.outputs.x }} ${{ matrix.m }}' }]
 ",
-    )
-    .file("data.txt", "from the dirty tree\n");
+    );
+    project.write("data.txt", "from the dirty tree\n");
     run(&project, &[]).code(0).stdout("acc 0.5").stdout("2 of 2").stdout("3 instances");
     let logs = project.tidegate(["runs", "logs", "1"]).code(0);
     logs.stdout("from the dirty tree").stdout("kept 41 1").stdout("kept 41 2");

@@ -1,6 +1,6 @@
 //! Starts or resumes a run and waits for its end.
 
-use super::args::{Args, Format, Place, pair_files, pairs, read, secrets};
+use super::args::{Args, ClusterArgs, Format, Place, pair_files, pairs, read, secrets};
 use super::watch::Watch;
 use crate::app::cli::store_trouble::store_trouble;
 use crate::app::cli::{Exit, Failure, Globals};
@@ -30,11 +30,7 @@ pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
             "`--in-place` is for this machine: a pod has no access to the working tree",
         ));
     }
-    let mut machine = Machine::here(args.parallel, args.gpus);
-    if args.on == Place::Kubernetes && args.parallel.is_none() {
-        machine.jobs = PODS_AT_ONCE;
-    }
-    let site = Site::new(machine, args.strict_resources);
+    let site = Site::new(machine(args.on, args.parallel, args.gpus), args.strict_resources);
     let mut watch = Watch::new(globals, args.format);
     let finished = match &args.resume {
         Some(name) => resume(&args, globals, name, site, &mut watch),
@@ -52,16 +48,25 @@ pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
     Ok(Exit::of(&finished.summary))
 }
 
+/// What a run may use: of this machine, or of a cluster.
+pub(in crate::app::cli) fn machine(on: Place, parallel: Option<u32>, gpus: Option<u32>) -> Machine {
+    let mut machine = Machine::here(parallel, gpus);
+    if on == Place::Kubernetes && parallel.is_none() {
+        machine.jobs = PODS_AT_ONCE;
+    }
+    machine
+}
+
 /// Starts what another command asks for, shows it as this one does, and waits for its end.
 pub(in crate::app::cli) fn launch(
     request: &RunRequest,
-    machine: Machine,
+    site: Site,
     globals: &Globals,
     format: Format,
 ) -> Result<Exit, Failure> {
     let mut watch = Watch::new(globals, format);
     watch.project(&request.project);
-    let done = Engine::start(request, Site::new(machine, false), &mut watch).and_then(Engine::finish);
+    let done = Engine::start(request, site, &mut watch).and_then(Engine::finish);
     let finished = match done {
         Ok(finished) => finished,
         Err(error) => {
@@ -75,7 +80,7 @@ pub(in crate::app::cli) fn launch(
 
 fn start(args: &Args, globals: &Globals, mut site: Site, watch: &mut Watch) -> Result<Finished, Trouble> {
     let request = request(args, globals)?;
-    site.back_end = back_end(args, &request.project.settings);
+    site.back_end = back_end(args.on, &args.cluster, &request.project.settings);
     watch.project(&request.project);
     Ok(Engine::start(&request, site, watch)?.finish()?)
 }
@@ -98,17 +103,17 @@ fn resume(
     let store = Store::open(&project.store).map_err(EngineError::from)?;
     watch.project(&project);
     let secrets = secrets(args)?;
-    site.back_end = back_end(args, &project.settings);
+    site.back_end = back_end(args.on, &args.cluster, &project.settings);
     let engine = Engine::resume(&project.root, store, name, secrets, site, watch)?;
     Ok(engine.finish()?)
 }
 
 /// Where jobs run: what the command line says, else the project's settings.
-fn back_end(args: &Args, settings: &Settings) -> BackEnd {
-    if args.on != Place::Kubernetes {
+pub(in crate::app::cli) fn back_end(on: Place, said: &ClusterArgs, settings: &Settings) -> BackEnd {
+    if on != Place::Kubernetes {
         return BackEnd::Local;
     }
-    let (said, kept) = (&args.cluster, &settings.kubernetes);
+    let kept = &settings.kubernetes;
     let usual = ClusterSettings::default();
     let own_image = || format!("docker.io/tidegate/tidegate:{}", env!("CARGO_PKG_VERSION"));
     BackEnd::Kubernetes(ClusterSettings {

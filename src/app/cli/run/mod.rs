@@ -6,7 +6,7 @@ mod keys;
 mod watch;
 
 pub use args::Args;
-pub(super) use args::{DialectName, Format, secrets_of};
-pub(super) use command::launch;
+pub(super) use args::{ClusterArgs, DialectName, Format, Place, secrets_of};
 pub use command::run;
+pub(super) use command::{back_end, launch, machine};
 pub(super) use watch::Watch;

@@ -1,13 +1,15 @@
 //! `tidegate runs gc`.
 
 use super::{Format, Kept};
+use crate::app::cli::run::{ClusterArgs, Place};
 use crate::app::cli::store_trouble::store_trouble;
 use crate::app::cli::{Exit, Failure, Globals};
 use crate::app::report::runs::{Figures, Part, collected, collected_json};
 use crate::app::report::{RunView, Style};
 use std::time::{Duration, SystemTime};
 use tidegate_edge::agent::{TempFolders, saved};
-use tidegate_edge::store::{Amount, Collect, Collected};
+use tidegate_edge::executor::kubernetes::remove_leftovers;
+use tidegate_edge::store::{Amount, Collect, Collected, RunLog as _, store_id};
 use tidegate_lang::workflow::duration;
 
 /// Arguments of `tidegate runs gc`.
@@ -16,6 +18,7 @@ use tidegate_lang::workflow::duration;
   tidegate runs gc                  what only runs needed that ended more than 30 days ago
   tidegate runs gc --keep 7d
   tidegate runs gc --dry-run        what would go
+  tidegate runs gc --on kubernetes  what is left on the cluster of runs that are over
 
 Artifacts, trees, logs, checkpoints and cache entries go; that a run was, and what it measured, stays.
 Runs that have not ended keep all they need, and so do runs that a kept one reran or took something
@@ -27,6 +30,12 @@ pub struct Args {
     /// Only tell what would go
     #[arg(long)]
     dry_run: bool,
+    /// What is left on a cluster instead: Jobs and Secrets of this store that belong to no run which
+    /// goes on
+    #[arg(long, value_enum, default_value = "local", value_name = "PLACE")]
+    on: Place,
+    #[command(flatten)]
+    cluster: ClusterArgs,
     /// How to answer
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
@@ -48,6 +57,9 @@ fn age(text: &str) -> Result<Age, String> {
 /// Frees what nobody needs any more.
 pub fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
     let mut kept = Kept::open(globals)?;
+    if args.on == Place::Kubernetes {
+        return on_cluster(args, &kept, globals);
+    }
     let dir = kept.project.store.clone();
     let failed = |error: &std::io::Error| {
         Failure::tool("what `actions/cache` saved cannot be collected").caused_by(error)
@@ -79,6 +91,35 @@ pub fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
         Format::Text => {
             let view = RunView { program: globals.program(&kept.project), ..RunView::default() };
             collected(&figures, Style { color: globals.color() }, &|command| view.next(command))
+        }
+    })?;
+    Ok(Exit::Good)
+}
+
+/// Removes what is left on a cluster.
+fn on_cluster(args: &Args, kept: &Kept, globals: &Globals) -> Result<Exit, Failure> {
+    let settings = &kept.project.settings.kubernetes;
+    let context = args.cluster.context.as_deref().or(settings.context.as_deref());
+    let namespace = args.cluster.namespace.as_deref().or(settings.namespace.as_deref());
+    let store = store_id(kept.store.dir()).map_err(|error| store_trouble("the store has no id", &error))?;
+    // One that was interrupted can be taken up again.
+    let goes_on = |run: &str| {
+        let row = kept.store.find(run).ok().flatten();
+        row.is_some_and(|row| row.run.eq_ignore_ascii_case(run) && row.summary.is_none())
+    };
+    let left = remove_leftovers(context, namespace, &store, &goes_on, args.dry_run)
+        .map_err(|error| Failure::tool("the cluster cannot be cleaned up").caused_by(&error))?;
+    globals.print(match args.format {
+        Format::Json => format!("{}\n", serde_json::json!({ "dry_run": args.dry_run, "removed": left })),
+        Format::Text => {
+            let done = if args.dry_run { "would be removed" } else { "removed" };
+            let mut text = left.iter().fold(String::new(), |text, name| text + "  " + name + "\n");
+            text.push_str(&match left.len() {
+                0 => "nothing of this store is left on the cluster\n".to_owned(),
+                1 => format!("1 object {done}\n"),
+                n => format!("{n} objects {done}\n"),
+            });
+            text
         }
     })?;
     Ok(Exit::Good)

@@ -1,10 +1,10 @@
 //! `tidegate runs rerun`.
 
 use super::Kept;
-use crate::app::cli::run::{Format, launch, secrets_of};
+use crate::app::cli::run::{ClusterArgs, Format, Place, back_end, launch, machine, secrets_of};
 use crate::app::cli::{Exit, Failure, Globals};
 use crate::app::config::{Project, dialect_of};
-use crate::app::engine::{Machine, Rerun, RunRequest};
+use crate::app::engine::{Rerun, RunRequest, Site};
 use crate::app::report::RunView;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
@@ -30,6 +30,11 @@ pub struct Args {
     /// Only these jobs, and what needs them; other jobs that succeeded are taken over
     #[arg(long, value_name = "JOB")]
     from: Vec<String>,
+    /// Where jobs run [default: where the run did]
+    #[arg(long, value_enum, value_name = "PLACE")]
+    on: Option<Place>,
+    #[command(flatten)]
+    cluster: ClusterArgs,
     /// A secret; without a value it is taken from the environment
     #[arg(long = "secret", short = 's', value_name = "NAME[=VALUE]")]
     secrets: Vec<String>,
@@ -60,7 +65,18 @@ pub fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
     let view = kept.view(&row)?;
     let from = again(args, &view)?;
     let request = request(args, kept.project, &view, Rerun { run: row.run, from })?;
-    launch(&request, Machine::here(args.parallel, args.gpus), globals, args.format)
+    let on = args.on.unwrap_or(match option::<String>(&view, "on").as_deref() {
+        Some("kubernetes") => Place::Kubernetes,
+        _ => Place::Local,
+    });
+    if on == Place::Container {
+        return Err(Failure::wrong(
+            "`--on container` is not there yet; `--on local` and `--on kubernetes` are",
+        ));
+    }
+    let mut site = Site::new(machine(on, args.parallel, args.gpus), false);
+    site.back_end = back_end(on, &args.cluster, &request.project.settings);
+    launch(&request, site, globals, args.format)
 }
 
 /// The jobs that run again whatever their result was.

@@ -1,10 +1,11 @@
 //! What is known of an attempt while it has a Job.
 
-use super::observe::Waiting;
+use super::observe::{Death, Waiting};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use std::sync::Arc;
-use tidegate_flow::job::{AgentRequest, FailureClass, JobSpec};
+use std::sync::atomic::AtomicBool;
+use tidegate_flow::job::{AgentRequest, FailureClass, JobMessage, JobSpec};
 use tokio::time::Instant;
 
 /// One attempt.
@@ -19,6 +20,19 @@ pub(super) struct Attempt {
     pub(super) ended: Option<Instant>,
     /// Since when it waits for an image.
     pub(super) no_image: Option<Instant>,
+    /// Why the cluster makes no pod for it, as its events say.
+    pub(super) not_made: Option<Result<Waiting, Death>>,
+    /// Since when its node is away.
+    pub(super) node_away: Option<Instant>,
+    /// The pod in which an agent came was followed by another one.
+    pub(super) replaced: bool,
+    /// Its pod is not there any more.
+    pub(super) pod_gone: bool,
+    /// An end that nobody here asked for; the cluster may say why in a moment.
+    pub(super) held: Option<(JobMessage, Instant)>,
+    /// A task makes its Job, and stops when it is told so.
+    pub(super) starting: bool,
+    pub(super) stop: Arc<AtomicBool>,
     /// The agent's question why its container ended, and when it was asked.
     pub(super) question: Option<(u64, Instant)>,
     /// When it has to be gone.
@@ -43,6 +57,13 @@ impl Attempt {
             over: false,
             ended: None,
             no_image: None,
+            not_made: None,
+            node_away: None,
+            replaced: false,
+            pod_gone: false,
+            held: None,
+            starting: true,
+            stop: Arc::default(),
             question: None,
             leave_by: None,
             asked: taken_up.then(Vec::new),
@@ -55,6 +76,16 @@ impl Attempt {
 
 /// What a task of an attempt has finished.
 pub(super) enum Done {
-    Started { token: String, result: Result<(), (FailureClass, String)> },
-    Removed { token: String },
+    Started {
+        token: String,
+        result: Result<(), (FailureClass, String)>,
+    },
+    /// It cannot start yet.
+    Waits {
+        token: String,
+        reason: String,
+    },
+    Removed {
+        token: String,
+    },
 }

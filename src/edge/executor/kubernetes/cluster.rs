@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Pod, Secret, Service};
+use k8s_openapi::api::core::v1::{Event, Pod, Secret, Service};
 use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
@@ -59,6 +59,22 @@ pub enum ClusterError {
     },
 }
 
+impl ClusterError {
+    /// Tells whether asking again may help: the API server is away, has too much to do, or a quota is
+    /// used up.
+    pub(super) fn is_passing(&self) -> bool {
+        let Self::Api { source, .. } = self else { return false };
+        match &**source {
+            kube::Error::Api(status) => {
+                matches!(status.code, 429 | 500 | 502 | 503 | 504)
+                    || status.code == 403 && status.message.contains("exceeded quota")
+            }
+            kube::Error::Service(_) | kube::Error::HyperError(_) => true,
+            _ => false,
+        }
+    }
+}
+
 /// The API server's own words, without the wrapping.
 fn said(error: &kube::Error) -> String {
     match error {
@@ -110,6 +126,10 @@ impl Cluster {
     }
 
     pub(super) fn pods(&self) -> Api<Pod> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    pub(super) fn events(&self) -> Api<Event> {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 

@@ -1,17 +1,29 @@
 //! Decides that an attempt is over whose agent cannot say so, and removes what is over.
 
 use super::attempt::Done;
-use super::observe::{Death, Seen, Waiting, death, seen};
+use super::observe::{Death, Seen, Waiting, death, disrupted, is_suspended, seen};
 use super::watch::State;
 use crate::executor::ExecutorMessage;
+use crate::executor::inside::REMOVED;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tidegate_flow::job::{AgentRequest, Answer, Conclusion, FailureClass, Receipt};
+use tidegate_flow::job::{AgentRequest, Answer, Conclusion, FailureClass, MessageBody, Receipt};
 use tokio::time::Instant;
 
 /// A receipt may come this long after its pod's end.
 const RECEIPT_PATIENCE: Duration = Duration::from_secs(5);
 /// The cluster may take this long to say why a container ended.
 const DEATH_PATIENCE: Duration = Duration::from_secs(15);
+
+/// A receipt may come this long after its pod's end when the hub has been away.
+const HUB_PATIENCE: Duration = Duration::from_mins(2);
+/// The cluster may take this long to say why it takes a pod away.
+const WHY_PATIENCE: Duration = Duration::from_secs(3);
+
+fn preempted() -> Death {
+    let reason = "its Job was suspended, by Kueue or by hand, and its pod taken away".to_owned();
+    Death { class: FailureClass::Preempted, exit: None, reason }
+}
 
 impl State {
     /// Looks at everything that waits.
@@ -21,6 +33,7 @@ impl State {
             self.attempts.iter().filter(|(_, a)| !a.removed).map(|(t, _)| t.clone()).collect();
         for token in tokens {
             self.answer(&token, now);
+            self.explain(&token, now);
             if let Some(receipt) = self.verdict(&token, now) {
                 self.end(&token, receipt);
             }
@@ -47,6 +60,38 @@ impl State {
         self.hub.request(token, AgentRequest::Reply { token: token.to_owned(), id, answer });
     }
 
+    /// Says why an agent was told to stop by somebody else, once the cluster says it.
+    fn explain(&mut self, token: &str, now: Instant) {
+        let Some(attempt) = self.attempts.get_mut(token).filter(|a| !a.over) else { return };
+        let Some((mut message, since)) = attempt.held.take() else { return };
+        let memory = attempt.spec.resources.memory_bytes;
+        let suspended = attempt.job.as_ref().is_some_and(is_suspended);
+        // One that left because it was told to ended its steps itself: what they ended with says nothing.
+        let told = matches!(&message.body, MessageBody::Ended(r) if r.conclusion == Conclusion::Cancelled);
+        let found = match attempt.pod.as_ref().and_then(|pod| disrupted(pod).or_else(|| death(pod, memory))) {
+            _ if suspended || attempt.replaced => Some(preempted()),
+            Some(death) if death.exit.is_none() || !told => Some(death),
+            _ => None,
+        };
+        if found.is_none() && now.duration_since(since) < WHY_PATIENCE {
+            attempt.held = Some((message, since));
+            return;
+        }
+        attempt.over = true;
+        if let MessageBody::Ended(receipt) = &mut message.body {
+            receipt.conclusion = Conclusion::Failure;
+            receipt.class = Some(found.as_ref().map_or(FailureClass::Lost, |death| death.class));
+            receipt.exit = found.as_ref().and_then(|death| death.exit);
+            let told = receipt.reason.take().unwrap_or_default();
+            receipt.reason = Some(match found {
+                Some(death) => death.reason,
+                None if told == REMOVED => "its pod was deleted while it ran".to_owned(),
+                None => told,
+            });
+        }
+        (self.sink)(ExecutorMessage::Job(message));
+    }
+
     /// Says how an attempt ended that does not say so itself.
     fn verdict(&mut self, token: &str, now: Instant) -> Option<Receipt> {
         // One that is taken up may have a receipt that is not here yet.
@@ -54,25 +99,50 @@ impl State {
         if attempt.leave_by.is_some_and(|by| now >= by) {
             return Some(Receipt::bare(Conclusion::Cancelled, None, "it did not leave in time".to_owned()));
         }
+        if attempt.held.is_some() {
+            return None;
+        }
+        let failed = |death: Death| {
+            let mut receipt = Receipt::bare(Conclusion::Failure, Some(death.class), death.reason);
+            receipt.exit = death.exit;
+            Some(receipt)
+        };
+        let job = attempt.job.as_ref()?;
+        if attempt.replaced || attempt.agent && attempt.pod_gone && is_suspended(job) {
+            return failed(preempted());
+        }
+        if let Some(since) = attempt.node_away
+            && now.duration_since(since) >= self.options.node_patience
+        {
+            let node = attempt.pod.as_ref().and_then(|p| p.spec.as_ref()?.node_name.clone());
+            let (node, time) = (node.unwrap_or_default(), self.options.node_patience.as_secs());
+            let reason = format!("the node {node} has not been ready for {time} s; what ran there is lost");
+            return failed(Death { class: FailureClass::Lost, exit: None, reason });
+        }
         let memory = attempt.spec.resources.memory_bytes;
-        match seen(attempt.job.as_ref()?, attempt.pod.as_ref(), memory) {
+        let seen = match (seen(job, attempt.pod.as_ref(), memory), &attempt.not_made) {
+            (Seen::Going, Some(Err(death))) if attempt.pod.is_none() => return failed(death.clone()),
+            (Seen::Going, Some(Ok(waits))) if attempt.pod.is_none() => Seen::Waiting(waits.clone()),
+            (seen, _) => seen,
+        };
+        match seen {
             Seen::Going => {
                 attempt.no_image = None;
                 attempt.ended = None;
                 None
             }
             Seen::Waiting(waits) => {
-                let image = matches!(waits, Waiting::Image(_));
+                let image = matches!(waits, Waiting::Image(_) | Waiting::SetUp(_));
                 let since = if image { *attempt.no_image.get_or_insert(now) } else { now };
                 if attempt.waiting.as_ref() != Some(&waits) {
-                    let (Waiting::Unschedulable(reason) | Waiting::Image(reason) | Waiting::SetUp(reason)) =
-                        &waits;
-                    let reason = reason.clone();
+                    let reason = waits.reason().to_owned();
                     (self.sink)(ExecutorMessage::Waiting { token: token.to_owned(), reason });
                     attempt.waiting = Some(waits.clone());
                 }
                 match waits {
-                    Waiting::Image(reason) if now.duration_since(since) >= self.options.image_patience => {
+                    Waiting::Image(reason) | Waiting::SetUp(reason)
+                        if now.duration_since(since) >= self.options.image_patience =>
+                    {
                         Some(Receipt::bare(Conclusion::Failure, Some(FailureClass::Image), reason))
                     }
                     _ => None,
@@ -80,12 +150,12 @@ impl State {
             }
             Seen::Ended(death) => {
                 let since = *attempt.ended.get_or_insert(now);
-                if now.duration_since(since) < RECEIPT_PATIENCE {
+                // While the hub is away, no receipt can come.
+                let patience = if self.no_hub.is_some() { HUB_PATIENCE } else { RECEIPT_PATIENCE };
+                if now.duration_since(since) < patience {
                     return None;
                 }
-                let mut receipt = Receipt::bare(Conclusion::Failure, Some(death.class), death.reason);
-                receipt.exit = death.exit;
-                Some(receipt)
+                failed(death)
             }
         }
     }
@@ -102,6 +172,11 @@ impl State {
 
     pub(super) fn remove(&mut self, token: &str) {
         let Some(attempt) = self.attempts.get_mut(token).filter(|a| a.over && !a.removed) else { return };
+        if attempt.starting {
+            // Its Job may come into being this very moment: first that task ends.
+            attempt.stop.store(true, Ordering::Release);
+            return;
+        }
         attempt.removed = true;
         let (cluster, name, done) = (self.cluster.clone(), attempt.name.clone(), self.done.clone());
         let token = token.to_owned();
@@ -120,8 +195,9 @@ impl State {
     pub(super) fn leave(&mut self) {
         let tokens: Vec<String> = self.attempts.keys().cloned().collect();
         for token in tokens {
-            if let Some(attempt) = self.attempts.get_mut(&token) {
+            if let Some(attempt) = self.attempts.get_mut(&token).filter(|attempt| !attempt.over) {
                 attempt.over = true;
+                attempt.leave_by = Some(Instant::now());
             }
             self.remove(&token);
         }

@@ -103,6 +103,7 @@ impl KubernetesExecutor {
             objects,
             sink: Arc::from(sink),
             attempts: BTreeMap::new(),
+            no_server: false,
             no_hub: Some(Instant::now()),
             listed: BTreeSet::new(),
             done,

@@ -3,12 +3,13 @@
 //! `pod` maps a `JobSpec` to a Job and `observe` what is seen of it to words; both are pure. `cluster`
 //! holds what is asked of the API server, `service` the hub that is put up. `executor` is what the
 //! engine sees, `watch` the loop behind it; `requests` hears the engine and the agents, `starting`
-//! makes Jobs, `ends` decides that an attempt is over.
+//! makes Jobs, `leftovers` removes those of runs that are over, `ends` decides that an attempt is over.
 
 mod attempt;
 mod cluster;
 mod ends;
 mod executor;
+mod leftovers;
 mod observe;
 mod pod;
 mod requests;
@@ -18,5 +19,6 @@ mod watch;
 
 pub use cluster::{Cluster, ClusterError, KeptJob};
 pub use executor::{KubernetesExecutor, KubernetesOptions};
+pub use leftovers::remove_leftovers;
 pub use observe::{Death, Seen, Waiting, death, seen, waiting};
 pub use pod::{Gpu, GpuError, PodSettings, gpu, job_manifest, job_name, secret_manifest};

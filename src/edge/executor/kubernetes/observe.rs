@@ -27,6 +27,23 @@ pub enum Waiting {
     Image(String),
     /// The pod cannot be set up: a secret or a config map is missing, a command cannot be started.
     SetUp(String),
+    /// The cluster lets no pod be made for now: a quota is used up, a webhook does not answer.
+    NotMade(String),
+    /// Its Job is suspended.
+    Suspended(String),
+}
+
+impl Waiting {
+    /// Returns it in words.
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::Unschedulable(text)
+            | Self::Image(text)
+            | Self::SetUp(text)
+            | Self::NotMade(text)
+            | Self::Suspended(text) => text,
+        }
+    }
 }
 
 /// What a Job and its pod say, in the order in which it counts.
@@ -42,12 +59,17 @@ pub enum Seen {
 
 /// Name of the container that runs the steps.
 const STEPS: &str = "steps";
+/// Name of the container of the agent.
+const AGENT: &str = "agent";
 
 /// Says why the container of the steps ended; `None` while it runs or is not known.
 pub fn death(pod: &Pod, memory_bytes: u64) -> Option<Death> {
     let node = pod.spec.as_ref().and_then(|s| s.node_name.clone()).unwrap_or_default();
     let at = |what: String| if node.is_empty() { what } else { format!("{what} (node {node})") };
     if let Some(death) = disrupted(pod) {
+        return Some(Death { reason: at(death.reason), ..death });
+    }
+    if let Some(death) = agent_death(pod) {
         return Some(Death { reason: at(death.reason), ..death });
     }
     let status = statuses(pod).find(|s| s.name == STEPS)?;
@@ -64,14 +86,30 @@ pub fn death(pod: &Pod, memory_bytes: u64) -> Option<Death> {
             death(FailureClass::Lost, "the node lost the container of the steps".to_owned())
         }
         // A kill for memory that the runtime did not notice: cgroup v1 kills one process only.
-        _ if ended.exit_code == 137 => {
-            death(FailureClass::Lost, "the container of the steps was killed (exit 137)".to_owned())
-        }
+        _ if ended.exit_code == 137 => death(
+            FailureClass::Lost,
+            "the container of the steps was killed (exit 137), and nobody says for its memory; if it may be that, \
+             raise `resources.memory`"
+                .to_owned(),
+        ),
         _ => death(
             FailureClass::Lost,
             format!("the container of the steps ended with exit {} before its steps did", ended.exit_code),
         ),
     }
+}
+
+/// The agent was killed, and with it went what it knew of its steps.
+fn agent_death(pod: &Pod) -> Option<Death> {
+    let agent = statuses(pod).find(|s| s.name == AGENT && s.restart_count > 0)?;
+    let steps = statuses(pod).find(|s| s.name == STEPS)?;
+    steps.state.as_ref()?.terminated.as_ref()?;
+    let ended = agent.last_state.as_ref().and_then(|s| s.terminated.as_ref());
+    let how = ended.map_or_else(String::new, |e| {
+        format!(" ({}, exit {})", e.reason.as_deref().unwrap_or("killed"), e.exit_code)
+    });
+    let reason = format!("Tidegate's own container in the pod ended{how}, and the steps with it");
+    Some(Death { class: FailureClass::Lost, exit: None, reason })
 }
 
 fn memory_words(memory_bytes: u64, exit: i32) -> String {
@@ -86,7 +124,7 @@ fn memory_words(memory_bytes: u64, exit: i32) -> String {
 }
 
 /// The pod as a whole was ended by the cluster.
-fn disrupted(pod: &Pod) -> Option<Death> {
+pub(super) fn disrupted(pod: &Pod) -> Option<Death> {
     let status = pod.status.as_ref()?;
     let said = status.message.clone().unwrap_or_default();
     let made = |class, reason: String| Some(Death { class, exit: None, reason });
@@ -113,6 +151,39 @@ fn disrupted(pod: &Pod) -> Option<Death> {
         "PreemptionByScheduler" => made(FailureClass::Preempted, format!("preempted: {}", short(&said))),
         reason => made(FailureClass::Preempted, format!("taken off its node ({reason}): {}", short(&said))),
     }
+}
+
+/// What an event of a Job means that gets no pod: it waits, or there will never be one.
+pub fn not_made(said: &str) -> Result<Waiting, Death> {
+    let said = said.split_once("forbidden: ").map_or(said, |(_, why)| why);
+    let said = short(said.trim_start_matches("Error creating: "));
+    let never = |reason: String| Err(Death { class: FailureClass::Unschedulable, exit: None, reason });
+    if said.contains("violates PodSecurity") {
+        return never(format!(
+            "the namespace's Pod Security level does not allow its pod: {said}; run it in another namespace, or let \
+             the level of this one be changed"
+        ));
+    }
+    if said.contains("must specify") {
+        return never(format!("the namespace's quota wants more to be said in `resources`: {said}"));
+    }
+    if said.starts_with("exceeded quota") {
+        let words = "a quota of the namespace is used up; it waits until there is room";
+        return Ok(Waiting::NotMade(format!("{words} ({said})")));
+    }
+    if said.contains("denied request") || said.contains("denied the request") {
+        return never(format!("a policy of the cluster does not allow its pod: {said}"));
+    }
+    Ok(Waiting::NotMade(format!("the cluster does not make its pod: {said}")))
+}
+
+/// Tells whether the cluster has lost contact with the pod's node: only the node controller says that
+/// a pod is not ready whose containers are.
+pub fn node_is_away(pod: &Pod) -> bool {
+    let Some(status) = &pod.status else { return false };
+    let ready = status.conditions.iter().flatten().find(|c| c.type_ == "Ready");
+    let said = ready.is_some_and(|c| c.status == "False" && c.reason.is_none());
+    said && status.phase.as_deref() == Some("Running") && pod.metadata.deletion_timestamp.is_none()
 }
 
 /// Says why a pod does not run yet.
@@ -154,6 +225,10 @@ pub fn seen(job: &Job, pod: Option<&Pod>, memory_bytes: u64) -> Seen {
     let over = pod.and_then(|p| p.status.as_ref()).and_then(|s| s.phase.as_deref());
     let over = matches!(over, Some("Failed" | "Succeeded"));
     if !over && failed.is_none() {
+        if pod.is_none() && is_suspended(job) {
+            let words = "its Job is suspended, by Kueue or by hand, until somebody lets it go on";
+            return Seen::Waiting(Waiting::Suspended(words.to_owned()));
+        }
         return pod.and_then(waiting).map_or(Seen::Going, Seen::Waiting);
     }
     if let Some(death) = pod.and_then(|p| disrupted(p).or_else(|| death(p, memory_bytes))) {
@@ -171,6 +246,11 @@ pub fn seen(job: &Job, pod: Option<&Pod>, memory_bytes: u64) -> Seen {
         _ => (FailureClass::Lost, "its pod ended without a receipt".to_owned()),
     };
     Seen::Ended(Death { class, exit: None, reason })
+}
+
+/// Tells whether a Job is to have no pods.
+pub fn is_suspended(job: &Job) -> bool {
+    job.spec.as_ref().and_then(|spec| spec.suspend).unwrap_or(false)
 }
 
 fn statuses(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
@@ -306,5 +386,75 @@ mod tests {
         // A pod that ended with 0 and no receipt is no success.
         let done = pod(json!({"phase": "Succeeded"}));
         assert_eq!(class(seen(&Job::default(), Some(&done), 0)), Some(FailureClass::Lost));
+    }
+
+    #[test]
+    fn what_keeps_a_pod_from_being_made() {
+        let quota = r#"Error creating: pods "tg-x-1" is forbidden: exceeded quota: small, requested: cpu=2, used: cpu=0, limited: cpu=1"#;
+        let Ok(Waiting::NotMade(words)) = not_made(quota) else { panic!() };
+        assert!(words.contains("waits until there is room") && words.contains("limited: cpu=1"), "{words}");
+        let hook =
+            "Error creating: Internal error occurred: failed calling webhook \"x\": connection refused";
+        assert!(matches!(not_made(hook), Ok(Waiting::NotMade(_))), "it may answer later");
+        let table = [
+            (
+                r#"Error creating: pods "t" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true"#,
+                "Pod Security level does not allow its pod: violates PodSecurity \"restricted:latest\": runAsNonRoot",
+            ),
+            (
+                r#"Error creating: pods "t" is forbidden: failed quota: q: must specify cpu for: steps"#,
+                "`resources`: failed quota: q: must specify cpu",
+            ),
+            (
+                r#"Error creating: pods "t" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no"#,
+                "a policy of the cluster does not allow its pod: ValidatingAdmissionPolicy 'p'",
+            ),
+            (
+                r#"Error creating: admission webhook "v.kyverno.io" denied the request: labels"#,
+                "a policy of the cluster does not allow its pod: admission webhook",
+            ),
+        ];
+        for (said, words) in table {
+            let death = not_made(said).unwrap_err();
+            assert!(death.class == FailureClass::Unschedulable && death.reason.contains(words), "{death:?}");
+        }
+    }
+
+    #[test]
+    fn a_node_is_away_when_only_the_cluster_says_that_a_pod_is_not_ready() {
+        let ready = |condition: Json| pod(json!({"phase": "Running", "conditions": [condition]}));
+        assert!(node_is_away(&ready(json!({"type": "Ready", "status": "False"}))));
+        assert!(!node_is_away(&ready(json!({"type": "Ready", "status": "True"}))));
+        let kubelet = json!({"type": "Ready", "status": "False", "reason": "ContainersNotReady"});
+        assert!(!node_is_away(&ready(kubelet)));
+        assert!(!node_is_away(&pod(json!({"phase": "Pending"}))));
+    }
+
+    #[test]
+    fn an_agent_that_was_killed_is_what_ended_the_steps() {
+        let status = |name: &str, restarts: u32, state: Json, last: Json| {
+            json!({"name": name, "image": "i", "imageID": "", "ready": false, "restartCount": restarts,
+                "state": state, "lastState": last})
+        };
+        let killed = json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}});
+        let ended = json!({"terminated": {"exitCode": 4, "reason": "Error"}});
+        let agent = |restarts| status("agent", restarts, json!({"running": {}}), killed.clone());
+        let steps = |state: &Json| status("steps", 0, state.clone(), json!({}));
+        let of = |agent: Json, steps: Json| {
+            pod(json!({"phase": "Running", "initContainerStatuses": [agent], "containerStatuses": [steps]}))
+        };
+        let found = death(&of(agent(1), steps(&ended)), 0).unwrap();
+        assert!(found.reason.contains("own container in the pod ended (OOMKilled, exit 137)"), "{found:?}");
+        assert_eq!(found.class, FailureClass::Lost);
+        assert!(death(&of(agent(0), steps(&ended)), 0).unwrap().reason.contains("ended with exit 4"));
+        assert_eq!(death(&of(agent(1), steps(&json!({"running": {}}))), 0), None);
+    }
+
+    #[test]
+    fn a_suspended_job_waits() {
+        let job: Job = serde_json::from_value(json!({"spec": {"suspend": true, "template": {}}})).unwrap();
+        assert!(is_suspended(&job) && !is_suspended(&Job::default()));
+        let Seen::Waiting(waits) = seen(&job, None, 0) else { panic!() };
+        assert!(waits.reason().contains("suspended"));
     }
 }

@@ -1,7 +1,6 @@
 //! What the engine asks of attempts, and what their agents say.
 
 use super::attempt::{Attempt, Done};
-use super::observe::death;
 use super::pod::job_name;
 use super::starting::Starting;
 use super::watch::State;
@@ -30,6 +29,10 @@ fn token_of(request: &AgentRequest) -> Option<&str> {
     }
 }
 
+fn grace(spec: &JobSpec) -> Duration {
+    Duration::try_from_secs_f64(spec.grace_seconds.max(0.0)).unwrap_or_default()
+}
+
 impl State {
     pub(super) fn request(&mut self, request: AgentRequest) {
         let asked = token_of(&request).and_then(|token| self.attempts.get_mut(token)?.asked.as_mut());
@@ -45,9 +48,7 @@ impl State {
             }
             AgentRequest::Cancel { token, reason } => {
                 let Some(attempt) = self.attempts.get_mut(&token) else { return };
-                let grace =
-                    Duration::try_from_secs_f64(attempt.spec.grace_seconds.max(0.0)).unwrap_or_default();
-                attempt.leave_by = Some(Instant::now() + grace + LEAVE_PATIENCE);
+                attempt.leave_by = Some(Instant::now() + grace(&attempt.spec) + LEAVE_PATIENCE);
                 let there = attempt.agent;
                 self.hub
                     .request(&token, AgentRequest::Cancel { token: token.clone(), reason: reason.clone() });
@@ -57,6 +58,9 @@ impl State {
             }
             AgentRequest::Kill { token } => {
                 self.hub.request(&token, AgentRequest::Kill { token: token.clone() });
+                if let Some(attempt) = self.attempts.get_mut(&token) {
+                    attempt.leave_by.get_or_insert_with(Instant::now);
+                }
                 self.end(&token, Receipt::bare(Conclusion::Cancelled, None, "ended at once".to_owned()));
             }
             AgentRequest::Reply { token, id, answer } => {
@@ -75,6 +79,7 @@ impl State {
         let spec = Arc::new(spec);
         let taken_up = self.options.taken_up.remove(&token);
         let attempt = Attempt::new(spec.clone(), job_name(&spec), taken_up);
+        let stop = attempt.stop.clone();
         self.attempts.insert(token.clone(), attempt);
         let starting = Starting {
             cluster: self.cluster.clone(),
@@ -86,6 +91,8 @@ impl State {
             spec,
             secrets,
             taken_up,
+            stop,
+            done: self.done.clone(),
         };
         let done = self.done.clone();
         tokio::spawn(async move {
@@ -98,17 +105,29 @@ impl State {
         match done {
             Done::Started { token, result } => {
                 let asked = self.attempts.get_mut(&token).and_then(|attempt| {
+                    attempt.starting = false;
                     attempt.agent = attempt.agent || self.hub.has_agent(&token);
                     attempt.asked.take()
                 });
+                // It ended meanwhile.
+                self.remove(&token);
                 if let Err((class, reason)) = result {
                     self.end(&token, Receipt::bare(Conclusion::Failure, Some(class), reason));
                 }
                 asked.into_iter().flatten().for_each(|request| self.request(request));
             }
+            Done::Waits { token, reason } => {
+                if self.attempts.get(&token).is_some_and(|attempt| !attempt.over) {
+                    (self.sink)(ExecutorMessage::Waiting { token, reason });
+                }
+            }
             Done::Removed { token } => {
                 self.hub.close(&token);
-                self.attempts.remove(&token);
+                // Of one that was told to go, the pod is waited for.
+                let stays = |a: &Attempt| a.leave_by.is_some() && a.pod.is_some() && !a.pod_gone;
+                if !self.attempts.get(&token).is_some_and(stays) {
+                    self.attempts.remove(&token);
+                }
             }
         }
     }
@@ -134,28 +153,25 @@ impl State {
         }
     }
 
-    fn message(&mut self, mut message: JobMessage) {
+    fn message(&mut self, message: JobMessage) {
         let Some(attempt) = self.attempts.get_mut(&message.token) else { return };
-        match &mut message.body {
+        match &message.body {
             MessageBody::Ask { id, question: Question::Death } => {
                 attempt.question = Some((*id, Instant::now()));
                 return;
             }
-            MessageBody::Ended(_) if attempt.over => return,
-            MessageBody::Ended(receipt) => {
-                attempt.over = true;
-                // The agent was told to stop, and not by this engine: its pod is being taken away.
-                if receipt.conclusion == Conclusion::Cancelled && attempt.leave_by.is_none() {
-                    let memory = attempt.spec.resources.memory_bytes;
-                    let found = attempt.pod.as_ref().and_then(|pod| death(pod, memory));
-                    let (class, reason) = match found {
-                        Some(death) => (death.class, death.reason),
-                        None => (FailureClass::Lost, "its pod was deleted while it ran".to_owned()),
-                    };
-                    receipt.conclusion = Conclusion::Failure;
-                    (receipt.class, receipt.reason) = (Some(class), Some(reason));
-                }
+            MessageBody::Ended(_) if attempt.over || attempt.held.is_some() => return,
+            // The agent was told to stop, and not by this engine, or its steps were killed under it: the
+            // cluster says why.
+            MessageBody::Ended(receipt)
+                if attempt.leave_by.is_none()
+                    && (receipt.conclusion == Conclusion::Cancelled
+                        || receipt.class == Some(FailureClass::Lost)) =>
+            {
+                attempt.held = Some((message, Instant::now()));
+                return;
             }
+            MessageBody::Ended(_) => attempt.over = true,
             _ => {}
         }
         (self.sink)(ExecutorMessage::Job(message));

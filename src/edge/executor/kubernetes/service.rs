@@ -156,7 +156,7 @@ async fn ready_pod(cluster: &Cluster) -> Result<Result<String, String>, ClusterE
         let seen = pods.items.iter().find_map(waiting);
         match seen {
             Some(Waiting::Unschedulable(said)) => format!("no node takes it: {said}"),
-            Some(Waiting::Image(said) | Waiting::SetUp(said)) => said,
+            Some(waits) => waits.reason().to_owned(),
             None => "its pod is not ready".to_owned(),
         }
     }))

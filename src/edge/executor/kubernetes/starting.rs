@@ -1,15 +1,23 @@
 //! Starts an attempt: the hub gets what it works with, the cluster its Job and its Secret.
 
+use super::attempt::Done;
 use super::cluster::{ATTEMPT, Cluster, ClusterError, api, create};
 use super::pod::{PodSettings, job_manifest, job_name, secret_manifest};
 use super::service;
 use crate::hub::EngineEnd;
 use crate::store::FileObjects;
 use k8s_openapi::api::batch::v1::Job;
+use kube::Api;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tidegate_flow::job::{ArtifactRef, FailureClass, JobSpec};
+use tokio::sync::mpsc::UnboundedSender;
 
 /// Why an attempt could not start.
 type Failed = (FailureClass, String);
@@ -26,6 +34,9 @@ pub(super) struct Starting {
     pub(super) secrets: BTreeMap<String, String>,
     /// A former engine may have started it.
     pub(super) taken_up: bool,
+    /// Nobody wants it any more.
+    pub(super) stop: Arc<AtomicBool>,
+    pub(super) done: UnboundedSender<Done>,
 }
 
 impl Starting {
@@ -44,9 +55,14 @@ impl Starting {
         let key = service::secret_key().map_err(|e| failure(e.to_string()))?;
         self.hub.open(&self.spec.token, &key, &self.log);
         let job = job_manifest(&self.spec, &self.settings, &digest).map_err(|e| failure(e.to_string()))?;
-        let made = create(&self.cluster.jobs(), "Job", job).await.map_err(|e| failure(e.to_string()))?;
-        let Some(made) = made else {
-            return Err(failure(format!("a Job {} is there already", job_name(&self.spec))));
+        let made = self.create(self.cluster.jobs(), "Job", job).await?;
+        let made = match made {
+            Some(made) => made,
+            // The API server may have made it and not have said so.
+            None => match self.find_one(self.cluster.jobs(), "Job").await? {
+                Some(job) if self.is_own(&job, &digest) => job,
+                _ => return Err(self.foreign()),
+            },
         };
         self.secret(&made, key).await
     }
@@ -54,8 +70,7 @@ impl Starting {
     /// Looks for what a former engine started: its receipt, then its Job. Returns whether there is
     /// something that goes on.
     async fn find(&self, digest: &str) -> Result<bool, Failed> {
-        let failure = |error: ClusterError| (FailureClass::Lost, error.to_string());
-        let (token, name) = (&self.spec.token, job_name(&self.spec));
+        let token = &self.spec.token;
         self.hub.open(token, "", &self.log);
         let (hub, asked) = (self.hub.clone(), digest.to_owned());
         // The answer comes after all that the hub has to say of the attempt.
@@ -67,9 +82,7 @@ impl Starting {
         if self.hub.has_receipt(token) {
             return Ok(true);
         }
-        let asking = |e| api(format!("looking for the Job {name}"), e);
-        let job = self.cluster.jobs().get_opt(&name).await.map_err(asking).map_err(failure)?;
-        let Some(job) = job else {
+        let Some(job) = self.find_one(self.cluster.jobs(), "Job").await? else {
             if self.hub.has_agent(token) {
                 let words = "its Job was removed while no engine looked after it";
                 return Err((FailureClass::Lost, words.to_owned()));
@@ -77,11 +90,9 @@ impl Starting {
             return Ok(false);
         };
         if !self.is_own(&job, digest) {
-            let words = format!("the Job {name} that is there belongs to another store or does other work");
-            return Err((FailureClass::Lost, words));
+            return Err(self.foreign());
         }
-        let asking = |e| api(format!("looking for the Secret {name}"), e);
-        let secret = self.cluster.secrets().get_opt(&name).await.map_err(asking).map_err(failure)?;
+        let secret = self.find_one(self.cluster.secrets(), "Secret").await?;
         let key = secret.and_then(|s| String::from_utf8(s.data?.remove("key")?.0).ok());
         match key {
             Some(key) => self.hub.open(token, &key, &self.log),
@@ -92,6 +103,59 @@ impl Starting {
             }
         }
         Ok(true)
+    }
+
+    /// Looks for what has this attempt's name.
+    async fn find_one<K>(&self, objects: Api<K>, what: &str) -> Result<Option<K>, Failed>
+    where
+        K: Clone + std::fmt::Debug + DeserializeOwned + Send + Sync,
+    {
+        let name = job_name(&self.spec);
+        let ask = || {
+            let (objects, name) = (objects.clone(), name.clone());
+            let doing = format!("looking for the {what} {name}");
+            async move { objects.get_opt(&name).await.map_err(|e| api(doing, e)) }
+        };
+        self.insist(ask).await.map_err(|error| (FailureClass::Lost, error.to_string()))
+    }
+
+    /// Makes an object; `None` if one of that name is there.
+    async fn create<K>(&self, objects: Api<K>, what: &'static str, made: Json) -> Result<Option<K>, Failed>
+    where
+        K: Clone + std::fmt::Debug + DeserializeOwned + Serialize + Send + Sync,
+    {
+        let ask = || {
+            let (objects, made) = (objects.clone(), made.clone());
+            async move { create(&objects, what, made).await }
+        };
+        // What the API server refuses for good, it refuses whenever it is asked.
+        let not_taken =
+            |e: ClusterError| (FailureClass::Unschedulable, format!("the cluster does not take it: {e}"));
+        self.insist(ask).await.map_err(not_taken)
+    }
+
+    fn foreign(&self) -> Failed {
+        let name = job_name(&self.spec);
+        (FailureClass::Lost, format!("the Job {name} that is there is another store's, or does other work"))
+    }
+
+    /// Asks until the API server answers, as long as the attempt is wanted.
+    async fn insist<T, F>(&self, ask: impl Fn() -> F + Send) -> Result<T, ClusterError>
+    where
+        F: Future<Output = Result<T, ClusterError>> + Send,
+    {
+        let mut pause = Duration::from_millis(200);
+        loop {
+            match ask().await {
+                Err(error) if error.is_passing() && !self.stop.load(Ordering::Acquire) => {
+                    let reason = format!("{error}; it is asked again");
+                    let _ = self.done.send(Done::Waits { token: self.spec.token.clone(), reason });
+                }
+                other => return other,
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(5));
+        }
     }
 
     /// A Job is this attempt's only if store, attempt and work are the same.
@@ -115,7 +179,7 @@ impl Starting {
             ("secrets.json".to_owned(), secrets),
         ]);
         let secret = secret_manifest(&self.spec, &self.settings, job.metadata.uid.as_deref(), &files);
-        create(&self.cluster.secrets(), "Secret", secret).await.map_err(|e| failure(e.to_string()))?;
+        self.create(self.cluster.secrets(), "Secret", secret).await?;
         Ok(())
     }
 

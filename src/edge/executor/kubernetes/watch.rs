@@ -3,12 +3,14 @@
 use super::attempt::{Attempt, Done};
 use super::cluster::{ATTEMPT, Cluster};
 use super::executor::{KubernetesOptions, Order, Sink};
+use super::observe::{node_is_away, not_made};
 use super::pod::PodSettings;
+use crate::executor::ExecutorMessage;
 use crate::hub::{EngineEnd, HubEvent};
 use crate::store::FileObjects;
 use futures::StreamExt as _;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Event as Warning, Pod};
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +22,8 @@ use tokio::time::Instant;
 
 /// How often what waits is looked at.
 const TICK: Duration = Duration::from_millis(250);
+/// A watch is made anew after this long: one that stalls unnoticed costs no more than that.
+const WATCH_SECONDS: u32 = 60;
 /// Pods that were told to go are waited for this long at the end.
 const GONE_PATIENCE: Duration = Duration::from_mins(1);
 
@@ -35,6 +39,8 @@ pub(super) struct State {
     pub(super) attempts: BTreeMap<String, Attempt>,
     /// Since when there is no connection to the hub.
     pub(super) no_hub: Option<Instant>,
+    /// The API server does not answer.
+    pub(super) no_server: bool,
     /// Jobs that a new list named so far.
     pub(super) listed: BTreeSet<String>,
     /// What tasks finished: starting a Job, removing one.
@@ -50,8 +56,12 @@ impl State {
     ) {
         let config =
             watcher::Config::default().labels(&format!("tidegate.dev/store={}", self.settings.store));
+        let config = config.timeout(WATCH_SECONDS);
         let mut jobs = watcher(self.cluster.jobs(), config.clone()).default_backoff().boxed();
         let mut pods = watcher(self.cluster.pods(), config).default_backoff().boxed();
+        // Some of what becomes of a Job is only said in an event.
+        let config = watcher::Config::default().fields("type=Warning").timeout(WATCH_SECONDS);
+        let mut warnings = watcher(self.cluster.events(), config).default_backoff().boxed();
         let mut tick = tokio::time::interval(TICK);
         let mut stopping: Option<Instant> = None;
         loop {
@@ -68,6 +78,7 @@ impl State {
                 Some(done) = done.recv() => self.done(done),
                 Some(event) = jobs.next() => self.job(event),
                 Some(event) = pods.next() => self.pod(event),
+                Some(event) = warnings.next() => self.warning(event),
                 _ = tick.tick() => {}
             }
             self.look();
@@ -79,7 +90,7 @@ impl State {
 
     fn job(&mut self, event: Result<Event<Job>, watcher::Error>) {
         // The watcher goes on by itself; what it missed it lists again.
-        let Ok(event) = event else { return };
+        let Some(event) = self.heard(event) else { return };
         match event {
             Event::Init => self.listed.clear(),
             Event::Apply(job) => self.job_is(job),
@@ -104,6 +115,37 @@ impl State {
         }
     }
 
+    /// Says once that the API server does not answer, and once that it does again.
+    fn heard<T>(&mut self, event: Result<Event<T>, watcher::Error>) -> Option<Event<T>> {
+        let text = match (&event, self.no_server) {
+            (Err(error), false) => Some(format!(
+                "the cluster's API server does not answer; the run waits for it, and its pods go on ({error})"
+            )),
+            (Ok(event), true) if !matches!(event, Event::Init) => {
+                Some("the cluster's API server answers again".to_owned())
+            }
+            _ => None,
+        };
+        if let Some(text) = text {
+            self.no_server = event.is_err();
+            (self.sink)(ExecutorMessage::Note { text });
+        }
+        event.ok()
+    }
+
+    fn warning(&mut self, event: Result<Event<Warning>, watcher::Error>) {
+        // One who may not read events misses some words.
+        let Ok(Event::Apply(warning) | Event::InitApply(warning)) = event else { return };
+        let about = warning.involved_object;
+        if about.kind.as_deref() != Some("Job") || warning.reason.as_deref() != Some("FailedCreate") {
+            return;
+        }
+        let (name, said) = (about.name.unwrap_or_default(), warning.message.unwrap_or_default());
+        if let Some(attempt) = self.attempts.values_mut().find(|attempt| attempt.name == name) {
+            attempt.not_made = Some(not_made(&said));
+        }
+    }
+
     fn job_is(&mut self, job: Job) {
         if let Some(attempt) = self.of(job.metadata.annotations.as_ref()) {
             attempt.job = Some(job);
@@ -118,11 +160,27 @@ impl State {
     }
 
     fn pod(&mut self, event: Result<Event<Pod>, watcher::Error>) {
-        let Ok(event) = event else { return };
-        if let Event::Apply(pod) | Event::InitApply(pod) | Event::Delete(pod) = event
-            && let Some(attempt) = self.of(pod.metadata.annotations.as_ref())
-        {
-            attempt.pod = Some(pod);
+        let Some(event) = self.heard(event) else { return };
+        let gone = matches!(event, Event::Delete(_));
+        let (Event::Apply(pod) | Event::InitApply(pod) | Event::Delete(pod)) = event else { return };
+        let Some(attempt) = self.of(pod.metadata.annotations.as_ref()) else { return };
+        let token = attempt.spec.token.clone();
+        match &attempt.pod {
+            // News of a pod that had to go before this one came.
+            Some(known)
+                if known.metadata.uid != pod.metadata.uid
+                    && known.metadata.creation_timestamp > pod.metadata.creation_timestamp =>
+            {
+                return;
+            }
+            Some(known) if known.metadata.uid != pod.metadata.uid => attempt.replaced = attempt.agent,
+            _ => {}
+        }
+        attempt.pod_gone = gone;
+        attempt.node_away = node_is_away(&pod).then(|| attempt.node_away.unwrap_or_else(Instant::now));
+        attempt.pod = Some(pod);
+        if gone && attempt.over && attempt.removed {
+            self.attempts.remove(&token);
         }
     }
 

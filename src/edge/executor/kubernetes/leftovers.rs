@@ -1,0 +1,48 @@
+//! What is left on a cluster of a store's runs that are over.
+
+use super::cluster::{Cluster, ClusterError, STORE, api};
+use kube::api::{DeleteParams, ListParams};
+
+/// Removes, or only lists, the Jobs of a store whose run does not go on, and Secrets without a Job.
+/// Returns their names. Another store's are never looked at.
+pub fn remove_leftovers(
+    context: Option<&str>,
+    namespace: Option<&str>,
+    store: &str,
+    goes_on: &dyn Fn(&str) -> bool,
+    dry_run: bool,
+) -> Result<Vec<String>, ClusterError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| ClusterError::Io { doing: "starting the connection to the cluster", source })?;
+    runtime.block_on(async {
+        let cluster = Cluster::connect(context, namespace).await?;
+        let mut left = Vec::new();
+        let jobs = cluster.kept_jobs(store).await?;
+        let (stays, goes): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| goes_on(&job.run));
+        for job in &goes {
+            if !dry_run {
+                cluster.remove_job(&job.name).await?;
+            }
+            left.push(format!("job/{}", job.name));
+        }
+        let chosen = ListParams::default().labels(&format!("{STORE}={store}"));
+        let secrets = cluster.secrets().list_metadata(&chosen).await;
+        for secret in secrets.map_err(|e| api("looking for Secrets".to_owned(), e))?.items {
+            let name = secret.metadata.name.unwrap_or_default();
+            if stays.iter().any(|job| job.name == name) {
+                continue;
+            }
+            if !dry_run {
+                match cluster.secrets().delete(&name, &DeleteParams::default()).await {
+                    Ok(_) => {}
+                    Err(kube::Error::Api(status)) if status.code == 404 => {}
+                    Err(error) => return Err(api(format!("removing the Secret {name}"), error)),
+                }
+            }
+            left.push(format!("secret/{name}"));
+        }
+        Ok(left)
+    })
+}
