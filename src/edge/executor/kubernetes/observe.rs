@@ -101,13 +101,18 @@ pub fn death(pod: &Pod, memory_bytes: u64) -> Option<Death> {
 
 /// The agent was killed, and with it went what it knew of its steps.
 fn agent_death(pod: &Pod) -> Option<Death> {
-    let agent = statuses(pod).find(|s| s.name == AGENT && s.restart_count > 0)?;
+    // A pod that is deleted ends all of its containers.
+    if pod.metadata.deletion_timestamp.is_some() {
+        return None;
+    }
+    let agent = statuses(pod).find(|s| s.name == AGENT)?;
     let steps = statuses(pod).find(|s| s.name == STEPS)?;
     steps.state.as_ref()?.terminated.as_ref()?;
-    let ended = agent.last_state.as_ref().and_then(|s| s.terminated.as_ref());
-    let how = ended.map_or_else(String::new, |e| {
-        format!(" ({}, exit {})", e.reason.as_deref().unwrap_or("killed"), e.exit_code)
-    });
+    let before = agent.last_state.as_ref().and_then(|s| s.terminated.as_ref());
+    // One that leaves after its steps does so by itself.
+    let now = agent.state.as_ref().and_then(|s| s.terminated.as_ref()).filter(|e| e.exit_code == 137);
+    let ended = before.or(now)?;
+    let how = format!(" ({}, exit {})", ended.reason.as_deref().unwrap_or("killed"), ended.exit_code);
     let reason = format!("Tidegate's own container in the pod ended{how}, and the steps with it");
     Some(Death { class: FailureClass::Lost, exit: None, reason })
 }
@@ -439,6 +444,7 @@ mod tests {
         let killed = json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}});
         let ended = json!({"terminated": {"exitCode": 4, "reason": "Error"}});
         let agent = |restarts| status("agent", restarts, json!({"running": {}}), killed.clone());
+        let dead = status("agent", 0, killed.clone(), json!({}));
         let steps = |state: &Json| status("steps", 0, state.clone(), json!({}));
         let of = |agent: Json, steps: Json| {
             pod(json!({"phase": "Running", "initContainerStatuses": [agent], "containerStatuses": [steps]}))
@@ -446,7 +452,12 @@ mod tests {
         let found = death(&of(agent(1), steps(&ended)), 0).unwrap();
         assert!(found.reason.contains("own container in the pod ended (OOMKilled, exit 137)"), "{found:?}");
         assert_eq!(found.class, FailureClass::Lost);
-        assert!(death(&of(agent(0), steps(&ended)), 0).unwrap().reason.contains("ended with exit 4"));
+        assert!(
+            death(&of(dead, steps(&ended)), 0).unwrap().reason.contains("own container"),
+            "not yet again"
+        );
+        let left = status("agent", 0, ended.clone(), json!({}));
+        assert!(death(&of(left, steps(&ended)), 0).unwrap().reason.contains("ended with exit 4"));
         assert_eq!(death(&of(agent(1), steps(&json!({"running": {}}))), 0), None);
     }
 
