@@ -368,3 +368,20 @@ fn what_is_wrong_with_a_local_action_is_said_before_a_run() {
     project.write("x/action.yaml", "name: [\n");
     project.tidegate(["check"]).code(2).stdout("x/action.yaml:").stdout("[yaml-syntax]");
 }
+
+#[test]
+fn what_a_back_end_does_not_do() {
+    let text = "on: workflow_dispatch
+jobs:
+  a:
+    queue: gpu
+    services: { db: { image: postgres } }
+    steps: [{ run: x }]
+";
+    let project = Project::workflow(text);
+    project.tidegate(["check"]).code(0).nowhere("back-end");
+    let done = project.tidegate(["check", "--on", "local"]).code(2);
+    done.stdout("error[back-end]: `services`: service containers need `--on kubernetes`")
+        .stdout("warning[back-end]: `queue`");
+    project.tidegate(["check", "--on", "kubernetes"]).code(0).nowhere("back-end");
+}

@@ -122,8 +122,8 @@ fn data_and_pictures() {
 fn says_what_is_not_there_yet() {
     let text = "on: workflow_dispatch\njobs:\n  a:\n    nodes: 4\n    steps: [{ run: x }]\n  b:\n    queue: gpu\n    steps: [{ run: x }]\n";
     let done = Project::workflow(text).git().tidegate(["plan"]).code(2);
-    done.stdout("`nodes`: training on several nodes is not there yet")
-        .stdout("`queue`: cluster queues are not there yet");
+    done.stdout("`nodes`: training on several nodes needs `--on kubernetes`")
+        .stdout("`queue`: queues are those of a cluster");
 }
 
 const SOURCES: &str = "\

@@ -104,7 +104,7 @@ impl Cluster {
         let agent = self.agent(spec, &digest, "the attempt's own", secrets, &shared);
         let shim = Command::new(env!("CARGO_BIN_EXE_tidegate"))
             .args(["shim", "--patience", "20", "--socket"])
-            .arg(door_of(&shared))
+            .arg(door_of(&shared, "steps"))
             .env("FROM_IMAGE", "yes")
             .spawn()
             .unwrap();

@@ -1,6 +1,8 @@
 //! `tidegate shim`: the first process of a step container, which runs steps on the agent's word.
 
 use super::{Exit, Failure, Globals};
+use signal_hook::consts::SIGTERM;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -19,7 +21,11 @@ pub struct Args {
 
 /// Runs the command; its exit code is what the agent says.
 pub fn run(args: Args, _: &Globals) -> Result<ExitCode, Failure> {
-    let code = serve(&args.socket, Duration::from_secs(args.patience))
+    // The first process of a container hears only signals that it listens to.
+    let listening = |e| Failure::tool("listening for signals").caused_by(&e);
+    let (told, leaving) = UnixStream::pair().map_err(listening)?;
+    signal_hook::low_level::pipe::register(SIGTERM, told).map_err(listening)?;
+    let code = serve(&args.socket, Duration::from_secs(args.patience), &leaving)
         .map_err(|e| Failure::tool("the steps of this container cannot go on").caused_by(&e))?;
     Ok(if code == 0 { Exit::Good.into() } else { ExitCode::from(code) })
 }

@@ -5,6 +5,7 @@ use serde::de::Error as _;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tidegate_edge::executor::kubernetes::SpotNodes;
 
 /// What `.ml/config.yaml` says; everything may be left out.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -52,6 +53,12 @@ pub struct KubernetesSettings {
     /// How long an attempt goes on without an engine; 24 hours when absent.
     #[serde(default)]
     pub orphan_after: Option<Patience>,
+    /// Secrets of the namespace that images are pulled with.
+    #[serde(default)]
+    pub image_pull_secrets: Vec<String>,
+    /// How the cluster marks its spot nodes; those of Karpenter, EKS, GKE and AKS when absent.
+    #[serde(default)]
+    pub spot: Option<SpotNodes>,
 }
 
 /// A time, written as seconds or with a unit: `300`, `5m`, `24h`.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tidegate_edge::executor::Executor;
-use tidegate_edge::executor::kubernetes::{KubernetesExecutor, KubernetesOptions};
+use tidegate_edge::executor::kubernetes::{KubernetesExecutor, KubernetesOptions, Policy, SpotNodes};
 use tidegate_edge::executor::local::{LocalExecutor, LocalOptions};
 use tidegate_edge::store::{RunLog as _, Store, store_id};
 
@@ -37,6 +37,12 @@ pub struct ClusterSettings {
     pub node_patience: Duration,
     /// An attempt ends that no engine has looked after for this long.
     pub orphan_after: Duration,
+    /// What pods may ask for, where the namespace does not say it.
+    pub policy: Policy,
+    /// How the cluster marks its spot nodes.
+    pub spot: SpotNodes,
+    /// Secrets of the namespace that images are pulled with.
+    pub pull_secrets: Vec<String>,
 }
 
 impl Default for ClusterSettings {
@@ -49,6 +55,9 @@ impl Default for ClusterSettings {
             image_patience: Duration::from_mins(5),
             node_patience: Duration::from_mins(2),
             orphan_after: Duration::from_hours(24),
+            policy: Policy::default(),
+            spot: SpotNodes::default(),
+            pull_secrets: Vec::new(),
         }
     }
 }
@@ -102,6 +111,9 @@ impl BackEnd {
                     image_patience: settings.image_patience,
                     node_patience: settings.node_patience,
                     orphan_after: settings.orphan_after,
+                    policy: settings.policy.clone(),
+                    spot: settings.spot.clone(),
+                    pull_secrets: settings.pull_secrets.clone(),
                     store: dir.to_owned(),
                     store_id: store_id(dir)?,
                     run: run.to_owned(),

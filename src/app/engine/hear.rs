@@ -88,7 +88,8 @@ impl Engine<'_> {
                 self.outbox.push(AgentRequest::Acknowledge { token: message.token, seq: message.seq });
                 EventKind::AttemptEnded { instance, attempt, receipt: Box::new(receipt) }
             }
-            MessageBody::Tail { .. } => return Ok(()),
+            // The executor keeps what was saved.
+            MessageBody::Tail { .. } | MessageBody::Saved { .. } => return Ok(()),
         };
         match self.record(kind) {
             // A word of an attempt that is over changes nothing.
@@ -125,7 +126,7 @@ impl Engine<'_> {
         let answer = match question {
             Question::Uploads => Answer::Uploads(self.uploads()),
             // Where steps are processes of this machine there is no container that could end.
-            Question::Death => Answer::Unavailable("the executor does not know".to_owned()),
+            Question::Death | Question::Nodes => Answer::Unavailable("the executor does not know".to_owned()),
             Question::Baseline { baseline } => match self.baseline(&baseline)? {
                 Ok(found) => {
                     self.record(EventKind::BaselineFetched { instance, baseline, found: found.clone() })?;

@@ -2,10 +2,11 @@
 //!
 //! Not here: what a single step does (`step`), what the steps left (`keep`).
 
+use super::checkpoint::Checkpoints;
 use super::children::MARK;
 use super::control::Wish;
 use super::keep::Stamp;
-use super::launcher::Launcher;
+use super::launcher::{Environment, Launcher};
 use super::link::Link;
 use super::output::Output;
 use super::place::{Left, Place, Places, log_path_of};
@@ -20,7 +21,9 @@ use std::io::PipeReader;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tidegate_flow::job::{ArtifactRef, Conclusion, FailureClass, JobSpec, Masks, MessageBody, Receipt};
+use tidegate_flow::job::{
+    Answer, ArtifactRef, Conclusion, FailureClass, JobSpec, Masks, MessageBody, Question, Receipt,
+};
 
 /// What all attempts of this process share.
 pub struct Surroundings {
@@ -28,6 +31,8 @@ pub struct Surroundings {
     pub store: PathBuf,
     /// Content by digest.
     pub objects: Arc<dyn Objects>,
+    /// Where checkpoints are.
+    pub checkpoints: Checkpoints,
     /// Work folders.
     pub places: Arc<dyn Places>,
     /// Python environments.
@@ -197,10 +202,13 @@ impl Job<'_> {
             }
         }
         if self.failed.is_none() {
-            self.set_up();
+            self.set_up(&self.around.env);
             if let Err(failed) = self.set_up_python().and_then(|()| self.evaluate_env()) {
                 self.fail_job(failed);
             }
+        }
+        if self.failed.is_none() && self.spec.pod.nodes > 0 {
+            self.meet();
         }
         // `timeout-minutes` counts from the first step: fetching inputs and making an environment
         // spend none of it.
@@ -211,6 +219,7 @@ impl Job<'_> {
             .and_then(|s| Duration::try_from_secs_f64(s.max(0.0)).ok())
             .and_then(|d| started.checked_add(d));
         let mut artifacts = BTreeMap::new();
+        let saver = if self.failed.is_none() { self.save_checkpoints() } else { None };
         if self.failed.is_none() {
             let spec = self.spec;
             self.stamp();
@@ -220,7 +229,17 @@ impl Job<'_> {
             outputs = self.job_outputs(&scope);
             url = self.environment_url(&scope);
         }
+        if let Some(saver) = saver {
+            saver.finish();
+        }
         self.finish(started, outputs, artifacts, url)
+    }
+
+    /// Waits until the other nodes are ready for their first step.
+    fn meet(&mut self) {
+        if let Some(Answer::Unavailable(reason)) = self.link.ask(Question::Nodes) {
+            self.fail_job(Failed::new(FailureClass::Lost, format!("the other nodes: {reason}")));
+        }
     }
 
     fn finish(
@@ -269,6 +288,7 @@ impl Job<'_> {
             uploads: std::mem::take(&mut self.uploads),
             summary: masks.apply(&self.summary),
             environment_url,
+            images: BTreeMap::new(),
             log: self.output.written(),
             duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         }
@@ -283,7 +303,7 @@ impl Job<'_> {
     }
 
     /// Sets the variables that stay the same for all steps (GitHub, "Variables reference").
-    fn set_up(&mut self) {
+    pub(super) fn set_up(&mut self, inherited: &Environment) {
         let mut set: Vec<(String, OsString)> = Vec::with_capacity(48);
         let github = self.github();
         for (key, value) in github.iter().filter(|(k, _)| EXPORTED.contains(&k.as_ref())) {
@@ -306,7 +326,7 @@ impl Job<'_> {
             let list = gpus.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
             set.push(("CUDA_VISIBLE_DEVICES".into(), list.into()));
         }
-        let mut base = self.around.env.clone();
+        let mut base = inherited.clone();
         base.entry("CI".into()).or_insert_with(|| "true".into());
         base.extend(set.into_iter().map(|(k, v)| (OsString::from(k), v)));
         self.base = base;

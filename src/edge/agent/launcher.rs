@@ -6,7 +6,8 @@ use super::children::{Children, signal_all};
 use super::process::Program;
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
-use std::ffi::OsStr;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, PipeReader};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt as _;
@@ -14,12 +15,19 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 
+/// Variables that processes inherit.
+pub type Environment = BTreeMap<OsString, OsString>;
+
 /// Starts programs and ends what they leave behind.
 pub trait Launcher: Send + Sync {
     /// Counts an attempt that starts.
     fn enter(&self);
     /// Counts an attempt that ended.
     fn leave(&self);
+    /// Goes to where a step runs; returns the environment there if that is another place than before.
+    fn reach(&self, _step: u32) -> io::Result<Option<Environment>> {
+        Ok(None)
+    }
     /// Finds a program as a shell would: a path stands for itself, a name is looked for along `path`.
     fn find(&self, name: &str, path: &OsStr, directory: &Path) -> Option<PathBuf>;
     /// Starts a program; stdout and stderr come out of one pipe, which does not block.

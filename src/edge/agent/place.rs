@@ -129,6 +129,15 @@ pub fn log_path(store: &Path, run: &str, job: &str, instance: u32, attempt: u32)
     store.join("runs").join(file_name(run)).join(format!("{}-{instance}.{attempt}.log", file_name(&job)))
 }
 
+/// The log of one of several nodes; that of node 0 is the attempt's.
+pub fn node_log_path(attempt: &Path, node: u32) -> PathBuf {
+    if node == 0 {
+        return attempt.to_owned();
+    }
+    let name = attempt.file_name().unwrap_or_default().to_string_lossy();
+    attempt.with_file_name(format!("{name}.node-{node}"))
+}
+
 /// [`log_path`] of a spec.
 pub fn log_path_of(store: &Path, spec: &JobSpec) -> PathBuf {
     log_path(store, &spec.run, &spec.job, spec.instance, spec.attempt)

@@ -89,9 +89,28 @@ impl Job<'_> {
         }
         let tried = match (runs, env) {
             (Err(failed), _) | (_, Err(failed)) => Tried::failed(failed),
-            (_, Ok(env)) => self.tries(scope, step, &env),
+            (_, Ok(env)) => match self.reach(scope, step) {
+                Ok(()) => self.tries(scope, step, &env),
+                Err(failed) => Tried::failed(failed),
+            },
         };
         self.end_step(scope, step, name, tried);
+    }
+
+    /// Goes to the container that the step runs in. Gates and validations run in the agent.
+    fn reach(&mut self, scope: &Scope, step: &StepSpec) -> Result<(), Failed> {
+        if scope.depth > 0 || matches!(step.action, ActionSpec::Gate(_) | ActionSpec::Validate(_)) {
+            return Ok(());
+        }
+        match self.around.launcher.reach(scope.top) {
+            Ok(None) => {}
+            Ok(Some(env)) => self.set_up(&env),
+            Err(error) => {
+                let reason = format!("the container of the step: {error}");
+                return Err(Failed::new(FailureClass::Lost, reason));
+            }
+        }
+        Ok(())
     }
 
     /// Notices that the job's time ended between two processes.

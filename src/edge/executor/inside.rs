@@ -1,21 +1,23 @@
-//! The agent of one attempt in a pod: fetches its spec from the hub, waits for the shim of the step
-//! container, runs the steps, and leaves when the engine has its receipt.
+//! The agent of one attempt in a pod: fetches its spec from the hub, waits for the shims of the step
+//! containers, runs the steps, and leaves when the engine has its receipt.
 
+use super::kubernetes::token_of;
 use crate::agent::{
-    Control, Door, FreshFolders, Link, ShimLauncher, Surroundings, TempFolders, Uplink, Wish, log_path_of,
-    run,
+    Checkpoints, Control, Door, FreshFolders, Link, Row, Surroundings, TempFolders, Uplink, Wish,
+    log_path_of, run,
 };
 use crate::hub::{AgentEnd, Connection, LogFollower, Mirrored, client_config, dial_tcp, follow_log};
 use crate::python::Environments;
 use crate::store::{FileObjects, StoreError};
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tidegate_flow::job::{Conclusion, JobMessage, JobSpec, MessageBody, Receipt};
+use tidegate_flow::job::{
+    Conclusion, JobMessage, JobSpec, MessageBody, MetricsSpec, Receipt, step_containers,
+};
 
 /// Folders and addresses of an agent in a pod.
 #[derive(Clone, Debug)]
@@ -26,6 +28,8 @@ pub struct Inside {
     pub certificate: String,
     /// The attempt's token.
     pub attempt: String,
+    /// Which of several nodes this is; 0 where there is one.
+    pub node: u32,
     /// The attempt's secret.
     pub key: String,
     /// Names this very agent: the pod's UID and something that a restart changes.
@@ -64,9 +68,9 @@ pub enum InsideError {
     Refused(String),
 }
 
-/// The socket of the container that runs the steps, below the shared folder.
-pub fn door_of(shared: &Path) -> PathBuf {
-    shared.join("io").join("steps.sock")
+/// The socket of a container that runs steps, below the shared folder.
+pub fn door_of(shared: &Path, container: &str) -> PathBuf {
+    shared.join("io").join(format!("{container}.sock"))
 }
 
 /// Runs one attempt to its end; returns how it ended. `control` is the attempt's: a signal handler
@@ -75,11 +79,8 @@ pub fn inside(place: &Inside, control: Arc<Control>) -> Result<Conclusion, Insid
     let wrong = |doing| move |source| InsideError::Io { doing, source };
     // What the agent lays out, steps of any user may change: the folder's group is everybody's.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o002));
-    let door = door_of(&place.shared);
-    std::fs::create_dir_all(door.parent().unwrap_or(&place.shared))
-        .map_err(wrong("making the shared folder"))?;
-    let door = Door::open(&door).map_err(wrong("opening the socket for steps"))?;
-    let end = AgentEnd::new(&place.attempt, &place.key, &place.incarnation, control.clone());
+    let token = token_of(&place.attempt, place.node);
+    let end = AgentEnd::new(&token, &place.key, &place.incarnation, control.clone());
     let tls = client_config(&place.certificate).map_err(wrong("the hub's certificate"))?;
     let (connection, keep_up) = Connection::new(dial_tcp(place.hub), tls, end.clone());
     end.connect(connection.clone());
@@ -99,7 +100,7 @@ pub fn inside(place: &Inside, control: Arc<Control>) -> Result<Conclusion, Insid
             .spawn(watch)
             .map_err(wrong("watching for an engine"))?;
     }
-    let done = attempt(place, &end, control, door);
+    let done = attempt(place, &end, control);
     connection.close();
     let _ = network.join();
     done
@@ -114,14 +115,12 @@ fn watch_lease(end: &AgentEnd, control: &Control, orphan_after: Duration) {
     control.ask(Wish::Cancel, &format!("no engine looked after it for {hours:.2} hours (`orphan-after`)"));
 }
 
-fn attempt(
-    place: &Inside,
-    end: &Arc<AgentEnd>,
-    control: Arc<Control>,
-    door: Door,
-) -> Result<Conclusion, InsideError> {
+fn attempt(place: &Inside, end: &Arc<AgentEnd>, control: Arc<Control>) -> Result<Conclusion, InsideError> {
     let wrong = |doing| move |source| InsideError::Io { doing, source };
-    let spec: JobSpec = serde_json::from_slice(&end.objects.get(&place.spec)?)?;
+    let mut spec: JobSpec = serde_json::from_slice(&end.objects.get(&place.spec)?)?;
+    if place.node > 0 {
+        follows(&mut spec, place.node);
+    }
     let log = log_path_of(&place.own, &spec);
     let last = Arc::new(Last {
         end: end.clone(),
@@ -131,7 +130,9 @@ fn attempt(
     let link = Arc::new(Link::new(&spec.token, last.clone(), control.clone()));
     let objects = FileObjects::open(place.own.join("objects"))?;
     let objects = Arc::new(Mirrored::new(objects, end.objects.clone()));
-    let launcher = door.shim(&control).map_err(wrong("waiting for the step container"))?;
+    let row = doors(place, &spec).map_err(wrong("opening the sockets for steps"))?;
+    let steps = step_containers(&spec).into_iter().map(|container| container.steps).collect();
+    let launcher = Row::enter(row, steps, &control).map_err(wrong("waiting for the step container"))?;
     let Some(launcher) = launcher else {
         // Told to stop before the steps could start.
         link.say(MessageBody::Started { notes: Vec::new() });
@@ -140,13 +141,14 @@ fn attempt(
     };
     let launcher = Arc::new(launcher);
     let around = Surroundings {
+        checkpoints: Checkpoints::Saved(place.shared.clone()),
         store: place.own.clone(),
         places: Arc::new(FreshFolders::new(place.shared.join("work"), objects.clone())),
         objects,
         python: Environments::new(place.own.join("python")),
         temps: TempFolders::new(place.shared.join("tmp")),
         launcher: Box::new(launcher.clone()),
-        env: environment(&launcher),
+        env: launcher.environment(),
         mark: "tidegate_".to_owned(),
         in_image: true,
     };
@@ -159,9 +161,21 @@ fn attempt(
     done
 }
 
-/// The environment that the image gives its processes.
-fn environment(launcher: &ShimLauncher) -> BTreeMap<OsString, OsString> {
-    launcher.environment().clone()
+/// What the nodes above 0 write and measure does not count.
+fn follows(spec: &mut JobSpec, node: u32) {
+    spec.token = token_of(&spec.token, node);
+    spec.produces.clear();
+    spec.outputs.clear();
+    (spec.metrics, spec.params) = (MetricsSpec::default(), MetricsSpec::default());
+}
+
+/// Opens a socket for each container of steps: a shim knows its own by name.
+fn doors(place: &Inside, spec: &JobSpec) -> io::Result<Vec<Door>> {
+    std::fs::create_dir_all(place.shared.join("io"))?;
+    step_containers(spec)
+        .iter()
+        .map(|container| Door::open(&door_of(&place.shared, &container.name)))
+        .collect()
 }
 
 fn stopped(control: &Control) -> Receipt {

@@ -209,6 +209,23 @@ impl FileObjects {
         }
     }
 
+    /// Reads one file of a kept folder; `None` where the folder has no such file.
+    pub fn file_of(&self, tree: &str, path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
+        let path = path_text(path);
+        let manifest = self.manifest(tree)?;
+        let Some(entry) = manifest.entries.iter().find(|entry| entry.path == path) else { return Ok(None) };
+        let mut bytes = Vec::new();
+        match &entry.kind {
+            EntryKind::File { .. } => {
+                for object in entry.kind.objects() {
+                    bytes.append(&mut self.get(object)?);
+                }
+                Ok(Some(bytes))
+            }
+            _ => Ok(None),
+        }
+    }
+
     fn walk(&self, root: &Path, below: &Path, entries: &mut Vec<Entry>) -> Result<(), StoreError> {
         let folder = root.join(below);
         let mut names: Vec<_> = fs::read_dir(&folder)

@@ -119,6 +119,11 @@ pub enum MessageBody {
     },
     /// The attempt ended.
     Ended(Receipt),
+    /// The checkpoint was saved where later attempts find it: what a pod keeps dies with it.
+    Saved {
+        /// What was saved.
+        artifact: ArtifactRef,
+    },
 }
 
 /// An annotation of GitHub's workflow commands.
@@ -185,6 +190,9 @@ pub struct Receipt {
     /// The evaluated `environment.url`, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment_url: Option<String>,
+    /// The images that its containers ran, as the cluster resolved them: container and `NAME@DIGEST`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub images: BTreeMap<String, String>,
     /// Bytes of the attempt's log.
     pub log: u64,
     /// Milliseconds of wall time from the first step to the end.
@@ -209,6 +217,7 @@ impl Receipt {
             uploads: BTreeMap::new(),
             summary: String::new(),
             environment_url: None,
+            images: BTreeMap::new(),
             log: 0,
             duration_ms: 0,
         }
@@ -228,6 +237,8 @@ pub enum Question {
     Uploads,
     /// The container of the steps ended under a running step; only the cluster knows why.
     Death,
+    /// Of `nodes: N`, this one is ready for its first step; answered when all are.
+    Nodes,
 }
 
 /// What the engine answers.
@@ -247,6 +258,8 @@ pub enum Answer {
         /// One line for people.
         reason: String,
     },
+    /// All nodes are ready.
+    Nodes,
     /// The engine could not find out; the attempt fails as the tool's failure (exit 4).
     Unavailable(String),
 }

@@ -6,6 +6,7 @@ mod command_file;
 mod mask;
 mod mask_forms;
 mod message;
+mod pod;
 mod spec;
 mod workflow_command;
 
@@ -14,5 +15,6 @@ pub use command_file::{CommandFileError, Pairs, SUMMARY_LIMIT, parse_metrics, pa
 pub use mask::{MASK, MaskStream, Masks};
 pub use mask_forms::forms;
 pub use message::*;
+pub use pod::*;
 pub use spec::*;
 pub use workflow_command::{Admitted, CommandGate, WorkflowCommand, may_be_command};

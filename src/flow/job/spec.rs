@@ -66,6 +66,9 @@ pub struct JobSpec {
     /// What it asks of a pod; where jobs are processes the engine has seen to it.
     #[serde(default, skip_serializing_if = "ResourceRequest::is_empty")]
     pub resources: ResourceRequest,
+    /// What it asks of a cluster beyond that; empty where jobs are processes.
+    #[serde(default, skip_serializing_if = "super::PodRequest::is_empty")]
+    pub pod: super::PodRequest,
     /// `environment.url`, unevaluated; it may read `steps`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment_url: Option<String>,
@@ -300,6 +303,9 @@ pub struct CheckpointSpec {
     pub grace_seconds: f64,
     /// The same for all attempts and reruns of this instance: where saves are found again.
     pub key: String,
+    /// What was saved last, where the agent does not find it by the key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saved: Option<ArtifactRef>,
 }
 
 /// What an attempt asks of a machine or a pod.

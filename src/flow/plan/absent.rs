@@ -1,11 +1,22 @@
-//! Keys of the language that this version does not carry out: said exactly, never ignored.
+//! Keys of the language that are not carried out, by this version or where the jobs run: said exactly,
+//! never ignored.
 
 use super::reads::Reads;
 use super::spec;
 use serde::{Deserialize, Serialize};
 use tidegate_lang::workflow::{Action, Dynamic, Job, JobKind, Step, Tree, TreeKind, Workflow};
 
-/// A part that is not there yet.
+/// Where jobs run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Place {
+    /// As processes of one machine.
+    #[default]
+    Machine,
+    /// As pods of a cluster.
+    Pods,
+}
+
+/// A part that is not carried out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Absent {
     /// The key, such as `nodes` or `steps[2].register`.
@@ -14,55 +25,37 @@ pub struct Absent {
     pub words: String,
     /// Whether the job cannot run without it; otherwise it runs and the key has no effect.
     pub blocking: bool,
+    /// Whether it is only this place that cannot do it: a cluster can.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub here: bool,
 }
 
 impl Absent {
     fn blocking(key: impl Into<String>, words: &str) -> Self {
-        Self { key: key.into(), words: words.to_owned(), blocking: true }
+        Self { key: key.into(), words: words.to_owned(), blocking: true, here: false }
+    }
+
+    fn here(self) -> Self {
+        Self { here: true, ..self }
     }
 
     fn harmless(key: &str, words: &str) -> Self {
-        Self { key: key.to_owned(), words: words.to_owned(), blocking: false }
+        Self { key: key.to_owned(), words: words.to_owned(), blocking: false, here: false }
     }
 }
 
 /// Why the context `models` cannot be read.
 pub(super) const NO_REGISTRY: &str = "the model registry is not there yet";
 
-/// Where a job runs, for what is said of keys that have no effect there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Where {
-    /// As processes of this machine.
-    Here,
-    /// In pods.
-    Pods,
-}
-
-impl Where {
-    /// Chooses between what is said here and what is said of pods.
-    fn said(self, here: &'static str, pods: &'static str) -> &'static str {
-        match self {
-            Self::Here => here,
-            Self::Pods => pods,
-        }
-    }
-}
-
-/// Lists what a job asks for and this version has not.
-pub fn absent(workflow: &Workflow, job: &Job, place: Where) -> Vec<Absent> {
-    let mut found = Vec::new();
-    if let Some(nodes) = &job.ml.nodes
-        && !matches!(nodes.value, Dynamic::Fixed(count) if (count - 1.0).abs() < f64::EPSILON)
-    {
-        found.push(Absent::blocking("nodes", "training on several nodes is not there yet; `nodes: 1` runs"));
-    }
-    if !job.services.is_empty() {
-        found.push(Absent::blocking("services", "service containers are not there yet"));
-    }
+/// Lists what a job asks for and this version, or this place, has not.
+pub fn absent(workflow: &Workflow, job: &Job, place: Place) -> Vec<Absent> {
+    let mut found = match place {
+        Place::Machine => elsewhere(workflow, job).into_iter().map(Absent::here).collect(),
+        Place::Pods => Vec::new(),
+    };
     if asks_registry(workflow, job) {
         found.push(Absent::blocking("models", NO_REGISTRY));
     }
-    of_the_pod(workflow, job, place, &mut found);
     for given in job.ml.consumes.iter().filter(|given| given.shared) {
         found.push(Absent::harmless(
             &format!("consumes.{}.mount", given.path.value),
@@ -71,40 +64,38 @@ pub fn absent(workflow: &Workflow, job: &Job, place: Where) -> Vec<Absent> {
     }
     if let JobKind::Steps(steps) = &job.kind {
         for (step, index) in steps.iter().zip(0_usize..) {
-            absent_step(step, index, place, &mut found);
+            if place == Place::Machine {
+                found.extend(elsewhere_step(step, index));
+            }
+            absent_step(step, index, &mut found);
         }
     }
     found
 }
 
-/// Adds keys that shape a pod, and what becomes of them.
-fn of_the_pod(workflow: &Workflow, job: &Job, place: Where, found: &mut Vec<Absent>) {
+/// Lists what only a cluster does.
+fn elsewhere(workflow: &Workflow, job: &Job) -> Vec<Absent> {
+    let mut found = Vec::new();
+    if let Some(nodes) = &job.ml.nodes
+        && !matches!(nodes.value, Dynamic::Fixed(count) if (count - 1.0).abs() < f64::EPSILON)
+    {
+        let words = "training on several nodes needs `--on kubernetes`; `nodes: 1` runs here";
+        found.push(Absent::blocking("nodes", words));
+    }
+    if !job.services.is_empty() {
+        found.push(Absent::blocking("services", "service containers need `--on kubernetes`"));
+    }
     if job.ml.queue.is_some() {
-        let words = place.said(
-            "cluster queues are not there yet; it runs here at once",
-            "cluster queues are not there yet; the job is not queued",
-        );
-        found.push(Absent::harmless("queue", words));
+        found.push(Absent::harmless("queue", "queues are those of a cluster; it runs here at once"));
     }
     if job.ml.spot.as_ref().is_some_and(|spot| !is_false(spot)) {
-        let words = place.said(
-            "spot nodes are not there yet; it runs on this machine",
-            "spot nodes are not there yet; it runs on any node",
-        );
-        found.push(Absent::harmless("spot", words));
+        found.push(Absent::harmless("spot", "spot nodes are those of a cluster; it runs on this machine"));
     }
     if job.ml.pod_template.is_some()
         || job.defaults.pod_template.is_some()
         || workflow.defaults.pod_template.is_some()
     {
-        let words = place.said(
-            "pod templates are not there yet; there is no pod here",
-            "pod templates are not there yet; the pod is the generated one",
-        );
-        found.push(Absent::harmless("pod-template", words));
-    }
-    if place == Where::Pods {
-        return;
+        found.push(Absent::harmless("pod-template", "templates are for pods; it has no effect here"));
     }
     let inherited = job.defaults.container.is_some() || workflow.defaults.container.is_some();
     if job.container.is_some() || (inherited && job.ml.python.is_none()) {
@@ -128,6 +119,22 @@ fn of_the_pod(workflow: &Workflow, job: &Job, place: Where, found: &mut Vec<Abse
         let words = "it counts in pods; here what is in the folder is kept at every moment";
         found.push(Absent::harmless("checkpoint.every", words));
     }
+    found
+}
+
+/// Lists what only a cluster does with a step.
+fn elsewhere_step(step: &Step, index: usize) -> Vec<Absent> {
+    let at = name(step, index);
+    let mut found = Vec::new();
+    if step.container.is_some() {
+        let words = "a container for one step needs `--on kubernetes`; the step runs as a process";
+        found.push(Absent::harmless(&format!("{at}.container"), words).here());
+    }
+    if step.resources.is_some() {
+        let words = "resources of one step count in pods; here those of the job do";
+        found.push(Absent::harmless(&format!("{at}.resources"), words).here());
+    }
+    found
 }
 
 /// Tells whether a job reads the context `models`.
@@ -142,20 +149,13 @@ fn asks_registry(workflow: &Workflow, job: &Job) -> bool {
     reads.reaches("models")
 }
 
+fn name(step: &Step, index: usize) -> String {
+    step.id.as_ref().map_or_else(|| format!("steps[{index}]"), |id| format!("steps.{}", id.value))
+}
+
 /// Adds what a step asks for and this version has not.
-fn absent_step(step: &Step, index: usize, place: Where, found: &mut Vec<Absent>) {
-    let at = step.id.as_ref().map_or_else(|| format!("steps[{index}]"), |id| format!("steps.{}", id.value));
-    if step.container.is_some() {
-        let words = place.said(
-            "a container for one step is not there yet; the step runs as a process",
-            "a container for one step is not there yet; the step runs in the job's",
-        );
-        found.push(Absent::harmless(&format!("{at}.container"), words));
-    }
-    if step.resources.is_some() {
-        let words = "resources of one step are not there yet; those of the job count";
-        found.push(Absent::harmless(&format!("{at}.resources"), words));
-    }
+fn absent_step(step: &Step, index: usize, found: &mut Vec<Absent>) {
+    let at = name(step, index);
     match &step.action {
         Action::Notebook(_) => {
             found.push(Absent::blocking(format!("{at}.notebook"), "running notebooks is not there yet"));
@@ -225,8 +225,8 @@ pub fn absent_triggers(workflow: &Workflow) -> Vec<Absent> {
 }
 
 /// Returns why the job cannot run at all, if so.
-pub(super) fn blocking(workflow: &Workflow, job: &Job) -> Option<String> {
-    let reasons: Vec<String> = absent(workflow, job, Where::Here)
+pub(super) fn blocking(workflow: &Workflow, job: &Job, place: Place) -> Option<String> {
+    let reasons: Vec<String> = absent(workflow, job, place)
         .into_iter()
         .filter(|part| part.blocking)
         .map(|part| format!("`{}`: {}", part.key, part.words))
@@ -235,7 +235,7 @@ pub(super) fn blocking(workflow: &Workflow, job: &Job) -> Option<String> {
 }
 
 /// Returns what people should know of keys without effect.
-pub(super) fn notes(workflow: &Workflow, job: &Job, place: Where) -> Vec<String> {
+pub(super) fn notes(workflow: &Workflow, job: &Job, place: Place) -> Vec<String> {
     let parts = absent(workflow, job, place);
     parts
         .into_iter()

@@ -1,7 +1,7 @@
 //! The cache key of an instance and what it is made of.
 
 use super::reads::Reads;
-use super::{Contexts, evaluate, spec, steps};
+use super::{Contexts, Place, evaluate, spec, steps};
 use crate::job::{EnvLayer, MetricsSpec, ProduceSpec};
 use crate::run::{CacheKey, ReadySettings};
 use crate::trigger::Pattern;
@@ -21,6 +21,13 @@ pub struct CacheFacts<'a> {
     /// `Some`: jobs run in pods, and this is the image of those that name none. What they keep is
     /// where pods can reach it, so their cache is another one than this machine's.
     pub pods: Option<&'a str>,
+}
+
+impl CacheFacts<'_> {
+    /// Where the job runs.
+    pub(super) fn place(&self) -> Place {
+        if self.pods.is_some() { Place::Pods } else { Place::Machine }
+    }
 }
 
 /// Digests of a tree's files by path, relative to the project, and of parts of it by their globs.
@@ -119,6 +126,10 @@ pub(super) fn key(
     parts.insert("consumes".to_owned(), consumes(settings));
     if facts.pods.is_some() {
         parts.insert("back end".to_owned(), "pods".to_owned());
+        let pod = &settings.pod;
+        if pod.nodes > 0 || !pod.services.is_empty() || !pod.steps.is_empty() {
+            parts.insert("pods".to_owned(), short_hash(&(pod.nodes, &pod.services, &pod.steps))?);
+        }
     }
     if let Some(key) = &cache.key {
         parts.insert("key".to_owned(), evaluate::text("cache.key", key, contexts)?);

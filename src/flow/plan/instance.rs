@@ -1,8 +1,7 @@
 //! What the engine evaluates for each instance: its job-level keys.
 
-use super::absent::Where;
 use super::evaluate::{boolean, get, number, optional, text, whole};
-use super::{CacheFacts, Contexts, absent, cache, consume, display, measure};
+use super::{CacheFacts, Contexts, absent, cache, consume, display, measure, pod};
 use crate::job::{CheckpointSpec, PythonSpec, ResourceRequest, RetrySpec};
 use crate::run::{ConcurrencyGroup, InstanceSettings, ReadySettings};
 use serde_json::Value as Json;
@@ -24,7 +23,7 @@ pub fn evaluate_instance(
     contexts: &Contexts,
     facts: &CacheFacts<'_>,
 ) -> InstanceSettings {
-    if let Some(reason) = absent::blocking(workflow, job) {
+    if let Some(reason) = absent::blocking(workflow, job, facts.place()) {
         return InstanceSettings::Failed { reason };
     }
     match ready(workflow, job, contexts, facts) {
@@ -66,11 +65,13 @@ pub(super) fn ready(
         python: python(workflow, job, contexts)?,
         checkpoint,
         image: image(workflow, job, contexts)?,
+        pod: crate::job::PodRequest::default(),
         environment: environment(job, contexts)?,
         runs_on: runs_on(job, contexts)?,
-        notes: absent::notes(workflow, job, if facts.pods.is_some() { Where::Pods } else { Where::Here }),
+        notes: absent::notes(workflow, job, facts.place()),
     };
     if let Some(image) = facts.pods {
+        settings.pod = pod::request(workflow, job, contexts, &mut settings.notes)?;
         // A pod runs in its image, which brings its Python along.
         settings.python = None;
         if settings.image.is_none() && !image.is_empty() {
@@ -156,7 +157,7 @@ pub(super) fn retry(given: &Retry, contexts: &Contexts) -> Result<RetrySpec, Str
 }
 
 /// Evaluates `resources`.
-fn resources(given: &Resources, contexts: &Contexts) -> Result<ResourceRequest, String> {
+pub(super) fn resources(given: &Resources, contexts: &Contexts) -> Result<ResourceRequest, String> {
     let read = |key: &str, template: Option<&Template>| -> Result<Option<Value>, String> {
         Ok(optional(key, template, contexts)?.map(Value::from))
     };
@@ -212,19 +213,20 @@ fn python(workflow: &Workflow, job: &Job, contexts: &Contexts) -> Result<Option<
 
 /// Evaluates the image of the job's container, or of the defaults nearest to it.
 fn image(workflow: &Workflow, job: &Job, contexts: &Contexts) -> Result<Option<String>, String> {
-    let inherited = job.defaults.container.as_deref().or(workflow.defaults.container.as_deref());
-    let Some(Container { image, expression, .. }) = job.container.as_deref().or(inherited) else {
-        return Ok(None);
-    };
-    if let Some(expression) = expression {
-        let image = match super::evaluate::value("container", expression, contexts)? {
+    pod::container(workflow, job).map_or(Ok(None), |given| image_of(given, "container", contexts))
+}
+
+/// Evaluates the image of a container.
+pub(super) fn image_of(given: &Container, key: &str, contexts: &Contexts) -> Result<Option<String>, String> {
+    if let Some(expression) = &given.expression {
+        let image = match super::evaluate::value(key, expression, contexts)? {
             Value::Null => None,
             Value::Object(fields) => fields.get("image").map(|image| image.to_text().to_string()),
             other => Some(other.to_text().to_string()),
         };
         return Ok(image.filter(|image| !image.is_empty()));
     }
-    optional("container.image", image.as_ref(), contexts)
+    optional(&format!("{key}.image"), given.image.as_ref(), contexts)
 }
 
 fn environment(job: &Job, contexts: &Contexts) -> Result<Option<String>, String> {
@@ -279,5 +281,6 @@ fn checkpoint(
         every_seconds: measure::seconds("checkpoint.every", every.as_ref(), 60.0)?,
         grace_seconds: measure::seconds("checkpoint.grace", grace.as_ref(), GRACE_SECONDS)?,
         key: blake3::hash(identity.to_string().as_bytes()).to_hex().to_string(),
+        saved: None,
     }))
 }

@@ -24,14 +24,16 @@ mod model;
 mod needs;
 mod order;
 mod outline;
+mod pod;
 mod reads;
 mod reason;
 mod select;
+mod service;
 mod spec;
 mod steps;
 mod strip;
 
-pub use absent::{Absent, absent, absent_triggers};
+pub use absent::{Absent, Place, absent, absent_triggers};
 pub use build::{PlanInput, plan};
 pub use cache::{CacheFacts, TreeDigests, is_cache_input};
 pub use call::{call_contexts, call_outputs, call_secrets};

@@ -1,7 +1,7 @@
 //! The `JobSpec` of one attempt: what its agent needs, templates as text, no secret value.
 
 use super::reads::Reads;
-use super::{Contexts, absent, instance, steps};
+use super::{Contexts, instance, steps};
 use crate::job::{EnvLayer, JobSpec, MetricsSpec, ProduceSpec, SourceSpec};
 use crate::run::ReadySettings;
 use tidegate_lang::expr::Template;
@@ -41,9 +41,6 @@ pub fn job_spec(
     contexts: &Contexts,
     attempt: &Attempt<'_>,
 ) -> Result<JobSpec, String> {
-    if let Some(reason) = absent::blocking(workflow, job) {
-        return Err(reason);
-    }
     let JobKind::Steps(written) = &job.kind else {
         return Err("a job that calls a workflow has no steps of its own".to_owned());
     };
@@ -51,7 +48,11 @@ pub fn job_spec(
         .iter()
         .map(|step| step.retry.as_ref().map(|given| instance::retry(given, contexts)).transpose())
         .collect::<Result<_, _>>()?;
-    let reads = reads(workflow, job);
+    let mut reads = reads(workflow, job);
+    if settings.pod.template.is_some() {
+        // What a template reads is known only when it is rendered.
+        reads.whole("matrix");
+    }
     let shell = job.defaults.shell.as_ref().or(workflow.defaults.shell.as_ref());
     let folder = job.defaults.working_directory.as_ref().or(workflow.defaults.working_directory.as_ref());
     Ok(JobSpec {
@@ -83,6 +84,7 @@ pub fn job_spec(
         gpus: attempt.gpus.clone(),
         image: settings.image.clone(),
         resources: settings.resources.clone(),
+        pod: settings.pod.clone(),
         environment_url: job.environment.as_ref().and_then(|given| given.url.as_ref()).map(raw),
         debug: attempt.debug,
     })
@@ -153,6 +155,14 @@ pub(super) fn read_into(workflow: &Workflow, job: &Job, reads: &mut Reads) {
     }
     if let Some(environment) = &job.environment {
         reads.each(environment.url.iter());
+    }
+    // Their secrets are filled in where the pod is made.
+    for (_, service) in &job.services {
+        reads.env(&service.env);
+    }
+    let container = super::pod::container(workflow, job);
+    for given in job.services.iter().map(|(_, service)| service).chain(container) {
+        reads.each(given.credentials.iter().flat_map(|(name, word)| [name, word]));
     }
     if let JobKind::Steps(steps) = &job.kind {
         for step in steps {

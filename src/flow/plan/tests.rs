@@ -215,6 +215,7 @@ fn planned(workflow: &Workflow, facts: &EventFacts) -> Plan {
     let github = json!({"ref": facts.reference, "event_name": facts.name});
     let contexts = Contexts::new().with("github", Value::from(&github)).with("vars", Value::from(&json!({})));
     plan(&PlanInput {
+        pods: None,
         workflow,
         called: &BTreeMap::new(),
         path: "w.yml",
@@ -275,9 +276,8 @@ fn keys_without_effect_are_said_of_where_the_job_runs() {
         assert!(parts.iter().all(|part| !part.blocking));
         parts.into_iter().map(|part| (part.key, part.words)).collect::<Vec<_>>()
     };
-    let both =
-        ["queue", "spot", "pod-template", "consumes.i.mount", "steps[0].container", "steps[0].resources"];
-    let pods = keys(absent::Where::Pods);
+    let both = ["consumes.i.mount"];
+    let pods = keys(Place::Pods);
     assert_eq!(pods.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), both);
     for (key, words) in &pods {
         assert!(
@@ -285,15 +285,20 @@ fn keys_without_effect_are_said_of_where_the_job_runs() {
             "{key}: {words}"
         );
     }
-    let here = keys(absent::Where::Here);
+    let here = keys(Place::Machine);
     let only_here: Vec<&str> =
         here.iter().map(|(key, _)| key.as_str()).filter(|key| !both.contains(key)).collect();
     let wanted = [
+        "queue",
+        "spot",
+        "pod-template",
         "container",
         "resources.shm",
         "resources.ephemeral-storage",
         "resources.gpu.memory",
         "checkpoint.every",
+        "steps[0].container",
+        "steps[0].resources",
     ];
     assert_eq!(only_here, wanted);
 }

@@ -369,6 +369,9 @@ pub struct ReadySettings {
     /// The image of `container`, of the job or the defaults.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
+    /// What it asks of a cluster; empty where jobs are processes.
+    #[serde(default, skip_serializing_if = "crate::job::PodRequest::is_empty")]
+    pub pod: crate::job::PodRequest,
     /// Name of the `environment`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,

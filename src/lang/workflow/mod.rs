@@ -29,7 +29,7 @@ pub use grants::Grants;
 pub use job::*;
 pub use link::{LinkRules, Linked, MAX_CALL_DEPTH, link, link_with, local_path};
 pub use ml::*;
-pub use parse::{parse, parse_action};
+pub use parse::{parse, parse_action, plain_value};
 pub use root::*;
 pub use schema::schema;
 pub use step::*;

@@ -5,10 +5,15 @@
 //! alone (`project_alone`) and needs the cluster of `tests/cluster`, which `TIDEGATE_CLUSTER` names.
 
 mod adoption;
+mod containers;
 mod ends;
 mod left;
+mod nodes;
+mod plan;
 mod refusals;
 mod runs;
+mod scheduling;
+mod templates;
 mod trouble;
 
 use crate::harness::{Done, Project, until};

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tidegate_edge::agent::{Children, Hosted, Surroundings, TempFolders, supervise};
+use tidegate_edge::agent::{Checkpoints, Children, Hosted, Surroundings, TempFolders, supervise};
 use tidegate_edge::python::Environments;
 use tidegate_edge::store::FileObjects;
 use tidegate_edge::workspace::Workspaces;
@@ -49,6 +49,7 @@ pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
     // Steps may look into `RUNNER_TOOL_CACHE`, so it is there; without it they see an empty one.
     let _ = std::fs::create_dir_all(store.join("tools"));
     let around = Surroundings {
+        checkpoints: Checkpoints::Stay(store.clone()),
         places: Arc::new(Workspaces::new(store.join("work"), objects.clone())),
         objects,
         python: pythons,

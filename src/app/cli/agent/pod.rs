@@ -58,6 +58,7 @@ fn place() -> Result<Inside, Failure> {
         hub: hub.parse().map_err(|e| Failure::wrong(format!("{hub} is no address")).caused_by(&e))?,
         certificate: read("hub.pem")?,
         attempt: variable("TIDEGATE_ATTEMPT")?,
+        node: std::env::var("TIDEGATE_NODE").ok().and_then(|node| node.parse().ok()).unwrap_or_default(),
         key: read("key")?.trim().to_owned(),
         // A restart of the agent in the same pod is another agent: its steps are gone.
         incarnation: format!("{}.{}", variable("TIDEGATE_POD_UID")?, since.as_nanos()),

@@ -2,10 +2,11 @@
 
 use super::examine::examine;
 use super::inputs::collect;
-use crate::app::cli::run::DialectName;
+use crate::app::cli::run::{DialectName, Place};
 use crate::app::cli::{Exit, Failure, Globals};
 use crate::app::report::check::{Totals, github, json, sarif, text};
 use std::path::PathBuf;
+use tidegate_flow::plan;
 use tidegate_lang::source::Style;
 
 /// Arguments of `tidegate check`.
@@ -25,6 +26,9 @@ pub struct Args {
     /// How files are read [default: github below .github, else tidegate]
     #[arg(long, value_enum, value_name = "DIALECT")]
     dialect: Option<DialectName>,
+    /// Find, too, what this back end does not do
+    #[arg(long, value_enum, value_name = "PLACE")]
+    on: Option<Place>,
     /// Let warnings fail the check too
     #[arg(long)]
     strict: bool,
@@ -44,9 +48,13 @@ enum Format {
 
 /// Runs the command.
 pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
-    let Args { paths, format, dialect, strict } = args;
+    let Args { paths, format, dialect, on, strict } = args;
     let inputs = collect(&paths, globals)?;
-    let files = examine(&inputs, dialect.map(Into::into));
+    let place = on.map(|on| match on {
+        Place::Kubernetes => plan::Place::Pods,
+        Place::Local | Place::Container => plan::Place::Machine,
+    });
+    let files = examine(&inputs, dialect.map(Into::into), place);
     globals.print(match format {
         Format::Text => text(&files, Style { color: globals.color(), width: globals.width().unwrap_or(100) }),
         Format::Json => json(&files),

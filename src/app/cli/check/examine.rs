@@ -7,11 +7,12 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use tidegate_flow::plan::{Place, absent};
 use tidegate_lang::check::{CheckContext, LocalAction, check_one, local_actions, mend};
 use tidegate_lang::source::{
     Diagnostic, FileId, MergeKeys, Node, Sources, Span, decode, in_order, load_with,
 };
-use tidegate_lang::workflow::{ActionFile, Dialect, Workflow, link, parse, parse_action};
+use tidegate_lang::workflow::{ActionFile, Dialect, Job, Workflow, link, parse, parse_action};
 
 /// What is found in any order, shared between threads.
 #[derive(Default)]
@@ -30,7 +31,7 @@ struct Known {
 }
 
 /// Checks all files; the answers stand in the order of the inputs.
-pub(super) fn examine(inputs: &[Input], dialect: Option<Dialect>) -> Vec<CheckedFile> {
+pub(super) fn examine(inputs: &[Input], dialect: Option<Dialect>, place: Option<Place>) -> Vec<CheckedFile> {
     let shared = Shared::default();
     let next = AtomicUsize::new(0);
     let work = || {
@@ -39,7 +40,7 @@ pub(super) fn examine(inputs: &[Input], dialect: Option<Dialect>) -> Vec<Checked
             let index = next.fetch_add(1, Ordering::Relaxed);
             inputs.get(index).map(|input| (index, input))
         } {
-            done.push((index, one(input, dialect, &shared)));
+            done.push((index, one(input, dialect, place, &shared)));
         }
         done
     };
@@ -82,7 +83,7 @@ fn once(files: &mut [CheckedFile]) {
     }
 }
 
-fn one(input: &Input, dialect: Option<Dialect>, shared: &Shared) -> CheckedFile {
+fn one(input: &Input, dialect: Option<Dialect>, place: Option<Place>, shared: &Shared) -> CheckedFile {
     let path = shown(&input.path);
     let mut sources = Sources::default();
     let bytes = match read(input, shared) {
@@ -124,11 +125,30 @@ fn one(input: &Input, dialect: Option<Dialect>, shared: &Shared) -> CheckedFile 
             let file = sources.add(shown(path.strip_prefix(here).unwrap_or(&path)), text.as_str());
             findings.extend(read_action(file, &text).1);
         }
+        findings.extend(place.into_iter().flat_map(|place| back_end(&linked.root, place)));
     }
     mend(&mut findings, &sources);
     in_order(&mut findings);
     findings.dedup();
     CheckedFile { path, sources, findings }
+}
+
+/// What the back end that jobs are meant for does not do.
+fn back_end(workflow: &Workflow, place: Place) -> Vec<Diagnostic> {
+    let of_job = |job: &Job| {
+        let span = job.id.span;
+        let parts = absent(workflow, job, place).into_iter().filter(|part| part.here);
+        let findings = parts.map(move |part| {
+            let words = format!("`{}`: {}", part.key, part.words);
+            if part.blocking {
+                Diagnostic::error("back-end", span, words)
+            } else {
+                Diagnostic::warning("back-end", span, words)
+            }
+        });
+        findings.collect::<Vec<_>>()
+    };
+    workflow.jobs.iter().flat_map(of_job).collect()
 }
 
 fn workflow(file: FileId, text: &str, dialect: Dialect) -> (Option<Workflow>, Vec<Diagnostic>) {

@@ -1,7 +1,8 @@
 //! Arguments, and the way from files to plans.
 
+use super::manifests::{Manifests, Target, yaml};
 use super::past::Past;
-use crate::app::cli::run::DialectName;
+use crate::app::cli::run::{ClusterArgs, DialectName, Place, cluster};
 use crate::app::cli::store_trouble::store_trouble;
 use crate::app::cli::{Exit, Failure, Globals};
 use crate::app::config::{Project, dialect_of, workflow_files};
@@ -28,7 +29,9 @@ use tidegate_lang::value::Value;
   tidegate plan --event pull_request --event-path event.json
   tidegate plan .ml/workflows/digits.yml --job train --matrix model=svm
   tidegate plan .ml/workflows/digits.yml --data digits=sample/
-  tidegate plan .ml/workflows/digits.yml --format svg > plan.svg")]
+  tidegate plan .ml/workflows/digits.yml --format svg > plan.svg
+  tidegate plan --on kubernetes --format yaml      the manifests that `run` would send
+  tidegate plan --on kubernetes --server           what the cluster would refuse")]
 pub struct Args {
     /// Workflow files, or folders with workflow files [default: .ml/workflows of the project]
     #[arg(value_name = "PATH")]
@@ -57,6 +60,14 @@ pub struct Args {
     /// How files are read [default: github below .github, else tidegate]
     #[arg(long, value_enum, value_name = "DIALECT")]
     dialect: Option<DialectName>,
+    /// Where the jobs would run
+    #[arg(long, value_enum, default_value = "local", value_name = "PLACE")]
+    on: Place,
+    #[command(flatten)]
+    cluster: ClusterArgs,
+    /// Ask the cluster's API server what it would refuse; nothing is made there
+    #[arg(long)]
+    server: bool,
     /// How the plan is written
     #[arg(long, value_enum, default_value = "text", value_name = "FORMAT")]
     format: Format,
@@ -68,7 +79,7 @@ enum Format {
     Text,
     /// A JSON list with one plan a workflow
     Json,
-    /// The same as YAML
+    /// The same as YAML; with `--on kubernetes` the manifests
     Yaml,
     /// A mermaid flowchart of one workflow
     Mermaid,
@@ -102,6 +113,10 @@ pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
     let mut trees: BTreeMap<PathBuf, Tree> = BTreeMap::new();
     let mut plans = Vec::with_capacity(files.len());
     let mut wrong = false;
+    let mut manifests = Manifests::default();
+    if args.server && args.on != Place::Kubernetes {
+        return Err(Failure::wrong("`--server` asks a cluster: it goes with `--on kubernetes`"));
+    }
     for file in &files {
         let project = Project::of_file(file, globals.store.as_deref()).map_err(|error| {
             Failure::wrong("the project's configuration cannot be used").caused_by(&error)
@@ -115,7 +130,16 @@ pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
         }
         let Some(tree) = trees.get(&project.root) else { continue };
         named.extend(loaded.linked.root.data.iter().map(|source| source.name.value.clone()));
-        plans.extend(one(&args, &project, &loaded, tree, &asked, &filters)?);
+        let target = match args.on {
+            Place::Kubernetes => Some(cluster(&args.cluster, &project.settings, &project)?),
+            _ => None,
+        };
+        let pods = target.as_ref().map(|cluster| cluster.image.as_str());
+        let planned = one(&args, &project, &loaded, tree, &asked, &filters, pods)?;
+        if let (Some(plan), Some(target)) = (&planned, &target) {
+            Target::new(target, &project, args.server, globals)?.add(plan, &mut manifests)?;
+        }
+        plans.extend(planned);
     }
     if let Some(name) = asked.data.keys().find(|name| !wrong && !named.contains(*name)) {
         let whose = if files.len() == 1 { "the workflow has no" } else { "no workflow has a" };
@@ -123,7 +147,12 @@ pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
     }
     // What starts comes first: that is what was asked.
     plans.sort_by_key(|plan| matches!(plan.decision, Decision::NoStart(_)));
-    globals.print(written(&plans, args.format, globals)?)?;
+    globals.print(match (args.format, args.on) {
+        (Format::Yaml, Place::Kubernetes) => yaml(&manifests.documents)?,
+        (format, _) => written(&plans, format, globals)?,
+    })?;
+    wrong |= !manifests.wrong.is_empty();
+    manifests.wrong.iter().for_each(|text| globals.warn(text.clone()));
     let refused = |plan: &Plan| {
         matches!(plan.decision, Decision::Refused { .. })
             || plan.jobs.iter().any(|job| matches!(job.fate, Fate::Fails { .. }))
@@ -202,6 +231,7 @@ fn one(
     tree: &Tree,
     asked: &Asked,
     filters: &[(String, String)],
+    pods: Option<&str>,
 ) -> Result<Option<Plan>, Failure> {
     let workflow = &loaded.linked.root;
     let jobs = match select_jobs(workflow, &args.jobs) {
@@ -260,6 +290,7 @@ fn one(
         cached: &|job, keys| past.ask(workflow, job, keys, &tree.snapshot.source),
         jobs: &jobs,
         matrix: filters,
+        pods,
     };
     let mut planned = plan(&input);
     planned.data = sources.into_iter().map(source).collect();

@@ -62,6 +62,10 @@ pub struct ClusterArgs {
     /// Tidegate's own image
     #[arg(long, value_name = "IMAGE")]
     pub agent_image: Option<String>,
+    /// What pods may ask for; a file outside of the project [default: tidegate/policy.yaml in the
+    /// user's configuration folder]. `tidegate-policy` of the namespace, a config map, goes before it
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
 }
 
 /// Arguments of `tidegate run`.

@@ -1,13 +1,12 @@
 //! Starts or resumes a run and waits for its end.
 
 use super::args::{Args, ClusterArgs, Format, Place, pair_files, pairs, read, secrets};
+use super::cluster::cluster;
 use super::watch::Watch;
 use crate::app::cli::store_trouble::store_trouble;
 use crate::app::cli::{Exit, Failure, Globals};
-use crate::app::config::{Choice, Project, Settings, choose, dialect_of};
-use crate::app::engine::{
-    BackEnd, ClusterSettings, Engine, EngineError, Finished, Machine, RunRequest, Site,
-};
+use crate::app::config::{Choice, Project, choose, dialect_of};
+use crate::app::engine::{BackEnd, Engine, EngineError, Finished, Machine, RunRequest, Site};
 use serde_json::Value as Json;
 use std::path::{Path, PathBuf};
 use tidegate_edge::git::GitError;
@@ -16,6 +15,7 @@ use tidegate_lang::source::{Style as Drawing, render};
 
 /// Pods that a run has at once where nobody says how many: more would only wait in the cluster.
 const PODS_AT_ONCE: u32 = 200;
+
 /// Runs the command.
 #[expect(clippy::needless_pass_by_value, reason = "every command has this signature")]
 pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
@@ -80,7 +80,7 @@ pub(in crate::app::cli) fn launch(
 
 fn start(args: &Args, globals: &Globals, mut site: Site, watch: &mut Watch) -> Result<Finished, Trouble> {
     let request = request(args, globals)?;
-    site.back_end = back_end(args.on, &args.cluster, &request.project.settings);
+    site.back_end = back_end(args.on, &args.cluster, &request.project)?;
     watch.project(&request.project);
     Ok(Engine::start(&request, site, watch)?.finish()?)
 }
@@ -103,28 +103,21 @@ fn resume(
     let store = Store::open(&project.store).map_err(EngineError::from)?;
     watch.project(&project);
     let secrets = secrets(args)?;
-    site.back_end = back_end(args.on, &args.cluster, &project.settings);
+    site.back_end = back_end(args.on, &args.cluster, &project)?;
     let engine = Engine::resume(&project.root, store, name, secrets, site, watch)?;
     Ok(engine.finish()?)
 }
 
-/// Where jobs run: what the command line says, else the project's settings.
-pub(in crate::app::cli) fn back_end(on: Place, said: &ClusterArgs, settings: &Settings) -> BackEnd {
+/// Where jobs run.
+pub(in crate::app::cli) fn back_end(
+    on: Place,
+    said: &ClusterArgs,
+    project: &Project,
+) -> Result<BackEnd, Failure> {
     if on != Place::Kubernetes {
-        return BackEnd::Local;
+        return Ok(BackEnd::Local);
     }
-    let kept = &settings.kubernetes;
-    let usual = ClusterSettings::default();
-    let own_image = || format!("docker.io/tidegate/tidegate:{}", env!("CARGO_PKG_VERSION"));
-    BackEnd::Kubernetes(ClusterSettings {
-        context: said.context.clone().or_else(|| kept.context.clone()),
-        namespace: said.namespace.clone().or_else(|| kept.namespace.clone()),
-        agent_image: said.agent_image.clone().or_else(|| kept.agent_image.clone()).unwrap_or_else(own_image),
-        image: said.image.clone().or_else(|| kept.image.clone()).unwrap_or_default(),
-        image_patience: kept.image_patience.map_or(usual.image_patience, |p| p.0),
-        node_patience: kept.node_patience.map_or(usual.node_patience, |p| p.0),
-        orphan_after: kept.orphan_after.map_or(usual.orphan_after, |p| p.0),
-    })
+    Ok(BackEnd::Kubernetes(cluster(said, &project.settings, project)?))
 }
 
 fn request(args: &Args, globals: &Globals) -> Result<RunRequest, Failure> {

@@ -1,12 +1,14 @@
 //! `tidegate run`: runs a workflow on this machine.
 
 mod args;
+mod cluster;
 mod command;
 mod keys;
 mod watch;
 
 pub use args::Args;
 pub(super) use args::{ClusterArgs, DialectName, Format, Place, secrets_of};
+pub(super) use cluster::cluster;
 pub use command::run;
 pub(super) use command::{back_end, launch, machine};
 pub(super) use watch::Watch;

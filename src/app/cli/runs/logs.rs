@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read, Seek as _, SeekFrom, Write as _};
 use std::time::Duration;
+use tidegate_edge::agent::node_log_path;
 use tidegate_edge::store::RunRow;
 use tidegate_flow::run::{EventKind, RunEvent};
 
@@ -32,6 +33,9 @@ pub struct Args {
     /// This attempt; without it, the last
     #[arg(long, value_name = "N")]
     attempt: Option<u32>,
+    /// The log of this one of several nodes; 0 is the attempt's own
+    #[arg(long, value_name = "N", default_value_t = 0, conflicts_with_all = ["step", "follow"])]
+    node: u32,
     /// Go on printing while it runs
     #[arg(long, short = 'f', conflicts_with = "attempt")]
     follow: bool,
@@ -56,7 +60,8 @@ pub fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
     for (index, instance) in chosen {
         let attempt = args.attempt.unwrap_or(instance.attempt);
         let Some(part) = part(args, &events, index, attempt) else { continue };
-        let Some(file) = kept.log(&view, index, attempt).and_then(|path| File::open(path).ok()) else {
+        let path = kept.log(&view, index, attempt).map(|path| node_log_path(&path, args.node));
+        let Some(file) = path.and_then(|path| File::open(path).ok()) else {
             continue;
         };
         let name = name(&view, instance);

@@ -75,7 +75,7 @@ pub fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
         ));
     }
     let mut site = Site::new(machine(on, args.parallel, args.gpus), false);
-    site.back_end = back_end(on, &args.cluster, &request.project.settings);
+    site.back_end = back_end(on, &args.cluster, &request.project)?;
     launch(&request, site, globals, args.format)
 }
 

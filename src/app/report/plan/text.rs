@@ -2,6 +2,7 @@
 
 use super::{table, words};
 use crate::app::report::{Style, one_line};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use tidegate_flow::plan::{Absent, Fate, Plan, PlannedJob, PlannedStep};
 use tidegate_flow::trigger::Decision;
@@ -126,6 +127,12 @@ fn job(planned: &PlannedJob, width: usize, style: Style, out: &mut String) {
         let _ = writeln!(out, "{indent}  {} is known later: {}", later.key, bare(&later.expression));
     }
     absent(&planned.absent, &format!("{indent}  "), style, out);
+    let said: Vec<String> =
+        planned.absent.iter().map(|part| format!("`{}`: {}", part.key, part.words)).collect();
+    let notes: BTreeSet<&String> = planned.instances.iter().flat_map(|one| &one.settings.notes).collect();
+    for note in notes.into_iter().filter(|note| !said.contains(note)) {
+        let _ = writeln!(out, "{indent}  {} {note}", style.again("note:"));
+    }
 }
 
 fn title(planned: &PlannedJob) -> String {
@@ -187,6 +194,7 @@ fn bare(expression: &str) -> &str {
 
 fn absent(parts: &[Absent], indent: &str, style: Style, out: &mut String) {
     for part in parts.iter().filter(|part| !part.blocking) {
-        let _ = writeln!(out, "{indent}{} `{}`: {}", style.again("not there yet:"), part.key, part.words);
+        let head = if part.here { "not here:" } else { "not there yet:" };
+        let _ = writeln!(out, "{indent}{} `{}`: {}", style.again(head), part.key, part.words);
     }
 }

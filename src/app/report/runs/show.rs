@@ -75,11 +75,21 @@ fn kept(view: &RunView, style: Style, gone: &Gone) -> String {
             let gone = if gone(artifact) { ", collected" } else { "" };
             format!("{name} ({}, {digest}{gone})", bytes(artifact.size))
         }));
+        let images = receipt.images.iter();
+        parts.extend(images.map(|(container, image)| style.dim(&format!("{container}={}", short(image)))));
         if !parts.is_empty() {
             text.push_str(&format!("    {}: {}\n", name(view, instance), parts.join("  ")));
         }
     }
     if text.is_empty() { text } else { format!("\n  {}\n{text}", style.name("measured and kept")) }
+}
+
+/// An image with the start of its digest.
+fn short(image: &str) -> String {
+    match image.split_once("@sha256:") {
+        Some((name, digest)) => format!("{name}@{}", digest.chars().take(12).collect::<String>()),
+        None => image.to_owned(),
+    }
 }
 
 fn number(value: &Json) -> String {

@@ -37,16 +37,16 @@ impl Door {
         Ok(Self { listener, folder })
     }
 
-    /// Waits for the shim; `None` if the attempt is told to stop first.
-    pub fn shim(self, control: &Control) -> io::Result<Option<ShimLauncher>> {
+    /// Waits for the shim; `None` if more than `patience` is wanted of the attempt first.
+    pub fn shim(self, control: &Arc<Control>, patience: Wish) -> io::Result<Option<ShimLauncher>> {
         self.listener.set_nonblocking(true)?;
         loop {
             match self.listener.accept() {
-                Ok((stream, _)) => return ShimLauncher::new(stream, self.folder).map(Some),
+                Ok((stream, _)) => return ShimLauncher::new(stream, self.folder, control.clone()).map(Some),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
                 Err(e) => return Err(e),
             }
-            if control.wish() != Wish::Run {
+            if control.wish() > patience {
                 return Ok(None);
             }
             let mut fds = vec![PollFd::new(&self.listener, PollFlags::IN)];
@@ -87,7 +87,7 @@ impl Ending {
 }
 
 impl ShimLauncher {
-    fn new(stream: UnixStream, folder: PathBuf) -> io::Result<Self> {
+    fn new(stream: UnixStream, folder: PathBuf, control: Arc<Control>) -> io::Result<Self> {
         stream.set_nonblocking(false)?;
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let ending = Arc::new(Ending { wake, end: Mutex::default() });
@@ -109,6 +109,7 @@ impl ShimLauncher {
                         Word::Exited { status, memory } => {
                             told.set(|end| end.status = Some((status, memory)));
                         }
+                        Word::Leaving => control.ask(Wish::Cancel, "the pod is being removed"),
                         word => drop(sender.send(word)),
                     }
                 }

@@ -62,6 +62,8 @@ pub(super) enum Word {
     Strays { any: bool },
     /// What was ended.
     Cleaned { names: Vec<String> },
+    /// The container was told to end: its pod is being removed.
+    Leaving,
 }
 
 /// Version of these forms.

@@ -39,8 +39,9 @@ pub enum ShimError {
 
 /// Serves an agent until it says how the container ends; returns the container's exit code.
 ///
-/// Waits at most `patience` for the agent's socket.
-pub fn serve(socket: &Path, patience: Duration) -> Result<u8, ShimError> {
+/// Waits at most `patience` for the agent's socket. `leaving` becomes readable when the container is
+/// told to end: the agent hears of it, and ends the steps as a cancel does.
+pub fn serve(socket: &Path, patience: Duration, leaving: &UnixStream) -> Result<u8, ShimError> {
     // What a step makes, the agent and the steps of other users may change.
     rustix::process::umask(Mode::from_raw_mode(0o002));
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
@@ -48,9 +49,9 @@ pub fn serve(socket: &Path, patience: Duration) -> Result<u8, ShimError> {
     let agent = connect(socket, patience)?;
     let env = std::env::vars_os().map(|(k, v)| (Bytes::from(k.as_os_str()), Bytes::from(v.as_os_str())));
     say(&agent, &Word::Hello { version: VERSION, env: env.collect() }).map_err(ShimError::AgentGone)?;
-    let mut shim = Shim { agent, children: Arc::new(Children::default()), running: None };
+    let mut shim = Shim { agent, children: Arc::new(Children::default()), running: None, left: false };
     shim.children.enter();
-    let done = shim.orders();
+    let done = shim.orders(leaving);
     // The end of a container's first process ends all others.
     done.map_err(ShimError::AgentGone)
 }
@@ -74,14 +75,20 @@ struct Shim {
     agent: UnixStream,
     children: Arc<Children>,
     running: Option<Box<dyn Running>>,
+    /// The agent knows that the container is to end.
+    left: bool,
 }
 
 impl Shim {
-    fn orders(&mut self) -> io::Result<u8> {
+    fn orders(&mut self, leaving: &UnixStream) -> io::Result<u8> {
         let mut lines = Lines::default();
         let mut buffer = vec![0; 64 * 1024];
         loop {
-            let (order, ended) = self.wait();
+            let (order, ended, leave) = self.wait(leaving);
+            if leave {
+                self.left = true;
+                say(&self.agent, &Word::Leaving)?;
+            }
             if ended {
                 self.look_after()?;
             }
@@ -103,9 +110,14 @@ impl Shim {
         }
     }
 
-    /// Waits; tells whether there is an order, and whether the program may have ended.
-    fn wait(&self) -> (bool, bool) {
+    /// Waits; tells whether there is an order, whether the program may have ended, and whether the
+    /// container was told to.
+    fn wait(&self, leaving: &UnixStream) -> (bool, bool, bool) {
         let mut fds = vec![PollFd::new(&self.agent, PollFlags::IN)];
+        if !self.left {
+            fds.push(PollFd::new(leaving, PollFlags::IN));
+        }
+        let program = fds.len();
         let ended = self.running.as_ref().and_then(|r| r.ended());
         if let Some(fd) = &ended {
             fds.push(PollFd::from_borrowed_fd(*fd, PollFlags::IN));
@@ -114,7 +126,7 @@ impl Shim {
         let limit = if blind { Duration::from_millis(5) } else { Duration::from_mins(10) };
         let _ = poll(&mut fds, Some(&timespec(limit)));
         let is = |at: usize| fds.get(at).is_some_and(|f| !f.revents().is_empty());
-        (is(0), blind || is(1))
+        (is(0), blind || is(program), !self.left && is(1))
     }
 
     fn look_after(&mut self) -> io::Result<()> {

@@ -1,8 +1,10 @@
 //! What is known of an attempt while it has a Job.
 
-use super::observe::{Death, Waiting};
+use super::observe::{Death, Seen, Waiting, seen};
+use super::ranks::Ranks;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use tidegate_flow::job::{AgentRequest, FailureClass, JobMessage, JobSpec};
@@ -14,6 +16,12 @@ pub(super) struct Attempt {
     pub(super) name: String,
     pub(super) job: Option<Job>,
     pub(super) pod: Option<Pod>,
+    /// Pods of the ranks above 0.
+    pub(super) others: BTreeMap<u32, Pod>,
+    /// What the pods say together.
+    pub(super) ranks: Ranks,
+    /// When ranks that were ended for another have to be gone.
+    pub(super) end_by: Option<Instant>,
     /// The receipt was passed on, or somebody else's word about the end.
     pub(super) over: bool,
     /// Since when its end is seen, without a receipt.
@@ -28,13 +36,13 @@ pub(super) struct Attempt {
     pub(super) replaced: bool,
     /// Its pod is not there any more.
     pub(super) pod_gone: bool,
-    /// An end that nobody here asked for; the cluster may say why in a moment.
-    pub(super) held: Option<(JobMessage, Instant)>,
+    /// Ends that nobody here asked for; the cluster may say why in a moment.
+    pub(super) held: Vec<(JobMessage, Instant)>,
     /// A task makes its Job, and stops when it is told so.
     pub(super) starting: bool,
     pub(super) stop: Arc<AtomicBool>,
-    /// The agent's question why its container ended, and when it was asked.
-    pub(super) question: Option<(u64, Instant)>,
+    /// Questions of agents why their container ended, by rank, and when they were asked.
+    pub(super) questions: BTreeMap<u32, (u64, Instant)>,
     /// When it has to be gone.
     pub(super) leave_by: Option<Instant>,
     /// What is asked of it waits until it is known what there is of it.
@@ -51,9 +59,12 @@ impl Attempt {
     pub(super) fn new(spec: Arc<JobSpec>, name: String, taken_up: bool) -> Self {
         Self {
             name,
+            ranks: Ranks::new(spec.pod.nodes),
             spec,
             job: None,
             pod: None,
+            others: BTreeMap::new(),
+            end_by: None,
             over: false,
             ended: None,
             no_image: None,
@@ -61,16 +72,41 @@ impl Attempt {
             node_away: None,
             replaced: false,
             pod_gone: false,
-            held: None,
+            held: Vec::new(),
             starting: true,
             stop: Arc::default(),
-            question: None,
+            questions: BTreeMap::new(),
             leave_by: None,
             asked: taken_up.then(Vec::new),
             agent: false,
             removed: false,
             waiting: None,
         }
+    }
+}
+
+impl Attempt {
+    /// The pod of a rank.
+    pub(super) fn pod_of(&self, rank: u32) -> Option<&Pod> {
+        if rank == 0 { self.pod.as_ref() } else { self.others.get(&rank) }
+    }
+
+    /// What is seen of the Job and its pods: of several the first that does not just run.
+    pub(super) fn seen(&self) -> Option<Seen> {
+        let (job, memory) = (self.job.as_ref()?, self.spec.resources.memory_bytes);
+        if let Some(queue) = &self.spec.pod.queue
+            && job.spec.as_ref().is_some_and(|spec| spec.suspend == Some(true))
+            && self.pod.is_none()
+        {
+            let words = format!("it waits in the queue `{queue}`");
+            return Some(Seen::Waiting(Waiting::Unschedulable(words)));
+        }
+        let first = seen(job, self.pod.as_ref(), memory);
+        if first != Seen::Going {
+            return Some(first);
+        }
+        let others = self.others.values().map(|pod| seen(job, Some(pod), memory));
+        Some(others.into_iter().find(|seen| *seen != Seen::Going).unwrap_or(first))
     }
 }
 

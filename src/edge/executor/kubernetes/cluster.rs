@@ -161,6 +161,13 @@ impl Cluster {
         Ok(kept.collect())
     }
 
+    /// Has the pods of a Job end within this grace; who may not do it lets them take their time.
+    pub(super) async fn hurry_pods(&self, job: &str, grace_seconds: u32) {
+        let chosen = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={job}"));
+        let params = DeleteParams { grace_period_seconds: Some(grace_seconds), ..DeleteParams::background() };
+        let _ = self.pods().delete_collection(&params, &chosen).await;
+    }
+
     /// Removes a Job and its pods; one that is gone is no error.
     pub async fn remove_job(&self, name: &str) -> Result<(), ClusterError> {
         match self.jobs().delete(name, &DeleteParams::background()).await {

@@ -1,7 +1,8 @@
 //! Decides that an attempt is over whose agent cannot say so, and removes what is over.
 
 use super::attempt::Done;
-use super::observe::{Death, Seen, Waiting, death, disrupted, is_suspended, seen};
+use super::observe::{Death, Seen, Waiting, death, disrupted, is_suspended};
+use super::ranks::{attempt_of, token_of};
 use super::watch::State;
 use crate::executor::ExecutorMessage;
 use crate::executor::inside::REMOVED;
@@ -25,6 +26,9 @@ fn preempted() -> Death {
     Death { class: FailureClass::Preempted, exit: None, reason }
 }
 
+/// Seconds that services have to end once their job is over.
+const SERVICE_GRACE_SECONDS: u32 = 2;
+
 impl State {
     /// Looks at everything that waits.
     pub(super) fn look(&mut self) {
@@ -43,53 +47,63 @@ impl State {
     /// Answers an agent whose container ended under it.
     fn answer(&mut self, token: &str, now: Instant) {
         let Some(attempt) = self.attempts.get_mut(token) else { return };
-        let Some((id, asked)) = attempt.question else { return };
         let memory = attempt.spec.resources.memory_bytes;
-        let found = attempt.pod.as_ref().and_then(|pod| death(pod, memory));
-        let found = match found {
-            Some(found) => found,
-            None if now.duration_since(asked) < DEATH_PATIENCE => return,
-            None => Death {
-                class: FailureClass::Lost,
-                exit: None,
-                reason: "the container of the steps ended, and the cluster does not say why".to_owned(),
-            },
-        };
-        attempt.question = None;
-        let answer = Answer::Death { class: found.class, exit: found.exit, reason: found.reason };
-        self.hub.request(token, AgentRequest::Reply { token: token.to_owned(), id, answer });
+        let asked: Vec<(u32, u64, Instant)> =
+            attempt.questions.iter().map(|(rank, (id, asked))| (*rank, *id, *asked)).collect();
+        for (rank, id, asked) in asked {
+            let found = match attempt.pod_of(rank).and_then(|pod| death(pod, memory)) {
+                Some(found) => found,
+                None if now.duration_since(asked) < DEATH_PATIENCE => continue,
+                None => Death {
+                    class: FailureClass::Lost,
+                    exit: None,
+                    reason: "the container of the steps ended, and the cluster does not say why".to_owned(),
+                },
+            };
+            attempt.questions.remove(&rank);
+            let answer = Answer::Death { class: found.class, exit: found.exit, reason: found.reason };
+            let token = token_of(token, rank);
+            self.hub.request(&token, AgentRequest::Reply { token: token.clone(), id, answer });
+        }
     }
 
-    /// Says why an agent was told to stop by somebody else, once the cluster says it.
+    /// Says why agents were told to stop by somebody else, once the cluster says it.
     fn explain(&mut self, token: &str, now: Instant) {
         let Some(attempt) = self.attempts.get_mut(token).filter(|a| !a.over) else { return };
-        let Some((mut message, since)) = attempt.held.take() else { return };
         let memory = attempt.spec.resources.memory_bytes;
         let suspended = attempt.job.as_ref().is_some_and(is_suspended);
-        // One that left because it was told to ended its steps itself: what they ended with says nothing.
-        let told = matches!(&message.body, MessageBody::Ended(r) if r.conclusion == Conclusion::Cancelled);
-        let found = match attempt.pod.as_ref().and_then(|pod| disrupted(pod).or_else(|| death(pod, memory))) {
-            _ if suspended || attempt.replaced => Some(preempted()),
-            Some(death) if death.exit.is_none() || !told => Some(death),
-            _ => None,
-        };
-        if found.is_none() && now.duration_since(since) < WHY_PATIENCE {
-            attempt.held = Some((message, since));
-            return;
+        let mut explained = Vec::new();
+        for (mut message, since) in std::mem::take(&mut attempt.held) {
+            let (_, rank) = attempt_of(&message.token);
+            // One that left because it was told to ended its steps itself: what they ended with says nothing.
+            let told =
+                matches!(&message.body, MessageBody::Ended(r) if r.conclusion == Conclusion::Cancelled);
+            let found =
+                match attempt.pod_of(rank).and_then(|pod| disrupted(pod).or_else(|| death(pod, memory))) {
+                    _ if suspended || attempt.replaced => Some(preempted()),
+                    Some(death) if death.exit.is_none() || !told => Some(death),
+                    _ => None,
+                };
+            if found.is_none() && now.duration_since(since) < WHY_PATIENCE {
+                attempt.held.push((message, since));
+                continue;
+            }
+            if let MessageBody::Ended(receipt) = &mut message.body {
+                receipt.conclusion = Conclusion::Failure;
+                receipt.class = Some(found.as_ref().map_or(FailureClass::Lost, |death| death.class));
+                receipt.exit = found.as_ref().and_then(|death| death.exit);
+                let told = receipt.reason.take().unwrap_or_default();
+                receipt.reason = Some(match found {
+                    Some(death) => death.reason,
+                    None if told == REMOVED => "its pod was deleted while it ran".to_owned(),
+                    None => told,
+                });
+            }
+            explained.push((rank, message));
         }
-        attempt.over = true;
-        if let MessageBody::Ended(receipt) = &mut message.body {
-            receipt.conclusion = Conclusion::Failure;
-            receipt.class = Some(found.as_ref().map_or(FailureClass::Lost, |death| death.class));
-            receipt.exit = found.as_ref().and_then(|death| death.exit);
-            let told = receipt.reason.take().unwrap_or_default();
-            receipt.reason = Some(match found {
-                Some(death) => death.reason,
-                None if told == REMOVED => "its pod was deleted while it ran".to_owned(),
-                None => told,
-            });
+        for (rank, message) in explained {
+            self.put_together(token, rank, message);
         }
-        (self.sink)(ExecutorMessage::Job(message));
     }
 
     /// Says how an attempt ended that does not say so itself.
@@ -99,7 +113,10 @@ impl State {
         if attempt.leave_by.is_some_and(|by| now >= by) {
             return Some(Receipt::bare(Conclusion::Cancelled, None, "it did not leave in time".to_owned()));
         }
-        if attempt.held.is_some() {
+        if attempt.end_by.is_some_and(|by| now >= by) {
+            return attempt.ranks.failed().cloned();
+        }
+        if !attempt.held.is_empty() {
             return None;
         }
         let failed = |death: Death| {
@@ -119,8 +136,7 @@ impl State {
             let reason = format!("the node {node} has not been ready for {time} s; what ran there is lost");
             return failed(Death { class: FailureClass::Lost, exit: None, reason });
         }
-        let memory = attempt.spec.resources.memory_bytes;
-        let seen = match (seen(job, attempt.pod.as_ref(), memory), &attempt.not_made) {
+        let seen = match (attempt.seen()?, &attempt.not_made) {
             (Seen::Going, Some(Err(death))) if attempt.pod.is_none() => return failed(death.clone()),
             (Seen::Going, Some(Ok(waits))) if attempt.pod.is_none() => Seen::Waiting(waits.clone()),
             (seen, _) => seen,
@@ -179,8 +195,13 @@ impl State {
         }
         attempt.removed = true;
         let (cluster, name, done) = (self.cluster.clone(), attempt.name.clone(), self.done.clone());
+        // A service that does not listen to SIGTERM would hold the node's GPUs for its whole grace.
+        let services = !attempt.spec.pod.services.is_empty();
         let token = token.to_owned();
         tokio::spawn(async move {
+            if services {
+                cluster.hurry_pods(&name, SERVICE_GRACE_SECONDS).await;
+            }
             // The API server may be away for a while.
             let mut pause = Duration::from_millis(200);
             while cluster.remove_job(&name).await.is_err() {

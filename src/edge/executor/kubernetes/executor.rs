@@ -3,9 +3,9 @@
 //! Not here: what that thread does (`watch`).
 
 use super::cluster::{Cluster, ClusterError};
-use super::pod::PodSettings;
-use super::service;
+use super::pod::{PodSettings, Policy, SpotNodes};
 use super::watch::State;
+use super::{rules, service};
 use crate::executor::{Executor, ExecutorMessage};
 use crate::hub::{Connection, EngineEnd, HubEvent, client_config};
 use crate::store::FileObjects;
@@ -36,6 +36,12 @@ pub struct KubernetesOptions {
     pub node_patience: Duration,
     /// An attempt ends that no engine has looked after for this long.
     pub orphan_after: Duration,
+    /// What pods may ask for, where the namespace does not say it.
+    pub policy: Policy,
+    /// How the cluster marks its spot nodes.
+    pub spot: SpotNodes,
+    /// Secrets of the namespace that images are pulled with.
+    pub pull_secrets: Vec<String>,
     /// The engine's store: objects and logs.
     pub store: PathBuf,
     /// Its id: a label of everything that is made.
@@ -85,6 +91,7 @@ impl KubernetesExecutor {
         let (orders, orders_in) = unbounded_channel();
         let (heard, events) = unbounded_channel();
         let (cluster, hub, found) = runtime.block_on(connect(&options, over, heard))?;
+        let policy = runtime.block_on(rules::policy(&cluster, &options.policy))?;
         let settings = PodSettings {
             namespace: cluster.namespace.clone(),
             store: options.store_id.clone(),
@@ -92,6 +99,9 @@ impl KubernetesExecutor {
             image: options.image.clone(),
             hub: found.address.clone(),
             orphan_after: options.orphan_after.as_secs(),
+            policy,
+            spot: options.spot.clone(),
+            pull_secrets: options.pull_secrets.clone(),
         };
         let (done, done_in) = unbounded_channel();
         let state = State {

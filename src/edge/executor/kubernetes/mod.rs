@@ -3,16 +3,23 @@
 //! `pod` maps a `JobSpec` to a Job and `observe` what is seen of it to words; both are pure. `cluster`
 //! holds what is asked of the API server, `service` the hub that is put up. `executor` is what the
 //! engine sees, `watch` the loop behind it; `requests` hears the engine and the agents, `starting`
-//! makes Jobs, `leftovers` removes those of runs that are over, `ends` decides that an attempt is over.
+//! makes Jobs, `probe` asks before anything is submitted, `images` says which images ran, `checkpoints`
+//! remembers what was saved, `ranks` puts together what several nodes say, `rules` reads the namespace's
+//! policy, `leftovers` removes Jobs of runs that are over, `ends` decides that an attempt is over.
 
 mod attempt;
+mod checkpoints;
 mod cluster;
 mod ends;
 mod executor;
+mod images;
 mod leftovers;
 mod observe;
 mod pod;
+mod probe;
+mod ranks;
 mod requests;
+mod rules;
 mod service;
 mod starting;
 mod watch;
@@ -21,4 +28,9 @@ pub use cluster::{Cluster, ClusterError, KeptJob};
 pub use executor::{KubernetesExecutor, KubernetesOptions};
 pub use leftovers::remove_leftovers;
 pub use observe::{Death, Seen, Waiting, death, seen, waiting};
-pub use pod::{Gpu, GpuError, PodSettings, gpu, job_manifest, job_name, secret_manifest};
+pub use pod::{
+    Findings, ManifestError, PodSettings, Policy, SpotNodes, Template, job_manifest, job_name,
+    secret_manifest, service_manifest,
+};
+pub use probe::{Probe, Refusal};
+pub use ranks::token_of;

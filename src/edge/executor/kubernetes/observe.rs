@@ -4,7 +4,7 @@
 //! container ended under a step. Not here: watching (`executor`).
 
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod};
 use tidegate_flow::job::FailureClass;
 
 /// Why something ended.
@@ -57,10 +57,26 @@ pub enum Seen {
     Ended(Death),
 }
 
-/// Name of the container that runs the steps.
+/// Name of the container that runs the last steps; those before it are `steps-1`, `steps-2` …
 const STEPS: &str = "steps";
 /// Name of the container of the agent.
 const AGENT: &str = "agent";
+
+/// The container of steps that ended last, or badly. One that was left for the next ended with 0.
+fn ended_steps(pod: &Pod) -> Option<&ContainerStateTerminated> {
+    let ended: Vec<&ContainerStateTerminated> = statuses(pod)
+        .filter(|s| s.name == STEPS || s.name.strip_prefix(STEPS).is_some_and(|rest| rest.starts_with('-')))
+        .filter_map(|s| s.state.as_ref()?.terminated.as_ref())
+        .collect();
+    let bad = ended.iter().rev().find(|state| state.exit_code != 0);
+    bad.or(ended.last()).copied().filter(|state| state.exit_code != 0 || running_steps(pod).is_none())
+}
+
+/// A container of steps that runs now.
+fn running_steps(pod: &Pod) -> Option<&ContainerStatus> {
+    let steps = |s: &&ContainerStatus| s.name.starts_with(STEPS);
+    statuses(pod).filter(steps).find(|s| s.state.as_ref().is_some_and(|state| state.running.is_some()))
+}
 
 /// Says why the container of the steps ended; `None` while it runs or is not known.
 pub fn death(pod: &Pod, memory_bytes: u64) -> Option<Death> {
@@ -72,8 +88,7 @@ pub fn death(pod: &Pod, memory_bytes: u64) -> Option<Death> {
     if let Some(death) = agent_death(pod) {
         return Some(Death { reason: at(death.reason), ..death });
     }
-    let status = statuses(pod).find(|s| s.name == STEPS)?;
-    let ended = status.state.as_ref()?.terminated.as_ref()?;
+    let ended = ended_steps(pod)?;
     let exit = Some(ended.exit_code);
     let death = |class, reason| Some(Death { class, exit, reason: at(reason) });
     match ended.reason.as_deref().unwrap_or_default() {

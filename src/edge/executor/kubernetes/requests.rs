@@ -1,7 +1,10 @@
 //! What the engine asks of attempts, and what their agents say.
 
 use super::attempt::{Attempt, Done};
+use super::checkpoints;
+use super::images::images;
 use super::pod::job_name;
+use super::ranks::{Then, attempt_of, token_of};
 use super::starting::Starting;
 use super::watch::State;
 use crate::agent::log_path_of;
@@ -11,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_flow::job::{
-    AgentRequest, Conclusion, FailureClass, JobMessage, JobSpec, MessageBody, Question, Receipt,
+    AgentRequest, Answer, Conclusion, FailureClass, JobMessage, JobSpec, MessageBody, Question, Receipt,
 };
 use tokio::time::Instant;
 
@@ -19,7 +22,7 @@ use tokio::time::Instant;
 const LEAVE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// The attempt that a request is about which is no start.
-fn token_of(request: &AgentRequest) -> Option<&str> {
+fn about(request: &AgentRequest) -> Option<&str> {
     match request {
         AgentRequest::Start { .. } => None,
         AgentRequest::Cancel { token, .. }
@@ -35,7 +38,7 @@ fn grace(spec: &JobSpec) -> Duration {
 
 impl State {
     pub(super) fn request(&mut self, request: AgentRequest) {
-        let asked = token_of(&request).and_then(|token| self.attempts.get_mut(token)?.asked.as_mut());
+        let asked = about(&request).and_then(|token| self.attempts.get_mut(token)?.asked.as_mut());
         if let Some(asked) = asked {
             asked.push(request);
             return;
@@ -44,20 +47,34 @@ impl State {
             AgentRequest::Start { spec, secrets } => self.start(*spec, secrets),
             AgentRequest::Acknowledge { token, seq } => {
                 self.hub.request(&token, AgentRequest::Acknowledge { token: token.clone(), seq });
+                let others = self.attempts.get(&token).map(|a| a.ranks.receipts().collect::<Vec<_>>());
+                for (rank, seq) in others.unwrap_or_default() {
+                    let token = token_of(&token, rank);
+                    self.hub.request(&token, AgentRequest::Acknowledge { token: token.clone(), seq });
+                }
                 self.remove(&token);
             }
             AgentRequest::Cancel { token, reason } => {
                 let Some(attempt) = self.attempts.get_mut(&token) else { return };
                 attempt.leave_by = Some(Instant::now() + grace(&attempt.spec) + LEAVE_PATIENCE);
                 let there = attempt.agent;
-                self.hub
-                    .request(&token, AgentRequest::Cancel { token: token.clone(), reason: reason.clone() });
+                for rank in attempt.ranks.all() {
+                    let token = token_of(&token, rank);
+                    self.hub.request(
+                        &token,
+                        AgentRequest::Cancel { token: token.clone(), reason: reason.clone() },
+                    );
+                }
                 if !there {
                     self.end(&token, Receipt::bare(Conclusion::Cancelled, None, reason));
                 }
             }
             AgentRequest::Kill { token } => {
-                self.hub.request(&token, AgentRequest::Kill { token: token.clone() });
+                let ranks = self.attempts.get(&token).map(|a| a.ranks.all().collect::<Vec<_>>());
+                for rank in ranks.unwrap_or_default() {
+                    let token = token_of(&token, rank);
+                    self.hub.request(&token, AgentRequest::Kill { token: token.clone() });
+                }
                 if let Some(attempt) = self.attempts.get_mut(&token) {
                     attempt.leave_by.get_or_insert_with(Instant::now);
                 }
@@ -72,6 +89,7 @@ impl State {
     fn start(&mut self, mut spec: JobSpec, secrets: BTreeMap<String, String>) {
         // Which devices a pod gets is the cluster's to say.
         spec.gpus = None;
+        checkpoints::find(&self.options.store, &mut spec);
         let token = spec.token.clone();
         if self.attempts.contains_key(&token) {
             return;
@@ -122,10 +140,10 @@ impl State {
                 }
             }
             Done::Removed { token } => {
-                self.hub.close(&token);
+                let Some(attempt) = self.attempts.get(&token) else { return };
+                attempt.ranks.all().for_each(|rank| self.hub.close(&token_of(&token, rank)));
                 // Of one that was told to go, the pod is waited for.
-                let stays = |a: &Attempt| a.leave_by.is_some() && a.pod.is_some() && !a.pod_gone;
-                if !self.attempts.get(&token).is_some_and(stays) {
+                if !(attempt.leave_by.is_some() && attempt.pod.is_some() && !attempt.pod_gone) {
                     self.attempts.remove(&token);
                 }
             }
@@ -135,7 +153,7 @@ impl State {
     pub(super) fn hear(&mut self, event: HubEvent) {
         match event {
             HubEvent::Agent { attempt, .. } => {
-                if let Some(attempt) = self.attempts.get_mut(&attempt) {
+                if let Some(attempt) = self.attempts.get_mut(attempt_of(&attempt).0) {
                     attempt.agent = true;
                 }
             }
@@ -154,26 +172,66 @@ impl State {
     }
 
     fn message(&mut self, message: JobMessage) {
-        let Some(attempt) = self.attempts.get_mut(&message.token) else { return };
+        let (token, rank) = attempt_of(&message.token);
+        let token = token.to_owned();
+        let Some(attempt) = self.attempts.get_mut(&token) else { return };
         match &message.body {
             MessageBody::Ask { id, question: Question::Death } => {
-                attempt.question = Some((*id, Instant::now()));
+                attempt.questions.insert(rank, (*id, Instant::now()));
                 return;
             }
-            MessageBody::Ended(_) if attempt.over || attempt.held.is_some() => return,
+            MessageBody::Saved { artifact } => {
+                checkpoints::keep(&self.options.store, &attempt.spec, artifact);
+                return;
+            }
+            MessageBody::Ended(_)
+                if attempt.over || attempt.held.iter().any(|(m, _)| m.token == message.token) =>
+            {
+                return;
+            }
             // The agent was told to stop, and not by this engine, or its steps were killed under it: the
             // cluster says why.
             MessageBody::Ended(receipt)
                 if attempt.leave_by.is_none()
+                    && attempt.end_by.is_none()
                     && (receipt.conclusion == Conclusion::Cancelled
                         || receipt.class == Some(FailureClass::Lost)) =>
             {
-                attempt.held = Some((message, Instant::now()));
+                attempt.held.push((message, Instant::now()));
                 return;
             }
-            MessageBody::Ended(_) => attempt.over = true,
             _ => {}
         }
-        (self.sink)(ExecutorMessage::Job(message));
+        self.put_together(&token, rank, message);
+    }
+
+    /// Hears what one of the pods says together with what the others said.
+    pub(super) fn put_together(&mut self, token: &str, rank: u32, message: JobMessage) {
+        let Some(attempt) = self.attempts.get_mut(token) else { return };
+        match attempt.ranks.hear(rank, message) {
+            Then::Nothing => {}
+            Then::Pass(mut message) => {
+                if let MessageBody::Ended(receipt) = &mut message.body {
+                    receipt.images = attempt.pod.as_ref().map(images).unwrap_or_default();
+                }
+                attempt.over |= matches!(message.body, MessageBody::Ended(_));
+                (self.sink)(ExecutorMessage::Job(*message));
+            }
+            Then::Go(questions) => {
+                for (rank, id) in questions {
+                    let token = token_of(token, rank);
+                    let request = AgentRequest::Reply { token: token.clone(), id, answer: Answer::Nodes };
+                    self.hub.request(&token, request);
+                }
+            }
+            Then::End(ranks) => {
+                let until = Instant::now() + grace(&attempt.spec) + LEAVE_PATIENCE;
+                attempt.end_by.get_or_insert(until);
+                for rank in ranks {
+                    let token = token_of(token, rank);
+                    self.hub.request(&token, AgentRequest::Kill { token: token.clone() });
+                }
+            }
+        }
     }
 }

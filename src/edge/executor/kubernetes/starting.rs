@@ -2,8 +2,13 @@
 
 use super::attempt::Done;
 use super::cluster::{ATTEMPT, Cluster, ClusterError, api, create};
-use super::pod::{PodSettings, job_manifest, job_name, secret_manifest};
+use super::pod::{
+    PodSettings, Template, identity, job_manifest, job_name, pull_secret, secret_manifest, service_manifest,
+    service_secrets,
+};
+use super::ranks::token_of;
 use super::service;
+use crate::agent::node_log_path;
 use crate::hub::EngineEnd;
 use crate::store::FileObjects;
 use k8s_openapi::api::batch::v1::Job;
@@ -12,7 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -42,19 +47,17 @@ pub(super) struct Starting {
 impl Starting {
     pub(super) async fn start(self) -> Result<(), Failed> {
         let failure = |reason: String| (FailureClass::Failure, reason);
-        if self.spec.image.is_none() && self.settings.image.is_empty() {
-            let words =
-                "it names no image: give the job a `container`, or `defaults.container` to the workflow";
-            return Err(failure(words.to_owned()));
-        }
         let (digest, bytes) = self.bytes();
         if self.taken_up && self.find(&digest).await? {
             return Ok(());
         }
         self.push(digest.clone(), bytes).await.map_err(failure)?;
         let key = service::secret_key().map_err(|e| failure(e.to_string()))?;
-        self.hub.open(&self.spec.token, &key, &self.log);
-        let job = job_manifest(&self.spec, &self.settings, &digest).map_err(|e| failure(e.to_string()))?;
+        self.open(&key);
+        let text = self.template().map_err(failure)?;
+        let template = text.as_ref().map(|(path, text)| Template { path, text });
+        let job = job_manifest(&self.spec, &self.settings, &digest, template);
+        let job = job.map_err(|e| failure(e.to_string()))?;
         let made = self.create(self.cluster.jobs(), "Job", job).await?;
         let made = match made {
             Some(made) => made,
@@ -67,11 +70,23 @@ impl Starting {
         self.secret(&made, key).await
     }
 
+    /// The token of each pod.
+    fn ranks(&self) -> impl Iterator<Item = String> {
+        (0..self.spec.pod.nodes.max(1)).map(|rank| token_of(&self.spec.token, rank))
+    }
+
+    /// Lets the agents in.
+    fn open(&self, key: &str) {
+        for (rank, token) in (0..).zip(self.ranks()) {
+            self.hub.open(&token, key, &node_log_path(&self.log, rank));
+        }
+    }
+
     /// Looks for what a former engine started: its receipt, then its Job. Returns whether there is
     /// something that goes on.
     async fn find(&self, digest: &str) -> Result<bool, Failed> {
         let token = &self.spec.token;
-        self.hub.open(token, "", &self.log);
+        self.open("");
         let (hub, asked) = (self.hub.clone(), digest.to_owned());
         // The answer comes after all that the hub has to say of the attempt.
         let answered = tokio::task::spawn_blocking(move || hub.objects.missing(vec![asked])).await;
@@ -79,7 +94,7 @@ impl Starting {
             .map_err(|e| e.to_string())
             .and_then(|answer| answer.map_err(|e| e.to_string()))
             .map_err(|e| (FailureClass::Lost, format!("the hub does not say what it has: {e}")))?;
-        if self.hub.has_receipt(token) {
+        if self.ranks().all(|token| self.hub.has_receipt(&token)) {
             return Ok(true);
         }
         let Some(job) = self.find_one(self.cluster.jobs(), "Job").await? else {
@@ -95,10 +110,10 @@ impl Starting {
         let secret = self.find_one(self.cluster.secrets(), "Secret").await?;
         let key = secret.and_then(|s| String::from_utf8(s.data?.remove("key")?.0).ok());
         match key {
-            Some(key) => self.hub.open(token, &key, &self.log),
+            Some(key) => self.open(&key),
             None => {
                 let key = service::secret_key().map_err(|e| (FailureClass::Lost, e.to_string()))?;
-                self.hub.open(token, &key, &self.log);
+                self.open(&key);
                 self.secret(&job, key).await?;
             }
         }
@@ -166,21 +181,43 @@ impl Starting {
         let (labels, notes) = (job.metadata.labels.as_ref(), job.metadata.annotations.as_ref());
         has(labels, "tidegate.dev/store", &self.settings.store)
             && has(notes, ATTEMPT, &self.spec.token)
-            && has(notes, "tidegate.dev/spec", digest)
+            && has(notes, "tidegate.dev/spec", &identity(&self.spec, digest))
     }
 
     /// Makes what the agent alone may read: after the Job, so that it is the Job's. The kubelet waits for it.
     async fn secret(&self, job: &Job, key: String) -> Result<(), Failed> {
         let failure = |reason: String| (FailureClass::Failure, reason);
         let secrets = serde_json::to_string(&self.secrets).map_err(|e| failure(e.to_string()))?;
-        let files = BTreeMap::from([
+        let owner = job.metadata.uid.as_deref().unwrap_or_default();
+        let mut variables = service_secrets(&self.spec, &self.secrets).map_err(failure)?;
+        let mut files = BTreeMap::from([
             ("hub.pem".to_owned(), self.certificate.clone()),
             ("key".to_owned(), key),
             ("secrets.json".to_owned(), secrets),
         ]);
-        let secret = secret_manifest(&self.spec, &self.settings, job.metadata.uid.as_deref(), &files);
+        files.append(&mut variables);
+        // After the Job, so that they are the Job's: the kubelet waits for them.
+        if let Some(pull) = pull_secret(&self.spec, &self.settings, owner, &self.secrets).map_err(failure)? {
+            self.create(self.cluster.secrets(), "Secret", pull).await?;
+        }
+        if self.spec.pod.nodes > 0 {
+            let service = service_manifest(&self.spec, &self.settings, owner);
+            self.create(self.cluster.services(), "Service", service).await?;
+        }
+        let secret = secret_manifest(&self.spec, &self.settings, Some(owner), &files);
         self.create(self.cluster.secrets(), "Secret", secret).await?;
         Ok(())
+    }
+
+    /// Path and text of the pod template, as it is in the tree that the job works in.
+    fn template(&self) -> Result<Option<(String, String)>, String> {
+        let Some(path) = &self.spec.pod.template else { return Ok(None) };
+        let whole = Path::new(&self.spec.source.project).join(path.trim_start_matches("./"));
+        let wrong = |e: &dyn std::fmt::Display| format!("pod-template {path}: {e}");
+        let bytes = self.objects.file_of(&self.spec.source.tree, &whole).map_err(|e| wrong(&e))?;
+        let bytes = bytes.ok_or_else(|| wrong(&"there is no such file in the tree"))?;
+        let text = String::from_utf8(bytes).map_err(|e| wrong(&e))?;
+        Ok(Some((path.clone(), text)))
     }
 
     /// The spec as an object, and its digest.

@@ -27,6 +27,9 @@ const WATCH_SECONDS: u32 = 60;
 /// Pods that were told to go are waited for this long at the end.
 const GONE_PATIENCE: Duration = Duration::from_mins(1);
 
+/// Which of several nodes a pod is (Kubernetes, "Indexed Job").
+const RANK: &str = "batch.kubernetes.io/job-completion-index";
+
 /// All that the loop knows.
 pub(super) struct State {
     pub(super) cluster: Cluster,
@@ -164,6 +167,11 @@ impl State {
         let gone = matches!(event, Event::Delete(_));
         let (Event::Apply(pod) | Event::InitApply(pod) | Event::Delete(pod)) = event else { return };
         let Some(attempt) = self.of(pod.metadata.annotations.as_ref()) else { return };
+        let index = pod.metadata.annotations.as_ref().and_then(|a| a.get(RANK)?.parse::<u32>().ok());
+        if let Some(rank) = index.filter(|rank| *rank > 0) {
+            attempt.others.insert(rank, pod);
+            return;
+        }
         let token = attempt.spec.token.clone();
         match &attempt.pod {
             // News of a pod that had to go before this one came.

@@ -62,4 +62,4 @@ pub const REQUEST_KINDS: &[&str] = &["start", "cancel", "kill", "acknowledge", "
 
 /// Every kind of message of an agent, as sent.
 pub const MESSAGE_KINDS: &[&str] =
-    &["started", "step-started", "step-ended", "annotation", "judged", "tail", "ask", "ended"];
+    &["started", "step-started", "step-ended", "annotation", "judged", "tail", "ask", "ended", "saved"];

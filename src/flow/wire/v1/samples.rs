@@ -57,6 +57,7 @@ fn receipt() -> Receipt {
         uploads: map([("report", artifact())]),
         summary: text("# done"),
         environment_url: Some(text("http://localhost/")),
+        images: BTreeMap::new(),
         log: 512,
         duration_ms: 900,
     }
@@ -353,6 +354,7 @@ fn spec() -> JobSpec {
             every_seconds: 60.0,
             grace_seconds: 120.0,
             key: text("ck"),
+            saved: None,
         }),
         gpus: Some(vec![0]),
         image: Some(text("ghcr.io/acme/sklearn:1.5")),
@@ -380,6 +382,7 @@ pub(super) fn messages() -> Vec<JobMessage> {
         MessageBody::Tail { step: 1, line: text("epoch 3") },
         MessageBody::Ask { id: 1, question: Question::Baseline { baseline: text("branch:main") } },
         MessageBody::Ended(receipt()),
+        MessageBody::Saved { artifact: artifact() },
     ];
     let message = |(body, seq)| JobMessage { token: text("01JDXYZ.2.3"), seq, at: 1_700_000_000_000, body };
     bodies.into_iter().zip(1..).map(message).collect()

@@ -16,4 +16,5 @@ mod tests;
 mod trigger;
 
 pub use action::parse_action;
+pub use reader::plain_value;
 pub use root::parse;

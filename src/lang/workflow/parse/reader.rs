@@ -21,8 +21,8 @@ pub(super) const WRONG_TYPE: &str = "wrong-type";
 pub(super) const MISSING_KEY: &str = "missing-key";
 pub(super) const EXPRESSION: &str = "expression";
 
-/// The type of a plain scalar by YAML 1.2's core schema.
-pub(super) fn plain_value(scalar: &Scalar) -> Value {
+/// The value of a scalar, by YAML 1.2's core schema.
+pub fn plain_value(scalar: &Scalar) -> Value {
     if scalar.style != ScalarStyle::Plain {
         return Value::String(scalar.text.clone());
     }

@@ -1,0 +1,105 @@
+//! What an instance asks of a cluster: `pod-template nodes queue spot services`, containers of steps.
+//!
+//! Not here: the keys of a service (`service`).
+
+use super::evaluate::{get, optional, shown, whole};
+use super::service::service;
+use super::{Contexts, evaluate, instance};
+use crate::job::{Credentials, PodRequest, ServiceSpec, Spot, StepPlace};
+use tidegate_lang::expr::Template;
+use tidegate_lang::value::Value;
+use tidegate_lang::workflow::{Container, Job, JobKind, Workflow};
+
+/// Evaluates what a job asks of a cluster. `notes` gets what has no effect there.
+pub(super) fn request(
+    workflow: &Workflow,
+    job: &Job,
+    contexts: &Contexts,
+    notes: &mut Vec<String>,
+) -> Result<PodRequest, String> {
+    let template = [&job.ml.pod_template, &job.defaults.pod_template, &workflow.defaults.pod_template];
+    let template = template.into_iter().flatten().next();
+    let nodes = match &job.ml.nodes {
+        None => 0,
+        // One node is a pod like any other.
+        Some(given) => Some(whole("nodes", &given.value, 1, contexts)?).filter(|n| *n > 1).unwrap_or(0),
+    };
+    let container = container(workflow, job);
+    Ok(PodRequest {
+        template: optional("pod-template", template, contexts)?,
+        nodes,
+        queue: optional("queue", job.ml.queue.as_ref(), contexts)?,
+        spot: job.ml.spot.as_ref().map(|given| spot(given, contexts)).transpose()?.flatten(),
+        services: services(job, contexts, notes)?,
+        steps: steps(job, contexts)?,
+        credentials: container.and_then(credentials),
+    })
+}
+
+fn services(job: &Job, contexts: &Contexts, notes: &mut Vec<String>) -> Result<Vec<ServiceSpec>, String> {
+    let mut services: Vec<ServiceSpec> = Vec::new();
+    for (name, given) in &job.services {
+        let Some(made) = service(&name.value, given, contexts, notes)? else { continue };
+        // Containers of a pod share one network.
+        let taken = services.iter().find_map(|s| {
+            let port = s.ports.iter().find(|port| made.ports.contains(port))?;
+            Some(format!(
+                "`services`: `{}` and `{}` both listen on port {port}, and a pod has one network",
+                s.name, made.name
+            ))
+        });
+        match taken {
+            Some(taken) => return Err(taken),
+            None => services.push(made),
+        }
+    }
+    Ok(services)
+}
+
+/// The container of the job, or of the defaults nearest to it.
+pub(super) fn container<'a>(workflow: &'a Workflow, job: &'a Job) -> Option<&'a Container> {
+    job.container.as_deref().or(job.defaults.container.as_deref()).or(workflow.defaults.container.as_deref())
+}
+
+pub(super) fn credentials(given: &Container) -> Option<Credentials> {
+    let (username, password) = given.credentials.as_ref()?;
+    Some(Credentials { username: username.raw.to_string(), password: password.raw.to_string() })
+}
+
+fn spot(given: &tidegate_lang::workflow::Tree, contexts: &Contexts) -> Result<Option<Spot>, String> {
+    let value = evaluate::tree("spot", given, contexts)?;
+    match &value {
+        Value::Null | Value::Bool(false) => Ok(None),
+        Value::Bool(true) => Ok(Some(Spot::Only)),
+        Value::Object(_) => match get(&value, "fallback") {
+            Some(Value::String(text)) if &**text == "on-demand" => Ok(Some(Spot::Preferred)),
+            None | Some(Value::Null) => Ok(Some(Spot::Only)),
+            Some(other) => Err(format!("`spot.fallback` must be `on-demand`, not {}", shown(other))),
+        },
+        other => Err(format!("`spot` must be true or `{{fallback: on-demand}}`, not {}", shown(other))),
+    }
+}
+
+/// Tells whether a template may give a secret.
+pub(super) fn reads_secrets(template: &Template) -> bool {
+    let mut reads = super::reads::Reads::default();
+    reads.template(template);
+    reads.reaches("secrets")
+}
+
+fn steps(job: &Job, contexts: &Contexts) -> Result<Vec<StepPlace>, String> {
+    let JobKind::Steps(steps) = &job.kind else { return Ok(Vec::new()) };
+    let mut places = Vec::new();
+    for (index, step) in (0_u32..).zip(steps) {
+        if step.container.is_none() && step.resources.is_none() {
+            continue;
+        }
+        let image = match step.container.as_deref() {
+            Some(given) => instance::image_of(given, "steps.container", contexts)?,
+            None => None,
+        };
+        let resources = step.resources.as_deref().map(|r| instance::resources(r, contexts)).transpose()?;
+        places.push(StepPlace { step: index, image, resources });
+    }
+    Ok(places)
+}

@@ -1,0 +1,210 @@
+//! A service container: its keys, and what of Docker's `options` there is in a pod.
+
+use super::evaluate::{optional, text};
+use super::{Contexts, pod};
+use crate::job::{Health, ServiceSpec};
+use tidegate_lang::expr::Template;
+use tidegate_lang::workflow::Container;
+
+/// Evaluates a service; one whose image is empty is left out, as at GitHub. `notes` gets what has no
+/// effect in a pod.
+pub(super) fn service(
+    name: &str,
+    given: &Container,
+    contexts: &Contexts,
+    notes: &mut Vec<String>,
+) -> Result<Option<ServiceSpec>, String> {
+    let key = |part: &str| format!("services.{name}.{part}");
+    if given.expression.is_some() {
+        return Err(format!(
+            "`services.{name}` must be written out: an expression for all of it is not read"
+        ));
+    }
+    let Some(image) = optional(&key("image"), given.image.as_ref(), contexts)? else { return Ok(None) };
+    if given.env.expression.is_some() {
+        return Err(format!("`services.{name}.env` must be a mapping: one expression for all is not read"));
+    }
+    let words = |part: &str, given: Option<&Template>| -> Result<Vec<String>, String> {
+        Ok(split(&optional(&key(part), given, contexts)?.unwrap_or_default()))
+    };
+    let mut made = ServiceSpec {
+        name: name.to_owned(),
+        image,
+        entrypoint: words("entrypoint", given.entrypoint.as_ref())?,
+        command: words("command", given.command.as_ref())?,
+        credentials: pod::credentials(given),
+        ..ServiceSpec::default()
+    };
+    for (variable, value) in &given.env.variables {
+        // A secret's value is nowhere in the log or in a spec.
+        if pod::reads_secrets(value) {
+            made.secret.push(variable.value.clone());
+            made.env.push((variable.value.clone(), value.raw.to_string()));
+        } else {
+            made.env.push((variable.value.clone(), text(&key("env"), value, contexts)?));
+        }
+    }
+    for port in &given.ports {
+        let port = text(&key("ports"), port, contexts)?;
+        let (number, mapped) = container_port(&port).ok_or_else(|| {
+            format!("`{}`: `{port}` is no port such as `5432` or `5432:5432`", key("ports"))
+        })?;
+        if let Some(mapped) = mapped {
+            notes.push(format!(
+                "`{}`: {mapped} is not mapped; steps reach it at {name}:{number}",
+                key("ports")
+            ));
+        }
+        made.ports.push(number);
+    }
+    for volume in &given.volumes {
+        let volume = text(&key("volumes"), volume, contexts)?;
+        let parts: Vec<&str> = volume.split(':').collect();
+        match parts.as_slice() {
+            [path] if path.starts_with('/') => made.volumes.push((*path).to_owned()),
+            [from, path, ..] if path.starts_with('/') && !from.starts_with('/') => {
+                made.volumes.push((*path).to_owned());
+            }
+            _ => return Err(format!("`{}`: `{volume}`: a pod has no folder of the machine", key("volumes"))),
+        }
+    }
+    let options = optional(&key("options"), given.options.as_ref(), contexts)?.unwrap_or_default();
+    let ignored = take_options(&options, &mut made).map_err(|e| format!("`{}`: {e}", key("options")))?;
+    if !ignored.is_empty() {
+        notes.push(format!("`{}`: {} has no effect in a pod", key("options"), ignored.join(" ")));
+    }
+    Ok(Some(made))
+}
+
+/// The port of the container, and that of the host where it is another.
+fn container_port(text: &str) -> Option<(u16, Option<u16>)> {
+    let text = text.split('/').next()?;
+    let mut parts = text.rsplit(':');
+    let inner: u16 = parts.next()?.trim().parse().ok().filter(|port| *port > 0)?;
+    let outer = match parts.next() {
+        None => None,
+        Some(outer) => Some(outer.trim().parse::<u16>().ok()?),
+    };
+    Some((inner, outer.filter(|outer| *outer != inner)))
+}
+
+/// Takes what a pod has of `docker create`'s options; returns the others.
+fn take_options(text: &str, into: &mut ServiceSpec) -> Result<Vec<String>, String> {
+    let mut words = split(text).into_iter().peekable();
+    let mut ignored = Vec::new();
+    let mut health: Option<Health> = None;
+    while let Some(word) = words.next() {
+        let (name, joined) = match word.split_once('=') {
+            Some((name, value)) if name.starts_with("--") => (name.to_owned(), Some(value.to_owned())),
+            _ => (word.clone(), None),
+        };
+        const KNOWN: [&str; 9] = [
+            "--health-cmd",
+            "--health-interval",
+            "--health-timeout",
+            "--health-retries",
+            "--health-start-period",
+            "--env",
+            "-e",
+            "--entrypoint",
+            "--user",
+        ];
+        if !KNOWN.contains(&name.as_str()) {
+            ignored.push(word);
+            while words.peek().is_some_and(|next| !next.starts_with('-')) {
+                ignored.extend(words.next());
+            }
+            continue;
+        }
+        let value = joined.or_else(|| words.next()).ok_or_else(|| format!("`{name}` needs a value"))?;
+        let seconds =
+            || super::measure::seconds(&name, Some(&tidegate_lang::value::Value::from(value.as_str())), 0.0);
+        let probe = health.get_or_insert_with(Health::default);
+        match name.as_str() {
+            "--health-cmd" => probe.command.clone_from(&value),
+            "--health-interval" => probe.interval_seconds = seconds()?,
+            "--health-timeout" => probe.timeout_seconds = seconds()?,
+            "--health-start-period" => probe.start_seconds = seconds()?,
+            "--health-retries" => {
+                probe.retries =
+                    value.parse().map_err(|_| format!("`--health-retries {value}` is no number"))?;
+            }
+            "--entrypoint" => into.entrypoint = vec![value],
+            "--user" => match value.split(':').next().unwrap_or_default().parse() {
+                Ok(user) => into.user = Some(user),
+                Err(_) => ignored.push(format!("--user {value}")),
+            },
+            _ => {
+                let (name, value) =
+                    value.split_once('=').ok_or_else(|| format!("`{name} {value}` has no value"))?;
+                into.env.push((name.to_owned(), value.to_owned()));
+            }
+        }
+    }
+    into.health = health.filter(|health| !health.command.is_empty());
+    Ok(ignored)
+}
+
+/// Splits words as a shell does: quotes hold together, a backslash takes the next character.
+fn split(text: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match (c, quote) {
+            (c, Some(q)) if c == q => quote = None,
+            ('\'' | '"', None) => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            ('\\', None | Some('"')) => word.get_or_insert_default().extend(chars.next()),
+            (c, None) if c.is_whitespace() => words.extend(word.take()),
+            (c, _) => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_of_docker() {
+        let mut service = ServiceSpec::default();
+        let ignored = take_options(
+            r#"--health-cmd "pg_isready -U 'me'" --health-interval=10s --health-retries 5 --cpus 1 --network-alias x -e A=b --user 70:70"#,
+            &mut service,
+        )
+        .unwrap();
+        let health = service.health.unwrap();
+        assert_eq!(health.command, "pg_isready -U 'me'");
+        assert_eq!((health.interval_seconds, health.retries, health.timeout_seconds), (10.0, 5, 30.0));
+        assert_eq!(service.env, [("A".to_owned(), "b".to_owned())]);
+        assert_eq!(service.user, Some(70));
+        assert_eq!(ignored, ["--cpus", "1", "--network-alias", "x"]);
+        for wrong in ["--health-cmd", "--health-retries x", "--health-interval soon", "-e A"] {
+            assert!(take_options(wrong, &mut ServiceSpec::default()).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn ports() {
+        let table = [
+            ("5432", Some((5432, None))),
+            ("5432:5432/tcp", Some((5432, None))),
+            ("127.0.0.1:15432:5432", Some((5432, Some(15432)))),
+            ("x", None),
+            ("0", None),
+            ("80-90", None),
+        ];
+        for (text, port) in table {
+            assert_eq!(container_port(text), port, "{text}");
+        }
+    }
+
+    #[test]
+    fn words_of_a_shell() {
+        assert_eq!(split(r#" a  'b c' "d \" e"f \g '' "#), ["a", "b c", "d \" ef", "g", ""]);
+    }
+}

@@ -1,0 +1,62 @@
+//! `nodes: N`: pods that find each other, start together and end together.
+
+use super::{interrupt, kubectl, project, run, selector, spawn, wait, wait_gone};
+
+#[test]
+fn two_nodes_find_each_other_and_node_0_counts() {
+    let project = project(
+        "  a:
+    nodes: 2
+    outputs: { said: '${{ steps.talk.outputs.said }}' }
+    steps:
+      - id: talk
+        run: |
+          echo \"rank $NODE_RANK of $NNODES at $MASTER_ADDR:$MASTER_PORT, $PET_NODE_RANK $PET_NNODES $NPROC_PER_NODE\"
+          if test $NODE_RANK = 0; then
+            echo said=$(nc -l -p $MASTER_PORT < /dev/null) >> $GITHUB_OUTPUT
+            echo root > who
+          else
+            until echo hello from rank $NODE_RANK | nc $MASTER_ADDR $MASTER_PORT; do sleep 0.2; done
+            echo other > who
+          fi
+    produces: { who: who }
+  b:
+    needs: a
+    consumes: { who: '${{ needs.a.artifacts.who }}' }
+    steps: [{ run: 'echo \"$(cat who) heard ${{ needs.a.outputs.said }}\"' }]
+",
+    );
+    run(&project, &[]).code(0);
+    let logs = project.tidegate(["runs", "logs", "1"]).code(0);
+    logs.stdout("rank 0 of 2").stdout("root heard hello from rank 1");
+    project.tidegate(["runs", "logs", "1", "a", "--node", "1"]).code(0).stdout("rank 1 of 2");
+    wait_gone(&project);
+    let services = kubectl(&["get", "services", "-l", &selector(&project), "-o", "name"]);
+    assert_eq!(services.trim(), "");
+}
+
+#[test]
+fn a_rank_that_fails_ends_the_others_at_once() {
+    let project = project(
+        "  a:
+    nodes: 2
+    steps: [{ run: 'echo rank $NODE_RANK; test $NODE_RANK = 0 || exit 5; sleep 600' }]
+",
+    );
+    run(&project, &[]).code(1).stdout("node 1: exit 5");
+    wait_gone(&project);
+}
+
+#[test]
+fn a_cancel_ends_all_nodes() {
+    let project = project("  a: { nodes: 2, steps: [{ run: 'echo started; sleep 600' }] }\n");
+    let child = spawn(&project, &[]);
+    wait("both say something", 90, || {
+        let said =
+            |node: &str| project.tidegate(["runs", "logs", "1", "--node", node]).stdout.contains("started");
+        (said("0") && said("1")).then_some(())
+    });
+    interrupt(&child);
+    project.done(child).code(5);
+    wait_gone(&project);
+}

@@ -1,0 +1,37 @@
+//! `plan --on kubernetes`: the manifests, and what the API server says to them before anything is made.
+
+use super::{kubeconfig, kubectl, project};
+use crate::harness::{Done, Project};
+
+fn plan(project: &Project, more: &[&str]) -> Done {
+    let args = [&["plan", "--on", "kubernetes"], more].concat();
+    project.tidegate_with(args, &[("KUBECONFIG", &kubeconfig())])
+}
+
+#[test]
+fn the_server_is_asked_before_anything_is_submitted() {
+    let space = "tidegate-plan-test";
+    kubectl(&["create", "namespace", space]);
+    kubectl(&["create", "quota", "few", "-n", space, "--hard=requests.cpu=1"]);
+    let project = project(
+        "  a: { resources: { cpu: 2 }, steps: [{ run: 'true' }] }
+  b: { pod-template: .ml/t.yaml, resources: { cpu: 0.1 }, steps: [{ run: 'true' }] }
+",
+    );
+    project.write(".ml/t.yaml", "spec:\n  priorityClassName: nowhere\n");
+    let done = plan(&project, &["--server", "--namespace", space]).code(2);
+    done.stderr("a: the Pod would be refused").stderr("exceeded quota: few").stderr("nowhere");
+    // Without the quota and the class nothing is said, and nothing was made.
+    project.write(".ml/t.yaml", "spec: { priority: ~ }\n");
+    plan(&project, &["--server"]).code(0);
+    let made = kubectl(&["get", "jobs,pods", "-n", space, "-o", "name"]);
+    assert_eq!(made.trim(), "");
+    kubectl(&["delete", "namespace", space, "--wait=false"]);
+    // What the API server would take is what `--format yaml` prints.
+    let text = plan(&project, &["--format", "yaml"]).code(0).stdout;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    let said =
+        kubectl(&["create", "--dry-run=server", "--validate=strict", "-f", file.path().to_str().unwrap()]);
+    assert_eq!(said.matches("created (server dry run)").count(), 4, "{said}");
+}

@@ -1,0 +1,103 @@
+//! `queue`, `spot`, `checkpoint`: where pods run, when, and what survives when they are taken away.
+
+use super::{kubectl, project, selector, spawn, wait, wait_gone};
+use crate::harness::Project;
+use std::process::Child;
+
+fn pods(project: &Project) -> Vec<String> {
+    let names = kubectl(&[
+        "get",
+        "pods",
+        "-l",
+        &selector(project),
+        "--field-selector",
+        "status.phase=Running",
+        "-o",
+        "name",
+    ]);
+    names.lines().map(|name| name.trim_start_matches("pod/").to_owned()).collect()
+}
+
+fn there(project: &Project) -> bool {
+    selector(project).len() > 30
+}
+
+#[test]
+fn a_queue_lets_a_job_start_when_it_has_room() {
+    let project = project("  a: { queue: research, steps: [{ run: 'echo ran' }] }\n");
+    let child = spawn(&project, &[]);
+    // As Kueue would: it finds the Job by its label, and lets it go.
+    let job = wait("the Job waits", 90, || {
+        let found = there(&project).then(|| {
+            kubectl(&[
+                "get",
+                "jobs",
+                "-l",
+                &format!("{},kueue.x-k8s.io/queue-name=research", selector(&project)),
+                "-o",
+                "name",
+            ])
+        })?;
+        (!found.trim().is_empty()).then(|| found.trim().to_owned())
+    });
+    assert_eq!(kubectl(&["get", &job, "-o", "jsonpath={.spec.suspend}"]), "true");
+    kubectl(&["patch", &job, "--type=merge", "-p", r#"{"spec":{"suspend":false}}"#]);
+    project.done(child).code(0);
+    wait_gone(&project);
+}
+
+/// Evicts the only running pod of a project, as a drain or a spot node's end does.
+fn evict(project: &Project, child: &mut Child) {
+    let pod = wait("a pod runs", 90, || {
+        assert!(child.try_wait().unwrap().is_none(), "the run is over");
+        pods(project).into_iter().next()
+    });
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let body = format!(
+        r#"{{"apiVersion":"policy/v1","kind":"Eviction","metadata":{{"name":"{pod}","namespace":"default"}}}}"#
+    );
+    std::fs::write(file.path(), body).unwrap();
+    let path = format!("/api/v1/namespaces/default/pods/{pod}/eviction");
+    kubectl(&["create", "--raw", &path, "-f", file.path().to_str().unwrap()]);
+}
+
+#[test]
+fn a_spot_job_that_is_preempted_twice_goes_on_from_its_checkpoint() {
+    // No node is a spot node yet: the pod waits.
+    let project = project(
+        "  a:
+    spot: true
+    checkpoint: { path: state, every: 1s, grace: 5s }
+    steps:
+      - run: |
+          n=$(cat state/epoch 2>/dev/null || echo 0)
+          echo \"from epoch $n\"
+          while test $n -lt 30; do
+            n=$((n + 1)); echo $n > state/new; mv state/new state/epoch; echo epoch $n
+            if test $n = 10 || test $n = 20; then sleep 600 & wait; fi
+            sleep 0.05
+          done
+          echo finished at $n
+",
+    );
+    kubectl(&["label", "nodes", "--all", "karpenter.sh/capacity-type-"]);
+    let mut child = spawn(&project, &[]);
+    wait("it waits for a spot node", 90, || {
+        let found =
+            there(&project).then(|| kubectl(&["get", "pods", "-l", &selector(&project), "-o", "json"]))?;
+        found.contains("Unschedulable").then_some(())
+    });
+    kubectl(&["label", "nodes", "--all", "karpenter.sh/capacity-type=spot"]);
+    for stop in ["epoch 10", "epoch 20"] {
+        wait("it came as far as the next stop", 90, || {
+            project.tidegate(["runs", "logs", "1"]).stdout.contains(stop).then_some(())
+        });
+        evict(&project, &mut child);
+    }
+    let done = project.done(child).code(0).stdout("preempted").stdout("attempt 3");
+    done.stdout("continues from the checkpoint in state");
+    kubectl(&["label", "nodes", "--all", "karpenter.sh/capacity-type-"]);
+    let logs = project.tidegate(["runs", "logs", "1"]).code(0);
+    logs.stdout("from epoch 20").stdout("finished at 30");
+    wait_gone(&project);
+}
