@@ -28,7 +28,8 @@ impl<'a> Engine<'a> {
         let loaded = load(&root, &path, request.dialect, &read)?.sound()?;
         let workflow = loaded.linked.root.clone();
         let only = Only::new(&workflow, &request.jobs, request.matrix.clone())?;
-        let store = Store::open(&request.project.store)?;
+        let mut store = Store::open(&request.project.store)?;
+        store.settle()?;
         store.compact();
         let at = clock::now();
         let run = clock::ulid(at);

@@ -5,6 +5,7 @@ use super::owner::Locks;
 use super::{FileObjects, Objects, StoreError, io, schema};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -78,8 +79,9 @@ impl Store {
         })
     }
 
-    /// Begins what a run needs of the disk and nobody should wait for. Who only reads needs nothing.
-    pub(super) fn settle(&mut self) -> Result<(), StoreError> {
+    /// Begins what a run needs of the disk and nobody should wait for; making or owning one does so, too.
+    /// Who only reads needs nothing.
+    pub fn settle(&mut self) -> Result<(), StoreError> {
         if matches!(self.settling, Settling::NotYet) {
             let begun = settle(self.dir.join("runs.db"), self.ballast.clone())?;
             self.settling = begun.map_or(Settling::Done, Settling::Begun);
@@ -163,15 +165,17 @@ fn settle(path: PathBuf, ballast: Ballast) -> Result<Option<JoinHandle<std::io::
         return Ok(None);
     }
     let force = move || {
+        let folder = path.parent().unwrap_or(Path::new(".")).to_owned();
+        // Both at once: a slow disk takes as long for two.
+        let names = std::thread::Builder::new().spawn(move || File::open(folder)?.sync_all())?;
         if small {
-            let file = std::fs::File::open(&path)?;
+            let file = File::open(&path)?;
             let forced = file.sync_all();
             // Closing any descriptor of the file would drop the locks that SQLite has on it.
             std::mem::forget(file);
             forced?;
         }
-        let folder = path.parent().unwrap_or(Path::new("."));
-        let forced = std::fs::File::open(folder)?.sync_all();
+        let forced = names.join().unwrap_or_else(|_| Err(std::io::Error::other("it could not be done")));
         ballast.keep();
         forced
     };
