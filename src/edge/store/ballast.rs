@@ -26,7 +26,7 @@ impl Ballast {
         Self { path: dir.join("ballast"), log: dir.join("runs.db-wal") }
     }
 
-    /// Fills it up where there is room; where there is none, the next opening tries again.
+    /// Fills it up where there is room; where there is none, the next run tries again.
     pub(super) fn keep(&self) {
         if self.size() < SIZE {
             // Only a full disk misses it, and that one says so itself.
