@@ -27,8 +27,9 @@ impl Saver {
         link: Arc<Link>,
     ) -> std::io::Result<Self> {
         let (stop, stopped) = channel();
+        // Before the first step: what it writes at once is a change, too.
+        let mut saved = stamp(&folder);
         let thread = std::thread::Builder::new().name("checkpoint".into()).spawn(move || {
-            let mut saved = stamp(&folder);
             let mut pause = every;
             loop {
                 let last = !matches!(stopped.recv_timeout(pause), Err(RecvTimeoutError::Timeout));
@@ -120,7 +121,9 @@ mod tests {
         let link = Arc::new(Link::new("t", heard.clone(), Arc::new(Control::new())));
         let saver = Saver::start(data.clone(), Duration::from_millis(5), objects.clone(), link).unwrap();
         std::fs::write(data.join("a"), "1").unwrap();
+        let deadline = std::time::Instant::now() + Duration::from_secs(60);
         while heard.0.lock().unwrap().is_empty() {
+            assert!(std::time::Instant::now() < deadline, "nothing was saved");
             std::thread::sleep(Duration::from_millis(1));
         }
         std::fs::write(data.join("a"), "last").unwrap();
