@@ -10,9 +10,14 @@ const WAITS: &str =
 fn kill_container(project: &Project, container: &str) {
     let list = if container == "agent" { "initContainerStatuses" } else { "containerStatuses" };
     let path = format!("jsonpath={{.status.{list}[?(@.name==\"{container}\")].containerID}}");
-    let id = kubectl(&["get", "pod", &pod(project), "-o", &path]);
-    let id = id.trim().trim_start_matches("containerd://").to_owned();
-    assert!(!id.is_empty());
+    // What the container says is here before the kubelet has said that it runs.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    let mut id = String::new();
+    while id.is_empty() {
+        assert!(std::time::Instant::now() < deadline, "{container} has no id");
+        let said = kubectl(&["get", "pod", &pod(project), "-o", &path]);
+        said.trim().trim_start_matches("containerd://").clone_into(&mut id);
+    }
     let script = format!(
         "for f in $(find /sys/fs/cgroup -path '*{id}*' -name cgroup.procs); do for p in $(cat $f); do kill -9 $p; done; done; true"
     );
