@@ -11,10 +11,10 @@ fn kill_container(project: &Project, container: &str) {
     let list = if container == "agent" { "initContainerStatuses" } else { "containerStatuses" };
     let path = format!("jsonpath={{.status.{list}[?(@.name==\"{container}\")].containerID}}");
     // What the container says is here before the kubelet has said that it runs.
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(30);
     let mut id = String::new();
     while id.is_empty() {
-        assert!(std::time::Instant::now() < deadline, "{container} has no id");
+        assert!(Instant::now() < deadline, "{container} has no id");
         let said = kubectl(&["get", "pod", &pod(project), "-o", &path]);
         said.trim().trim_start_matches("containerd://").clone_into(&mut id);
     }
