@@ -121,7 +121,7 @@ mod tests {
         let link = Arc::new(Link::new("t", heard.clone(), Arc::new(Control::new())));
         let saver = Saver::start(data.clone(), Duration::from_millis(5), objects.clone(), link).unwrap();
         std::fs::write(data.join("a"), "1").unwrap();
-        let deadline = std::time::Instant::now() + Duration::from_secs(60);
+        let deadline = std::time::Instant::now() + Duration::from_mins(1);
         while heard.0.lock().unwrap().is_empty() {
             assert!(std::time::Instant::now() < deadline, "nothing was saved");
             std::thread::sleep(Duration::from_millis(1));
