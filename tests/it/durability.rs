@@ -4,10 +4,10 @@
 //! An engine listens to signals, so each runs as this same test binary, called for an ignored test.
 
 use crate::harness::{Project, binary};
-use std::collections::BTreeMap;
+use crate::in_process::{Nobody, by_hand};
 use std::path::Path;
 use std::sync::Mutex;
-use tidegate::app::engine::{BackEnd, ClusterSettings, Engine, Machine, Observer, RunRequest, Site};
+use tidegate::app::engine::{BackEnd, ClusterSettings, Engine, Machine, Site};
 use tidegate_edge::executor::{Executor, ExecutorMessage};
 use tidegate_edge::store::{FaultyLog, Moment, Sync};
 use tidegate_flow::job::{AgentRequest, Conclusion, JobMessage, MessageBody, Receipt};
@@ -16,13 +16,6 @@ use tidegate_flow::run::{EventKind, RunEvent};
 const CASE: &str = "TIDEGATE_TEST_DURABILITY";
 
 const CHAIN: &str = "on: workflow_dispatch\njobs:\n  a: { steps: [{ run: 'true' }] }\n  b: { needs: a, steps: [{ run: 'true' }] }\n  c: { needs: b, steps: [{ run: 'true' }] }\n";
-
-struct Nobody;
-
-impl Observer for Nobody {
-    fn event(&mut self, _: &RunEvent) {}
-    fn warn(&mut self, _: &str) {}
-}
 
 /// Pods that end well at once, and note what is acknowledged.
 struct Pods {
@@ -60,25 +53,7 @@ fn an_engine_with_a_witness() {
     let said = std::env::var(CASE).expect("called by a test");
     let [place, at, root] = said.split(' ').collect::<Vec<_>>()[..] else { panic!("{said}") };
     let root = Path::new(root);
-    let request = RunRequest {
-        project: tidegate::app::config::Project::find(root, None).unwrap(),
-        file: root.join(".ml/workflows/test.yml"),
-        dialect: tidegate_lang::workflow::Dialect::Tidegate,
-        event: "workflow_dispatch".to_owned(),
-        payload: serde_json::json!({}),
-        by_hand: true,
-        inputs: BTreeMap::new(),
-        jobs: Vec::new(),
-        matrix: Vec::new(),
-        secrets: BTreeMap::new(),
-        vars: BTreeMap::new(),
-        env: BTreeMap::new(),
-        data: BTreeMap::new(),
-        in_place: false,
-        actor: None,
-        debug: false,
-        rerun: None,
-    };
+    let request = by_hand(root, None);
     let mut site = Site::new(Machine::here(Some(2), Some(0)), false);
     site.exe = Some(binary());
     if place == "pods" {

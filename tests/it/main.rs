@@ -22,6 +22,7 @@ mod gates;
 mod gc;
 mod harness;
 mod hostile;
+mod in_process;
 mod init;
 mod keys;
 #[cfg(feature = "cluster")]

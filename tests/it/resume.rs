@@ -1,10 +1,11 @@
 //! `tidegate run --resume`: a run whose engine died, at any point of its log, comes to the same end.
 
 use crate::harness::{Done, Project, binary, until};
+use crate::in_process::{Nobody, by_hand};
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
 use std::path::Path;
-use tidegate::app::engine::{Engine, Machine, Observer, RunRequest, Site};
+use tidegate::app::engine::{Engine, Machine, RunRequest, Site};
 use tidegate_edge::store::{FaultyLog, Moment, RunLog, Store, Sync};
 use tidegate_flow::run::{EventKind, InstanceState, Phase, Run, RunEvent};
 
@@ -269,13 +270,6 @@ fn a_log_from_tomorrow_is_resumed_in_its_own_time() {
     assert!(summary.duration_ms < 600_000, "{}", summary.duration_ms);
 }
 
-struct Nobody;
-
-impl Observer for Nobody {
-    fn event(&mut self, _event: &RunEvent) {}
-    fn warn(&mut self, _text: &str) {}
-}
-
 /// What the test below says to the process it starts: which write fails, and when.
 const FAULT: &str = "TIDEGATE_TEST_FAULT";
 
@@ -288,23 +282,8 @@ fn an_engine_with_a_fault() {
     let (root, at) = (Path::new(root), at.parse().unwrap());
     let moment = if moment == "before" { Moment::Before } else { Moment::After };
     let request = RunRequest {
-        project: tidegate::app::config::Project::find(root, Some(Path::new(store))).unwrap(),
-        file: root.join(".ml/workflows/test.yml"),
-        dialect: tidegate_lang::workflow::Dialect::Tidegate,
-        event: "workflow_dispatch".to_owned(),
-        payload: serde_json::json!({}),
-        by_hand: true,
-        inputs: BTreeMap::new(),
-        jobs: Vec::new(),
-        matrix: Vec::new(),
-        secrets: BTreeMap::new(),
-        vars: BTreeMap::new(),
         env: [("FOLDER".to_owned(), folder.to_owned())].into(),
-        data: BTreeMap::new(),
-        in_place: false,
-        actor: None,
-        debug: false,
-        rerun: None,
+        ..by_hand(root, Some(Path::new(store)))
     };
     let mut site = Site::new(Machine::here(Some(2), Some(0)), false);
     site.exe = Some(binary());

@@ -1,9 +1,10 @@
 //! What all rules look at, worked out once for each file.
 
 use super::CheckContext;
-use super::access::expressions;
+use super::access::{Inside, expressions};
 use super::scope::{Finding, Problem, Scopes, Type, infer};
 use super::sites::{Site, collect};
+use crate::expr::Expr;
 use crate::workflow::{Job, JobKind, Step, Workflow};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -50,6 +51,15 @@ impl<'a> Facts<'a> {
         }
         let by_id = workflow.jobs.iter().map(|j| (j.id.value.to_ascii_lowercase(), j)).collect();
         Self { workflow, by_id, called, context, sites, findings }
+    }
+
+    /// Visits each part of each expression, the whole ones too, with its place.
+    pub(super) fn walk(&self, mut visit: impl FnMut(Site<'a>, &'a Expr, Inside<'a>)) {
+        for site in &self.sites {
+            for (expr, inside) in expressions(site.template) {
+                expr.walk(&mut |e| visit(*site, e, inside));
+            }
+        }
     }
 
     /// Finds a job in any case.

@@ -28,3 +28,14 @@ pub use rules::RULES;
 pub use suggest::mend;
 
 use facts::Facts;
+
+/// Scripts of twelve random words each, the same ones every time.
+#[cfg(test)]
+fn random_scripts(words: &'static [&'static str], mut state: u64) -> impl Iterator<Item = String> {
+    let mut word = move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let at = usize::try_from(state >> 33).ok()? % words.len();
+        words.get(at).copied()
+    };
+    std::iter::repeat_with(move || (0..12).filter_map(|_| word()).collect()).take(20_000)
+}

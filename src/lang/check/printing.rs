@@ -362,13 +362,7 @@ mod tests {
             "${T//",
             "tee -a ",
         ];
-        let mut state = 7_u64;
-        for _ in 0..20_000 {
-            let mut script = String::new();
-            for _ in 0..12 {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                script.push_str(WORDS[usize::try_from(state >> 33).unwrap() % WORDS.len()]);
-            }
+        for script in crate::check::random_scripts(WORDS, 7) {
             let all = uses(&script, "T");
             let mut places = dumps(&script);
             places.extend(programs(&script, "T"));

@@ -1,9 +1,10 @@
 //! An engine that died, and the next one that goes on with what runs.
 
 use super::*;
+use crate::in_process::{Nobody, by_hand};
 use std::collections::BTreeMap;
 use std::path::Path;
-use tidegate::app::engine::{BackEnd, ClusterSettings, Engine, Machine, Observer, RunRequest, Site};
+use tidegate::app::engine::{BackEnd, ClusterSettings, Engine, Machine, Site};
 use tidegate_edge::store::{FaultyLog, Moment, RunLog as _, Store};
 use tidegate_flow::run::{EventKind, Run, RunEvent};
 
@@ -133,13 +134,6 @@ fn a_cancel_after_a_change_of_engines_runs_what_always_runs() {
     wait_gone(&project);
 }
 
-struct Nobody;
-
-impl Observer for Nobody {
-    fn event(&mut self, _event: &RunEvent) {}
-    fn warn(&mut self, _text: &str) {}
-}
-
 const FAULT: &str = "TIDEGATE_TEST_CLUSTER_FAULT";
 
 /// An engine whose log fails at one write, as if the process had died just before or after it.
@@ -150,25 +144,7 @@ fn an_engine_with_a_fault() {
     let [at, moment, root] = said.split(' ').collect::<Vec<_>>()[..] else { panic!("{said}") };
     let (root, at) = (Path::new(root), at.parse().unwrap());
     let moment = if moment == "before" { Moment::Before } else { Moment::After };
-    let request = RunRequest {
-        project: tidegate::app::config::Project::find(root, None).unwrap(),
-        file: root.join(".ml/workflows/test.yml"),
-        dialect: tidegate_lang::workflow::Dialect::Tidegate,
-        event: "workflow_dispatch".to_owned(),
-        payload: serde_json::json!({}),
-        by_hand: true,
-        inputs: BTreeMap::new(),
-        jobs: Vec::new(),
-        matrix: Vec::new(),
-        secrets: BTreeMap::new(),
-        vars: BTreeMap::new(),
-        env: BTreeMap::new(),
-        data: BTreeMap::new(),
-        in_place: false,
-        actor: None,
-        debug: false,
-        rerun: None,
-    };
+    let request = by_hand(root, None);
     let mut site = Site::new(Machine::here(Some(8), Some(0)), false);
     site.back_end = BackEnd::Kubernetes(ClusterSettings {
         agent_image: format!("docker.io/tidegate/tidegate:{}", env!("CARGO_PKG_VERSION")),

@@ -1,6 +1,6 @@
 //! `best(needs.job, 'metric')` over a metric that the job is not known to write.
 
-use crate::check::access::{Access, Inside, expressions};
+use crate::check::access::{Access, Inside};
 use crate::check::suggest::{list, nearest};
 use crate::check::{Facts, Level, Rule};
 use crate::expr::{Expr, ExprKind};
@@ -16,17 +16,13 @@ pub(super) const RULE: Rule = Rule {
 
 fn check(facts: &Facts<'_>) -> Vec<Diagnostic> {
     let mut found = Vec::new();
-    for site in &facts.sites {
-        for (expr, inside) in expressions(site.template) {
-            expr.walk(&mut |e| {
-                if let ExprKind::Call(name, arguments) = &e.kind
-                    && name.eq_ignore_ascii_case("best")
-                {
-                    found.extend(best(facts, arguments, inside));
-                }
-            });
+    facts.walk(|_, e, inside| {
+        if let ExprKind::Call(name, arguments) = &e.kind
+            && name.eq_ignore_ascii_case("best")
+        {
+            found.extend(best(facts, arguments, inside));
         }
-    }
+    });
     found
 }
 

@@ -19,14 +19,10 @@ fn check(facts: &Facts<'_>) -> Vec<Diagnostic> {
             of_variables(facts, job, step, run, written, &mut found);
         }
     }
-    for site in &facts.sites {
-        for (expr, inside) in expressions(site.template) {
-            expr.walk(&mut |e| {
-                whole_secrets(facts, inside, e, &mut found);
-                part_of_secret(facts, inside, e, &mut found);
-            });
-        }
-    }
+    facts.walk(|_, e, inside| {
+        whole_secrets(facts, inside, e, &mut found);
+        part_of_secret(facts, inside, e, &mut found);
+    });
     found
 }
 

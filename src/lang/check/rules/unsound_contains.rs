@@ -1,6 +1,6 @@
 //! `contains('main develop', github.ref_name)`: a part of a word is in the text, too.
 
-use crate::check::access::{Access, expressions};
+use crate::check::access::Access;
 use crate::check::{Facts, Level, Rule};
 use crate::expr::{Expr, ExprKind};
 use crate::source::Diagnostic;
@@ -15,22 +15,18 @@ pub(super) const RULE: Rule = Rule {
 
 fn check(facts: &Facts<'_>) -> Vec<Diagnostic> {
     let mut found = Vec::new();
-    for site in
-        facts.sites.iter().filter(|site| matches!(site.key, "jobs.<job_id>.if" | "jobs.<job_id>.steps.if"))
-    {
-        for (expr, inside) in expressions(site.template) {
-            expr.walk(&mut |e| {
-                if let Some(words) = words(e) {
-                    let list: Vec<String> = words.map(|w| format!("\"{w}\"")).collect();
-                    let text = "this holds for every part of these words, too";
-                    found.push(
-                        Diagnostic::warning(RULE.id, facts.context.place(inside, e), text)
-                            .help(format!("give a list: `contains(fromJSON('[{}]'), …)`", list.join(", "))),
-                    );
-                }
-            });
+    facts.walk(|site, e, inside| {
+        if !matches!(site.key, "jobs.<job_id>.if" | "jobs.<job_id>.steps.if") {
+            return;
         }
-    }
+        let Some(words) = words(e) else { return };
+        let list: Vec<String> = words.map(|w| format!("\"{w}\"")).collect();
+        let text = "this holds for every part of these words, too";
+        found.push(
+            Diagnostic::warning(RULE.id, facts.context.place(inside, e), text)
+                .help(format!("give a list: `contains(fromJSON('[{}]'), …)`", list.join(", "))),
+        );
+    });
     found
 }
 

@@ -1,6 +1,5 @@
 //! `condition && '' || 'other'`: what is false-like never comes out.
 
-use crate::check::access::expressions;
 use crate::check::{Facts, Level, Rule};
 use crate::expr::{BinaryOp, Expr, ExprKind};
 use crate::source::Diagnostic;
@@ -14,19 +13,15 @@ pub(super) const RULE: Rule = Rule {
 
 fn check(facts: &Facts<'_>) -> Vec<Diagnostic> {
     let mut found = Vec::new();
-    for site in &facts.sites {
-        for (expr, inside) in expressions(site.template) {
-            expr.walk(&mut |e| {
-                if let Some(value) = lost(e) {
-                    let text = "this counts as false, so `||` takes what comes behind it";
-                    found.push(
-                        Diagnostic::warning(RULE.id, facts.context.place(inside, value), text)
-                            .help("write `case(condition, value, other)`"),
-                    );
-                }
-            });
+    facts.walk(|_, e, inside| {
+        if let Some(value) = lost(e) {
+            let text = "this counts as false, so `||` takes what comes behind it";
+            found.push(
+                Diagnostic::warning(RULE.id, facts.context.place(inside, value), text)
+                    .help("write `case(condition, value, other)`"),
+            );
         }
-    }
+    });
     found
 }
 

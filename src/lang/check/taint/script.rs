@@ -304,13 +304,7 @@ mod tests {
             "$",
             "${",
         ];
-        let mut state = 3_u64;
-        for _ in 0..20_000 {
-            let mut script = String::new();
-            for _ in 0..12 {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                script.push_str(WORDS[usize::try_from(state >> 33).unwrap() % WORDS.len()]);
-            }
+        for script in crate::check::random_scripts(WORDS, 3) {
             for one in written(&script, "GITHUB_OUTPUT") {
                 assert!(one.values.iter().all(|at| script.get(at.clone()).is_some()), "{script:?}");
             }
