@@ -50,6 +50,9 @@ pub struct KubernetesSettings {
     /// How long a node is waited for which is not ready; 2 minutes when absent.
     #[serde(default)]
     pub node_patience: Option<Patience>,
+    /// How long a pod waits for a node, for room in a quota or in a queue; without end when absent.
+    #[serde(default)]
+    pub pending_timeout: Option<Patience>,
     /// How long an attempt goes on without an engine; 24 hours when absent.
     #[serde(default)]
     pub orphan_after: Option<Patience>,

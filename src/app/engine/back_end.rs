@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tidegate_edge::executor::Executor;
-use tidegate_edge::executor::kubernetes::{KubernetesExecutor, KubernetesOptions, Policy, SpotNodes};
+use tidegate_edge::executor::kubernetes::{
+    KubernetesExecutor, KubernetesOptions, Meanwhile, Policy, SpotNodes,
+};
 use tidegate_edge::executor::local::{LocalExecutor, LocalOptions};
 use tidegate_edge::store::{RunLog as _, Store, store_id};
 
@@ -35,6 +37,8 @@ pub struct ClusterSettings {
     pub image_patience: Duration,
     /// A node that is not ready is waited for this long before what runs there is lost.
     pub node_patience: Duration,
+    /// A node, room in a quota or in a queue is waited for this long; `None`: without end.
+    pub pending_timeout: Option<Duration>,
     /// An attempt ends that no engine has looked after for this long.
     pub orphan_after: Duration,
     /// What pods may ask for, where the namespace does not say it.
@@ -54,6 +58,7 @@ impl Default for ClusterSettings {
             image: String::new(),
             image_patience: Duration::from_mins(5),
             node_patience: Duration::from_mins(2),
+            pending_timeout: None,
             orphan_after: Duration::from_hours(24),
             policy: Policy::default(),
             spot: SpotNodes::default(),
@@ -85,7 +90,7 @@ impl BackEnd {
     }
 
     /// Starts an executor for a run of the store in `dir`; what it says goes to `sink`. `taken_up`:
-    /// attempts of a former engine that go on.
+    /// attempts of a former engine that go on. `meanwhile` hears what is waited for.
     pub(super) fn start(
         &self,
         exe: Option<&PathBuf>,
@@ -93,6 +98,7 @@ impl BackEnd {
         run: &str,
         taken_up: BTreeSet<String>,
         sink: Ear,
+        meanwhile: &mut Meanwhile<'_>,
     ) -> Result<Box<dyn Executor>, EngineError> {
         match self {
             Self::Local => {
@@ -110,6 +116,7 @@ impl BackEnd {
                     image: settings.image.clone(),
                     image_patience: settings.image_patience,
                     node_patience: settings.node_patience,
+                    pending_timeout: settings.pending_timeout,
                     orphan_after: settings.orphan_after,
                     policy: settings.policy.clone(),
                     spot: settings.spot.clone(),
@@ -130,7 +137,7 @@ impl BackEnd {
                     let row = store.find(run).ok().flatten();
                     row.is_some_and(|row| row.run.eq_ignore_ascii_case(run) && row.summary.is_some())
                 };
-                Ok(Box::new(KubernetesExecutor::start(options, &over, sink)?))
+                Ok(Box::new(KubernetesExecutor::start(options, &over, meanwhile, sink)?))
             }
         }
     }

@@ -15,10 +15,7 @@ impl Engine<'_> {
             Incoming::Executor(ExecutorMessage::Job(message)) => self.message(message),
             Incoming::Executor(ExecutorMessage::Ended { token, receipt }) => self.said_ended(&token, receipt),
             Incoming::Executor(ExecutorMessage::Waiting { token, reason }) => {
-                if let Some((instance, _)) = self.tokens.get(&token) {
-                    self.observer.tail(instance.0, &format!("waiting: {reason}"));
-                }
-                Ok(())
+                self.said_waiting(&token, reason)
             }
             Incoming::Executor(ExecutorMessage::Note { text }) => {
                 self.observer.warn(&text);
@@ -102,6 +99,14 @@ impl Engine<'_> {
     fn said_ended(&mut self, token: &str, receipt: Box<Receipt>) -> Result<(), EngineError> {
         let Some((instance, attempt)) = self.tokens.get(token).copied() else { return Ok(()) };
         self.attempt_ended(instance, attempt, receipt)
+    }
+
+    fn said_waiting(&mut self, token: &str, reason: String) -> Result<(), EngineError> {
+        let Some((instance, attempt)) = self.tokens.get(token).copied() else { return Ok(()) };
+        match self.record(EventKind::AttemptWaiting { instance, attempt, reason }) {
+            Err(EngineError::Refused(Refusal::OldAttempt { .. } | Refusal::Ended)) => Ok(()),
+            other => other,
+        }
     }
 
     /// The supervisor died: what it ran is lost, and tried again as far as the budget goes.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
+use tidegate_edge::executor::kubernetes::Meanwhile;
 use tidegate_edge::executor::{Executor, ExecutorMessage};
 use tidegate_edge::store::{Objects, OwnedRun, RunLog, Sync};
 use tidegate_flow::job::{AgentRequest, Receipt};
@@ -105,13 +106,14 @@ pub(super) struct Parts<'a> {
 }
 
 /// Starts what attempts of a run run on; what it says comes in at the door. `taken_up`:
-/// tokens of attempts that may run already.
+/// tokens of attempts that may run already. `meanwhile` hears what is waited for.
 pub(super) fn executor(
     site: &Site,
     dir: &Path,
     run: &str,
     taken_up: BTreeSet<String>,
     door: Sender<Incoming>,
+    meanwhile: &mut Meanwhile<'_>,
 ) -> Result<Box<dyn Executor>, EngineError> {
     let ear = Box::new(move |message| {
         // Nobody hears it only when the run is over.
@@ -119,7 +121,7 @@ pub(super) fn executor(
     });
     match &site.executor {
         Some(make) => Ok(make(ear)),
-        None => site.back_end.start(site.exe.as_ref(), dir, run, taken_up, ear),
+        None => site.back_end.start(site.exe.as_ref(), dir, run, taken_up, ear, meanwhile),
     }
 }
 
@@ -251,7 +253,16 @@ impl<'a> Engine<'a> {
         }
         if self.executor.is_none() {
             let taken_up = self.taken_up.take().unwrap_or_default();
-            let started = executor(&self.site, &self.dir, &self.owned.run, taken_up, self.door.clone())?;
+            let mut told = false;
+            let meanwhile = &mut |text: &str| {
+                if !std::mem::replace(&mut told, true) {
+                    self.observer.warn(text);
+                }
+                // Nothing runs that could say anything: only a signal can be there.
+                !matches!(self.inbox.try_recv(), Ok(Incoming::Stop(_)))
+            };
+            let door = self.door.clone();
+            let started = executor(&self.site, &self.dir, &self.owned.run, taken_up, door, meanwhile)?;
             self.executor = Some(started);
         }
         let requests = std::mem::take(&mut self.outbox);

@@ -91,6 +91,8 @@ pub struct InstanceView {
     pub adopted: bool,
     /// Said at the top of the log.
     pub notes: Vec<String>,
+    /// Why its attempt does not begin yet.
+    pub waiting: Option<String>,
     /// Why it could not start.
     pub reason: Option<String>,
     /// Before `continue-on-error`.
@@ -241,15 +243,23 @@ impl InstanceView {
                 self.attempt = *attempt;
                 self.state = InstanceState::Running;
                 self.started.get_or_insert(at);
+                self.waiting = None;
                 self.steps.clear();
                 self.verdicts.clear();
                 self.annotations.clear();
             }
-            EventKind::AttemptReady { notes, .. } => self.notes.clone_from(notes),
+            EventKind::AttemptReady { notes, .. } => {
+                self.waiting = None;
+                self.notes.clone_from(notes);
+            }
+            EventKind::AttemptWaiting { reason, .. } => self.waiting = Some(reason.clone()),
             EventKind::StepStarted { .. } | EventKind::StepEnded { .. } => self.stepped(at, kind),
             EventKind::Annotated { annotation, .. } => self.annotations.push(annotation.clone()),
             EventKind::Judged { verdict, .. } => self.verdicts.push(verdict.clone()),
-            EventKind::AttemptEnded { receipt, .. } => self.receipt = Some((**receipt).clone()),
+            EventKind::AttemptEnded { receipt, .. } => {
+                self.waiting = None;
+                self.receipt = Some((**receipt).clone());
+            }
             EventKind::RetryScheduled { .. } => self.state = InstanceState::Retrying,
             EventKind::InstanceEnded { outcome, conclusion, .. } => {
                 self.ended = Some(at);
@@ -313,6 +323,7 @@ fn instance_of(kind: &EventKind) -> Option<u32> {
         | EventKind::InstanceStopped { instance, .. }
         | EventKind::AttemptStarted { instance, .. }
         | EventKind::AttemptReady { instance, .. }
+        | EventKind::AttemptWaiting { instance, .. }
         | EventKind::StepStarted { instance, .. }
         | EventKind::StepEnded { instance, .. }
         | EventKind::Annotated { instance, .. }

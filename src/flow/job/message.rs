@@ -160,7 +160,8 @@ pub struct Receipt {
     /// Exit code of the step that failed; 128 + N for a signal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit: Option<i32>,
-    /// One masked line for people.
+    /// For people, masked: one line, and under it what it is about where that has no step: a place in a
+    /// file, the last lines of a service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Index of the step that failed first.

@@ -51,6 +51,7 @@ impl Run {
                 refuse_if(*attempt != last + 1, "attempts count up by one")?;
             }
             EventKind::AttemptReady { instance, attempt, .. }
+            | EventKind::AttemptWaiting { instance, attempt, .. }
             | EventKind::StepStarted { instance, attempt, .. }
             | EventKind::StepEnded { instance, attempt, .. }
             | EventKind::Judged { instance, attempt, .. }

@@ -114,6 +114,16 @@ pub enum EventKind {
         /// For the log's top.
         notes: Vec<String>,
     },
+    /// An attempt cannot begin yet: a node, a quota or an image is waited for. Said when it has waited for
+    /// some seconds, and again when the reason has changed.
+    AttemptWaiting {
+        /// Which instance.
+        instance: InstanceId,
+        /// The attempt.
+        attempt: u32,
+        /// Why, in one line.
+        reason: String,
+    },
     /// A step started.
     StepStarted {
         /// Which instance.

@@ -64,6 +64,7 @@ pub fn references(event: &RunEvent) -> References<'_> {
         | EventKind::GroupGranted { .. }
         | EventKind::InstanceStopped { .. }
         | EventKind::AttemptReady { .. }
+        | EventKind::AttemptWaiting { .. }
         | EventKind::StepStarted { .. }
         | EventKind::StepEnded { .. }
         | EventKind::Annotated { .. }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::in_process::{Nobody, by_hand};
 use std::collections::BTreeMap;
-use std::path::Path;
+
 use tidegate::app::engine::{BackEnd, ClusterSettings, Engine, Machine, Site};
 use tidegate_edge::store::{FaultyLog, Moment, RunLog as _, Store};
 use tidegate_flow::run::{EventKind, Run, RunEvent};

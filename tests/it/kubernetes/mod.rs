@@ -13,11 +13,14 @@ mod plan;
 mod refusals;
 mod runs;
 mod scheduling;
+mod set_up;
 mod templates;
 mod trouble;
+mod waiting;
 
 use crate::harness::{Done, Project, until};
 use std::ops::Deref;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};

@@ -22,7 +22,7 @@ fn an_api_server_that_is_away_for_a_while() {
 }
 
 /// The API server behind a door that can be shut in several ways.
-struct Door {
+pub(super) struct Door {
     child: Child,
     folder: tempfile::TempDir,
     kubeconfig: String,
@@ -35,7 +35,7 @@ impl Drop for Door {
 }
 
 impl Door {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mode = folder.path().join("mode");
         std::fs::write(&mode, "open").unwrap();
@@ -57,11 +57,11 @@ impl Door {
         Self { child, folder, kubeconfig }
     }
 
-    fn is(&self, mode: &str) {
+    pub(super) fn is(&self, mode: &str) {
         std::fs::write(self.folder.path().join("mode"), mode).unwrap();
     }
 
-    fn spawn(&self, project: &Project) -> Child {
+    pub(super) fn spawn(&self, project: &Project) -> Child {
         project.spawn_with(args(&[]), &[("KUBECONFIG", &self.kubeconfig)])
     }
 }

@@ -23,6 +23,7 @@ pub(in crate::app::cli) fn cluster(
         image: said.image.clone().or_else(|| kept.image.clone()).unwrap_or_default(),
         image_patience: kept.image_patience.map_or(usual.image_patience, |p| p.0),
         node_patience: kept.node_patience.map_or(usual.node_patience, |p| p.0),
+        pending_timeout: kept.pending_timeout.map(|p| p.0),
         orphan_after: kept.orphan_after.map_or(usual.orphan_after, |p| p.0),
         policy: policy(said.policy.as_deref(), project)?,
         spot: kept.spot.clone().unwrap_or_default(),

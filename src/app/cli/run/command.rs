@@ -255,6 +255,13 @@ fn failure(trouble: Trouble, globals: &Globals) -> Failure {
         EngineError::Git(GitError::Store(error)) => {
             store_trouble("the tree cannot be kept in the store", &error)
         }
+        EngineError::Cluster(error) => {
+            let failure = Failure::tool("cannot run jobs on the cluster").caused_by(&error);
+            match error.hint() {
+                Some(hint) => failure.hint(hint),
+                None => failure,
+            }
+        }
         other => {
             let failure = Failure::tool(other.to_string());
             match std::error::Error::source(&other) {

@@ -56,15 +56,19 @@ pub fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
     events.iter().for_each(|event| view.apply(event));
     let chosen = choose(args, &view)?;
     let many = chosen.len() > 1;
-    let mut printed = false;
+    let (mut printed, mut waits) = (false, false);
     for (index, instance) in chosen {
         let attempt = args.attempt.unwrap_or(instance.attempt);
         let Some(part) = part(args, &events, index, attempt) else { continue };
         let path = kept.log(&view, index, attempt).map(|path| node_log_path(&path, args.node));
+        let name = name(&view, instance);
+        if let Some(reason) = &instance.waiting {
+            globals.warn(format!("{name} waits: {reason}\n"));
+            waits = true;
+        }
         let Some(file) = path.and_then(|path| File::open(path).ok()) else {
             continue;
         };
-        let name = name(&view, instance);
         if many && args.format == Format::Text {
             globals.print(format!("{}── {name}\n", if printed { "\n" } else { "" }))?;
         }
@@ -72,7 +76,7 @@ pub fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
         let copied = copy(file, part, args.format, &name, attempt);
         copied.map_err(|error| Failure::tool(format!("cannot print the log of {name}")).caused_by(&error))?;
     }
-    if printed {
+    if printed || waits {
         return Ok(Exit::Good);
     }
     if args.step.is_none() && kept.collected(&view) {
@@ -95,6 +99,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Prints what is there, then what comes, until the run has ended or its engine is gone.
 fn follow(args: &Args, globals: &Globals, kept: &Kept, row: &RunRow) -> Result<Exit, Failure> {
     let mut printed: BTreeMap<(u32, u32), u64> = BTreeMap::new();
+    let mut waits: BTreeMap<u32, String> = BTreeMap::new();
     let mut last = None;
     loop {
         // Asked before reading: what was written last is read in this round.
@@ -110,6 +115,12 @@ fn follow(args: &Args, globals: &Globals, kept: &Kept, row: &RunRow) -> Result<E
         };
         for (index, instance) in chosen {
             let attempt = instance.attempt;
+            if let Some(reason) = &instance.waiting
+                && waits.get(&index) != Some(reason)
+            {
+                globals.warn(format!("{} waits: {reason}\n", name(&view, instance)));
+                waits.insert(index, reason.clone());
+            }
             let Some((from, to)) = part(args, &events, index, attempt) else { continue };
             let Some(file) = kept.log(&view, index, attempt).and_then(|path| File::open(path).ok()) else {
                 continue;

@@ -94,7 +94,11 @@ fn details(text: &mut String, view: &RunView, (index, instance): (u32, &Instance
     if instance.state == InstanceState::Ended(Conclusion::Failure) && !gate {
         let class = receipt.class.map_or("failure", FailureClass::word);
         let reason = receipt.reason.as_deref().unwrap_or_default();
+        let (reason, about) = reason.split_once('\n').unwrap_or((reason, ""));
         let _ = writeln!(text, "**{}**: {class}: {}\n", cell(&instance.display), cell(reason));
+        if !about.is_empty() {
+            fenced(text, about);
+        }
         if let Some(step) = instance.steps.last() {
             let said = lines(index, instance.attempt, step.log.0, step.log.1);
             let last: Vec<&str> =

@@ -30,8 +30,9 @@ pub fn show(
         view.instances.iter().filter(|instance| !matches!(instance.state, InstanceState::Ended(_)))
     {
         let step = instance.step().map(|step| format!(", step `{}`", step.name)).unwrap_or_default();
+        let waits = instance.waiting.as_ref().map(|reason| format!(", waits: {reason}")).unwrap_or_default();
         let state = match instance.state {
-            InstanceState::Running => format!("attempt {}{step}", instance.attempt),
+            InstanceState::Running => format!("attempt {}{step}{waits}", instance.attempt),
             InstanceState::Retrying => "waits to be tried again".to_owned(),
             _ => "waits".to_owned(),
         };
@@ -133,7 +134,7 @@ pub fn show_json(view: &RunView, running: bool, gone: &Gone) -> Json {
         json!({
             "display": instance.display, "matrix": instance.matrix, "state": state, "outcome": word(instance.outcome),
             "attempt": instance.attempt, "started": instance.started, "ended": instance.ended,
-            "taken_from": instance.taken_from, "reason": instance.reason, "steps": steps,
+            "taken_from": instance.taken_from, "reason": instance.reason, "waiting": instance.waiting, "steps": steps,
             "verdicts": instance.verdicts, "annotations": instance.annotations, "receipt": instance.receipt,
             "collected": collected,
         })

@@ -33,6 +33,12 @@ pub fn failure(
     lines: &LastLines,
 ) -> String {
     let mut text = brief(view, instance, style);
+    // Of what has no step: the place in a template, the last lines of a service.
+    let reason = instance.receipt.as_ref().and_then(|receipt| receipt.reason.as_deref());
+    for line in reason.unwrap_or_default().lines().skip(1) {
+        text.push_str(format!("    {} {line}", style.dim("│")).trim_end());
+        text.push('\n');
+    }
     for verdict in instance.verdicts.iter().filter(|v| v.outcome != Outcome::Pass) {
         for line in verdict_lines(verdict, style) {
             text.push_str(&format!("      {line}\n"));
@@ -140,8 +146,8 @@ fn headline(instance: &InstanceView) -> String {
         return instance.reason.clone().unwrap_or_else(|| "failed".to_owned());
     };
     let class = receipt.class.map_or("failure", FailureClass::word);
-    let reason =
-        receipt.reason.clone().or_else(|| receipt.exit.map(|e| format!("exit {e}"))).unwrap_or_default();
+    let first = receipt.reason.as_deref().and_then(|reason| reason.lines().next()).map(str::to_owned);
+    let reason = first.or_else(|| receipt.exit.map(|e| format!("exit {e}"))).unwrap_or_default();
     let step = receipt.failed_step.and_then(|n| instance.steps.iter().find(|s| s.index == n));
     let place = match step {
         Some(step) if !reason.contains(&step.name) => format!(" in step `{}`", cut(&step.name, NAME)),

@@ -6,7 +6,7 @@ use crate::app::report::{InstanceState, InstanceView, JobView, RunView, Style, c
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::BTreeMap;
 use tidegate_flow::job::Conclusion;
-use tidegate_flow::run::{Millis, RunEvent};
+use tidegate_flow::run::{EventKind, Millis, RunEvent};
 
 /// Jobs that are drawn at once; more are counted.
 const SHOWN: usize = 8;
@@ -41,6 +41,15 @@ impl Live {
 
     /// Takes an event in that `view` has taken in; what stays is written above the live lines.
     pub fn event(&mut self, view: &RunView, event: &RunEvent, lines: &LastLines) {
+        match &event.kind {
+            EventKind::AttemptWaiting { instance, reason, .. } => {
+                self.tail(instance.0, &format!("waits: {reason}"));
+            }
+            EventKind::AttemptReady { instance, .. } | EventKind::AttemptEnded { instance, .. } => {
+                self.tails.remove(&instance.0);
+            }
+            _ => {}
+        }
         let text = self.plain.event(view, event, lines);
         if view.summary.is_some() {
             self.clear();

@@ -85,6 +85,9 @@ impl Plain {
                 InstanceSettings::Failed { .. } => String::new(),
             },
             EventKind::AttemptReady { notes, .. } => self.noted(notes),
+            EventKind::AttemptWaiting { reason, .. } if !self.folded => {
+                row::row("…", &row::name(view, instance), "", None, &[style.dim(&format!("waits: {reason}"))])
+            }
             EventKind::RetryScheduled { due, infra, .. } => {
                 let wait = u64::try_from(due.0 - event.at.0).unwrap_or(0);
                 failure::retry(view, instance, wait, *infra, style)

@@ -1,13 +1,14 @@
 //! What is known of an attempt while it has a Job.
 
-use super::observe::{Death, Seen, Waiting, seen};
+use super::observe::{Bound, Death, Seen, Telling, Waiting, seen};
+use super::quotes::Quote;
 use super::ranks::Ranks;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use tidegate_flow::job::{AgentRequest, FailureClass, JobMessage, JobSpec};
+use tidegate_flow::job::{AgentRequest, FailureClass, JobMessage, JobSpec, Masks};
 use tokio::time::Instant;
 
 /// One attempt.
@@ -26,8 +27,12 @@ pub(super) struct Attempt {
     pub(super) over: bool,
     /// Since when its end is seen, without a receipt.
     pub(super) ended: Option<Instant>,
-    /// Since when it waits for an image.
-    pub(super) no_image: Option<Instant>,
+    /// What ends its wait, and since when it waits.
+    pub(super) since: Option<(Bound, Instant)>,
+    /// What its pod lacks, as an event says.
+    pub(super) not_set_up: Option<Waiting>,
+    /// Why its Job is not taken for now.
+    pub(super) not_taken: Option<Waiting>,
     /// Why the cluster makes no pod for it, as its events say.
     pub(super) not_made: Option<Result<Waiting, Death>>,
     /// Since when its node is away.
@@ -50,13 +55,17 @@ pub(super) struct Attempt {
     /// An agent came.
     pub(super) agent: bool,
     pub(super) removed: bool,
-    /// What it waits for, as last told.
-    pub(super) waiting: Option<Waiting>,
+    /// What was said of its waits.
+    pub(super) telling: Telling,
+    /// The last lines of the container that it failed of.
+    pub(super) quote: Quote,
+    /// What must not be read in them.
+    pub(super) masks: Masks,
 }
 
 impl Attempt {
     /// One that is about to start.
-    pub(super) fn new(spec: Arc<JobSpec>, name: String, taken_up: bool) -> Self {
+    pub(super) fn new(spec: Arc<JobSpec>, name: String, taken_up: bool, masks: Masks) -> Self {
         Self {
             name,
             ranks: Ranks::new(spec.pod.nodes),
@@ -67,7 +76,9 @@ impl Attempt {
             end_by: None,
             over: false,
             ended: None,
-            no_image: None,
+            since: None,
+            not_set_up: None,
+            not_taken: None,
             not_made: None,
             node_away: None,
             replaced: false,
@@ -80,7 +91,9 @@ impl Attempt {
             asked: taken_up.then(Vec::new),
             agent: false,
             removed: false,
-            waiting: None,
+            telling: Telling::default(),
+            quote: Quote::default(),
+            masks,
         }
     }
 }
@@ -98,8 +111,8 @@ impl Attempt {
             && job.spec.as_ref().is_some_and(|spec| spec.suspend == Some(true))
             && self.pod.is_none()
         {
-            let words = format!("it waits in the queue `{queue}`");
-            return Some(Seen::Waiting(Waiting::Unschedulable(words)));
+            let words = format!("it waits in the queue `{queue}` until there is room");
+            return Some(Seen::Waiting(Waiting::Suspended(words)));
         }
         let first = seen(job, self.pod.as_ref(), memory);
         if first != Seen::Going {
@@ -119,7 +132,12 @@ pub(super) enum Done {
     /// It cannot start yet.
     Waits {
         token: String,
-        reason: String,
+        why: Waiting,
+    },
+    /// The last lines of the container that it failed of, were read.
+    Quoted {
+        token: String,
+        lines: Vec<String>,
     },
     Removed {
         token: String,

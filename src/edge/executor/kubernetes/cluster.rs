@@ -1,5 +1,6 @@
 //! What is asked of the API server, and what it answers when it does not do it.
 
+use super::observe::Waiting;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, Pod, Secret, Service};
@@ -49,6 +50,9 @@ pub enum ClusterError {
         /// What is seen of it.
         reason: String,
     },
+    /// Somebody wants the run to end while the API server is waited for.
+    #[error("stopped while the API server was waited for")]
+    Stopped,
     /// Anything else of this machine.
     #[error("{doing}: {source}")]
     Io {
@@ -73,6 +77,83 @@ impl ClusterError {
             _ => false,
         }
     }
+}
+
+impl ClusterError {
+    /// What an attempt waits for whose Job is not taken for now.
+    pub(super) fn waiting(&self) -> Waiting {
+        let reason = format!("{self}; it is asked again");
+        match self {
+            Self::Api { source, .. } if matches!(&**source, kube::Error::Api(s) if s.code == 403) => {
+                Waiting::NotMade(reason)
+            }
+            _ => Waiting::NoAnswer(reason),
+        }
+    }
+
+    /// Tells whether the API server may only be away for the moment: nobody listens, it has too much to do.
+    /// Wrong credentials, certificates and names are wrong the next time, too.
+    pub(super) fn is_away(&self) -> bool {
+        let Self::Api { source, .. } = self else { return false };
+        match &**source {
+            kube::Error::Api(status) => matches!(status.code, 429 | 500 | 502 | 503 | 504),
+            error @ (kube::Error::Service(_) | kube::Error::HyperError(_)) => nobody_listens(error),
+            _ => false,
+        }
+    }
+
+    /// Returns what to look at.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Config(_) => {
+                Some("`kubectl config get-contexts` lists what there is; `--context` chooses one")
+            }
+            Self::Api { source, .. } => match &**source {
+                kube::Error::Api(status) if status.code == 401 => {
+                    Some("the credentials of the kubeconfig are not taken: log in to the cluster again")
+                }
+                kube::Error::Api(status) if status.code == 403 => {
+                    Some("docs/kubernetes.md lists the rights that are needed in the namespace")
+                }
+                kube::Error::Api(_) => None,
+                kube::Error::Auth(_) => Some("log in to the cluster again; `kubectl get pods` must work"),
+                _ => Some("see whether `kubectl get pods` works: the address, a VPN, the cluster itself"),
+            },
+            Self::Hub { .. } => Some("`kubectl get pods` and `kubectl describe pod` say more of it"),
+            Self::Manifest { .. } | Self::Io { .. } | Self::Stopped => None,
+        }
+    }
+}
+
+/// Looks for a system's word that nobody answered.
+fn nobody_listens(error: &kube::Error) -> bool {
+    use std::io::ErrorKind;
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<std::io::Error>() {
+            let away = matches!(
+                error.kind(),
+                ErrorKind::ConnectionRefused
+                    | ErrorKind::ConnectionReset
+                    | ErrorKind::ConnectionAborted
+                    | ErrorKind::HostUnreachable
+                    | ErrorKind::NetworkUnreachable
+                    | ErrorKind::NotConnected
+                    | ErrorKind::TimedOut
+                    | ErrorKind::UnexpectedEof
+                    | ErrorKind::BrokenPipe
+            );
+            if away {
+                return true;
+            }
+        }
+        // hyper has no name for this that could be asked for here.
+        if error.to_string() == "connection closed before message completed" {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// The API server's own words, without the wrapping.

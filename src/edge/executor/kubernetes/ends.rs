@@ -1,7 +1,7 @@
 //! Decides that an attempt is over whose agent cannot say so, and removes what is over.
 
 use super::attempt::Done;
-use super::observe::{Death, Seen, Waiting, death, disrupted, is_suspended};
+use super::observe::{Death, Seen, Waiting, death, disrupted, is_suspended, steps_began};
 use super::ranks::{attempt_of, token_of};
 use super::watch::State;
 use crate::executor::ExecutorMessage;
@@ -38,10 +38,11 @@ impl State {
         for token in tokens {
             self.answer(&token, now);
             self.explain(&token, now);
-            if let Some(receipt) = self.verdict(&token, now) {
+            if let Some(receipt) = self.verdict(&token, now).and_then(|r| self.quoted(&token, r, now)) {
                 self.end(&token, receipt);
             }
         }
+        self.miss_hub(now);
     }
 
     /// Answers an agent whose container ended under it.
@@ -99,9 +100,19 @@ impl State {
                     None => told,
                 });
             }
-            explained.push((rank, message));
+            explained.push((rank, message, since));
         }
-        for (rank, message) in explained {
+        for (rank, mut message, since) in explained {
+            if let MessageBody::Ended(receipt) = &mut message.body {
+                let Some(quoted) = self.quoted(token, receipt.clone(), now) else {
+                    self.attempts
+                        .get_mut(token)
+                        .into_iter()
+                        .for_each(|a| a.held.push((message.clone(), since)));
+                    continue;
+                };
+                *receipt = quoted;
+            }
             self.put_together(token, rank, message);
         }
     }
@@ -124,7 +135,10 @@ impl State {
             receipt.exit = death.exit;
             Some(receipt)
         };
-        let job = attempt.job.as_ref()?;
+        let Some(job) = &attempt.job else {
+            let waits = attempt.not_taken.clone()?;
+            return self.waits(token, &waits, now);
+        };
         if attempt.replaced || attempt.agent && attempt.pod_gone && is_suspended(job) {
             return failed(preempted());
         }
@@ -136,34 +150,18 @@ impl State {
             let reason = format!("the node {node} has not been ready for {time} s; what ran there is lost");
             return failed(Death { class: FailureClass::Lost, exit: None, reason });
         }
-        let seen = match (attempt.seen()?, &attempt.not_made) {
-            (Seen::Going, Some(Err(death))) if attempt.pod.is_none() => return failed(death.clone()),
-            (Seen::Going, Some(Ok(waits))) if attempt.pod.is_none() => Seen::Waiting(waits.clone()),
-            (seen, _) => seen,
+        let seen = match (attempt.seen()?, &attempt.not_made, &attempt.not_set_up) {
+            (Seen::Going, Some(Err(death)), _) if attempt.pod.is_none() => return failed(death.clone()),
+            (Seen::Going, Some(Ok(waits)), _) if attempt.pod.is_none() => Seen::Waiting(waits.clone()),
+            (Seen::Waiting(Waiting::Creating(_)), _, Some(lacks)) => Seen::Waiting(lacks.clone()),
+            (seen, ..) => seen,
         };
         match seen {
             Seen::Going => {
-                attempt.no_image = None;
-                attempt.ended = None;
+                self.goes_on(token);
                 None
             }
-            Seen::Waiting(waits) => {
-                let image = matches!(waits, Waiting::Image(_) | Waiting::SetUp(_));
-                let since = if image { *attempt.no_image.get_or_insert(now) } else { now };
-                if attempt.waiting.as_ref() != Some(&waits) {
-                    let reason = waits.reason().to_owned();
-                    (self.sink)(ExecutorMessage::Waiting { token: token.to_owned(), reason });
-                    attempt.waiting = Some(waits.clone());
-                }
-                match waits {
-                    Waiting::Image(reason) | Waiting::SetUp(reason)
-                        if now.duration_since(since) >= self.options.image_patience =>
-                    {
-                        Some(Receipt::bare(Conclusion::Failure, Some(FailureClass::Image), reason))
-                    }
-                    _ => None,
-                }
-            }
+            Seen::Waiting(waits) => self.waits(token, &waits, now),
             Seen::Ended(death) => {
                 let since = *attempt.ended.get_or_insert(now);
                 // While the hub is away, no receipt can come.
@@ -197,9 +195,11 @@ impl State {
         let (cluster, name, done) = (self.cluster.clone(), attempt.name.clone(), self.done.clone());
         // A service that does not listen to SIGTERM would hold the node's GPUs for its whole grace.
         let services = !attempt.spec.pod.services.is_empty();
+        // So would an init container, and where no step began there is nothing to finish.
+        let hurry = services || attempt.pod.as_ref().is_some_and(|pod| !steps_began(pod));
         let token = token.to_owned();
         tokio::spawn(async move {
-            if services {
+            if hurry {
                 cluster.hurry_pods(&name, SERVICE_GRACE_SECONDS).await;
             }
             // The API server may be away for a while.

@@ -34,6 +34,8 @@ pub struct KubernetesOptions {
     pub image_patience: Duration,
     /// A node that is not ready is waited for this long before what runs there is lost.
     pub node_patience: Duration,
+    /// A node, room in a quota or in a queue is waited for this long; `None`: without end.
+    pub pending_timeout: Option<Duration>,
     /// An attempt ends that no engine has looked after for this long.
     pub orphan_after: Duration,
     /// What pods may ask for, where the namespace does not say it.
@@ -67,15 +69,25 @@ pub struct KubernetesExecutor {
     thread: Option<JoinHandle<()>>,
 }
 
+/// The API server is waited for this long at the start of a run.
+const START_PATIENCE: Duration = Duration::from_mins(1);
+/// How often it is asked.
+const START_PAUSE: Duration = Duration::from_secs(1);
+
+/// Hears again and again what is waited for before a run's first job can start; `false`: nobody wants it.
+pub type Meanwhile<'a> = dyn FnMut(&str) -> bool + 'a;
+
 /// Where messages go.
 pub(super) type Sink = Arc<dyn Fn(ExecutorMessage) + Send + Sync>;
 
 impl KubernetesExecutor {
     /// Connects to the cluster and its hub; `sink` is called in order, from another thread. What is left
-    /// there of the store's runs that are `over` is removed.
+    /// there of the store's runs that are `over` is removed. An API server that is away is waited for, for
+    /// a minute.
     pub fn start(
         options: KubernetesOptions,
         over: &dyn Fn(&str) -> bool,
+        meanwhile: &mut Meanwhile<'_>,
         sink: Box<dyn Fn(ExecutorMessage) + Send + Sync>,
     ) -> Result<Self, ClusterError> {
         let wrong = |doing| move |source| ClusterError::Io { doing, source };
@@ -90,8 +102,8 @@ impl KubernetesExecutor {
         );
         let (orders, orders_in) = unbounded_channel();
         let (heard, events) = unbounded_channel();
-        let (cluster, hub, found) = runtime.block_on(connect(&options, over, heard))?;
-        let policy = runtime.block_on(rules::policy(&cluster, &options.policy))?;
+        let Connected { cluster, hub, found, policy } =
+            runtime.block_on(connect_patiently(&options, over, &heard, meanwhile))?;
         let settings = PodSettings {
             namespace: cluster.namespace.clone(),
             store: options.store_id.clone(),
@@ -115,6 +127,7 @@ impl KubernetesExecutor {
             attempts: BTreeMap::new(),
             no_server: false,
             no_hub: Some(Instant::now()),
+            hub_missed: false,
             listed: BTreeSet::new(),
             done,
         };
@@ -152,13 +165,45 @@ impl Executor for KubernetesExecutor {
     }
 }
 
+/// What stands before the first job can start.
+struct Connected {
+    cluster: Cluster,
+    hub: Arc<EngineEnd>,
+    found: service::Found,
+    policy: Policy,
+}
+
+async fn connect_patiently(
+    options: &KubernetesOptions,
+    over: &dyn Fn(&str) -> bool,
+    heard: &UnboundedSender<HubEvent>,
+    meanwhile: &mut Meanwhile<'_>,
+) -> Result<Connected, ClusterError> {
+    let until = Instant::now() + START_PATIENCE;
+    loop {
+        let error = match connect(options, over, heard.clone()).await {
+            Err(error) if error.is_away() && Instant::now() < until => error,
+            done => return done,
+        };
+        let time = START_PATIENCE.as_secs();
+        let text = format!(
+            "the cluster's API server does not answer; the run waits for it, {time} s at most ({error})"
+        );
+        if !meanwhile(&text) {
+            return Err(ClusterError::Stopped);
+        }
+        tokio::time::sleep(START_PAUSE).await;
+    }
+}
+
 async fn connect(
     options: &KubernetesOptions,
     over: &dyn Fn(&str) -> bool,
     heard: UnboundedSender<HubEvent>,
-) -> Result<(Cluster, Arc<EngineEnd>, service::Found), ClusterError> {
+) -> Result<Connected, ClusterError> {
     let cluster = Cluster::connect(options.context.as_deref(), options.namespace.as_deref()).await?;
     let found = service::ensure(&cluster, &options.agent_image).await?;
+    let policy = rules::policy(&cluster, &options.policy).await?;
     for kept in cluster.kept_jobs(&options.store_id).await? {
         let own = kept.run.eq_ignore_ascii_case(&options.run);
         if own && !options.taken_up.contains(&kept.attempt) || !own && over(&kept.run) {
@@ -172,5 +217,5 @@ async fn connect(
     let (connection, keep_up) = Connection::new(service::dial(&cluster), tls, hub.clone());
     hub.connect(connection);
     tokio::spawn(keep_up);
-    Ok((cluster, hub, found))
+    Ok(Connected { cluster, hub, found, policy })
 }

@@ -5,7 +5,8 @@
 //! engine sees, `watch` the loop behind it; `requests` hears the engine and the agents, `starting`
 //! makes Jobs, `probe` asks before anything is submitted, `images` says which images ran, `checkpoints`
 //! remembers what was saved, `ranks` puts together what several nodes say, `rules` reads the namespace's
-//! policy, `leftovers` removes Jobs of runs that are over, `ends` decides that an attempt is over.
+//! policy, `leftovers` removes Jobs of runs that are over, `ends` decides that an attempt is over, `waits` that
+//! it waits and for how long, `quotes` reads what a container said last that no agent heard.
 
 mod attempt;
 mod checkpoints;
@@ -17,15 +18,17 @@ mod leftovers;
 mod observe;
 mod pod;
 mod probe;
+mod quotes;
 mod ranks;
 mod requests;
 mod rules;
 mod service;
 mod starting;
+mod waits;
 mod watch;
 
 pub use cluster::{Cluster, ClusterError, KeptJob};
-pub use executor::{KubernetesExecutor, KubernetesOptions};
+pub use executor::{KubernetesExecutor, KubernetesOptions, Meanwhile};
 pub use leftovers::remove_leftovers;
 pub use observe::{Death, Seen, Waiting, death, seen, waiting};
 pub use pod::{

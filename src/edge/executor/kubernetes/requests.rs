@@ -14,7 +14,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_flow::job::{
-    AgentRequest, Answer, Conclusion, FailureClass, JobMessage, JobSpec, MessageBody, Question, Receipt,
+    AgentRequest, Answer, Conclusion, FailureClass, JobMessage, JobSpec, Masks, MessageBody, Question,
+    Receipt,
 };
 use tokio::time::Instant;
 
@@ -96,7 +97,8 @@ impl State {
         }
         let spec = Arc::new(spec);
         let taken_up = self.options.taken_up.remove(&token);
-        let attempt = Attempt::new(spec.clone(), job_name(&spec), taken_up);
+        let masks = Masks::new(secrets.values().map(String::as_str));
+        let attempt = Attempt::new(spec.clone(), job_name(&spec), taken_up, masks);
         let stop = attempt.stop.clone();
         self.attempts.insert(token.clone(), attempt);
         let starting = Starting {
@@ -124,6 +126,7 @@ impl State {
             Done::Started { token, result } => {
                 let asked = self.attempts.get_mut(&token).and_then(|attempt| {
                     attempt.starting = false;
+                    attempt.not_taken = None;
                     attempt.agent = attempt.agent || self.hub.has_agent(&token);
                     attempt.asked.take()
                 });
@@ -134,9 +137,14 @@ impl State {
                 }
                 asked.into_iter().flatten().for_each(|request| self.request(request));
             }
-            Done::Waits { token, reason } => {
-                if self.attempts.get(&token).is_some_and(|attempt| !attempt.over) {
-                    (self.sink)(ExecutorMessage::Waiting { token, reason });
+            Done::Waits { token, why } => {
+                if let Some(attempt) = self.attempts.get_mut(&token) {
+                    attempt.not_taken = Some(why);
+                }
+            }
+            Done::Quoted { token, lines } => {
+                if let Some(attempt) = self.attempts.get_mut(&token) {
+                    attempt.quote.is(lines, &attempt.masks);
                 }
             }
             Done::Removed { token } => {
@@ -158,7 +166,7 @@ impl State {
                 }
             }
             HubEvent::Message(message) => self.message(message),
-            HubEvent::Stands => self.no_hub = None,
+            HubEvent::Stands => self.hub_stands(),
             // Made again; the agents keep what they have to say.
             HubEvent::Broken(_) => {
                 self.no_hub.get_or_insert_with(Instant::now);

@@ -1,7 +1,7 @@
 //! The hub of a namespace: put up where there is none, found where there is.
 
 use super::cluster::{Cluster, ClusterError, api, create};
-use super::observe::{Waiting, waiting};
+use super::observe::waiting;
 use crate::hub::{Dial, Identity};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{Pod, Secret};
@@ -155,7 +155,6 @@ async fn ready_pod(cluster: &Cluster) -> Result<Result<String, String>, ClusterE
     Ok(name.ok_or_else(|| {
         let seen = pods.items.iter().find_map(waiting);
         match seen {
-            Some(Waiting::Unschedulable(said)) => format!("no node takes it: {said}"),
             Some(waits) => waits.reason().to_owned(),
             None => "its pod is not ready".to_owned(),
         }

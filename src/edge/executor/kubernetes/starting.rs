@@ -57,7 +57,7 @@ impl Starting {
         let text = self.template().map_err(failure)?;
         let template = text.as_ref().map(|(path, text)| Template { path, text });
         let job = job_manifest(&self.spec, &self.settings, &digest, template);
-        let job = job.map_err(|e| failure(e.to_string()))?;
+        let job = job.map_err(|e| failure(e.with_places()))?;
         let made = self.create(self.cluster.jobs(), "Job", job).await?;
         let made = match made {
             Some(made) => made,
@@ -163,8 +163,8 @@ impl Starting {
         loop {
             match ask().await {
                 Err(error) if error.is_passing() && !self.stop.load(Ordering::Acquire) => {
-                    let reason = format!("{error}; it is asked again");
-                    let _ = self.done.send(Done::Waits { token: self.spec.token.clone(), reason });
+                    let why = error.waiting();
+                    let _ = self.done.send(Done::Waits { token: self.spec.token.clone(), why });
                 }
                 other => return other,
             }

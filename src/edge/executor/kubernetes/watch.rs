@@ -3,7 +3,7 @@
 use super::attempt::{Attempt, Done};
 use super::cluster::{ATTEMPT, Cluster};
 use super::executor::{KubernetesOptions, Order, Sink};
-use super::observe::{node_is_away, not_made};
+use super::observe::{node_is_away, not_made, not_set_up};
 use super::pod::PodSettings;
 use crate::executor::ExecutorMessage;
 use crate::hub::{EngineEnd, HubEvent};
@@ -42,6 +42,8 @@ pub(super) struct State {
     pub(super) attempts: BTreeMap<String, Attempt>,
     /// Since when there is no connection to the hub.
     pub(super) no_hub: Option<Instant>,
+    /// That it is missed was said.
+    pub(super) hub_missed: bool,
     /// The API server does not answer.
     pub(super) no_server: bool,
     /// Jobs that a new list named so far.
@@ -140,12 +142,22 @@ impl State {
         // One who may not read events misses some words.
         let Ok(Event::Apply(warning) | Event::InitApply(warning)) = event else { return };
         let about = warning.involved_object;
-        if about.kind.as_deref() != Some("Job") || warning.reason.as_deref() != Some("FailedCreate") {
-            return;
-        }
         let (name, said) = (about.name.unwrap_or_default(), warning.message.unwrap_or_default());
-        if let Some(attempt) = self.attempts.values_mut().find(|attempt| attempt.name == name) {
-            attempt.not_made = Some(not_made(&said));
+        match (about.kind.as_deref(), warning.reason.as_deref().unwrap_or_default()) {
+            (Some("Job"), "FailedCreate") => {
+                if let Some(attempt) = self.attempts.values_mut().find(|attempt| attempt.name == name) {
+                    attempt.not_made = Some(not_made(&said));
+                }
+            }
+            (Some("Pod"), reason) => {
+                // A pod is called as its Job is, and something more.
+                let its = |a: &&mut Attempt| name.strip_prefix(&a.name).is_some_and(|n| n.starts_with('-'));
+                let attempt = self.attempts.values_mut().filter(its).max_by_key(|a| a.name.len());
+                if let (Some(attempt), Some(lacks)) = (attempt, not_set_up(reason, &said)) {
+                    attempt.not_set_up = Some(lacks);
+                }
+            }
+            _ => {}
         }
     }
 

@@ -6,7 +6,8 @@ use super::*;
 use serde_json::Value as Json;
 use std::collections::BTreeSet;
 
-const EVENTS: &str = include_str!("golden/events.jsonl");
+const EVENTS: &str =
+    concat!(include_str!("golden/events.jsonl"), include_str!("golden/events-waiting.jsonl"));
 const REQUESTS: &str = include_str!("golden/requests.jsonl");
 const MESSAGES: &str = include_str!("golden/messages.jsonl");
 

@@ -43,6 +43,7 @@ pub const EVENT_KINDS: &[&str] = &[
     "instance-stopped",
     "attempt-started",
     "attempt-ready",
+    "attempt-waiting",
     "step-started",
     "step-ended",
     "annotated",

@@ -130,7 +130,7 @@ fn ready() -> ReadySettings {
 
 /// One event of every kind, and of every shape within a kind.
 pub(crate) fn events() -> Vec<RunEvent> {
-    let kinds = [run_kinds(), attempt_kinds(), end_kinds(), group_kinds()].concat();
+    let kinds = [run_kinds(), attempt_kinds(), end_kinds(), group_kinds(), waiting_kinds()].concat();
     kinds.into_iter().zip(1_700_000_000_000..).map(|(kind, at)| RunEvent { at: Millis(at), kind }).collect()
 }
 
@@ -236,6 +236,14 @@ fn group_kinds() -> Vec<EventKind> {
             reason: Some(text("its gate reads `steps`")),
         },
     ]
+}
+
+fn waiting_kinds() -> Vec<EventKind> {
+    vec![EventKind::AttemptWaiting {
+        instance: InstanceId(2),
+        attempt: 3,
+        reason: text("no node takes it: 0/4 nodes are available"),
+    }]
 }
 
 fn annotation() -> Annotation {

@@ -14,7 +14,7 @@ use super::{GROUP, containers, overlay, services};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use tidegate_flow::job::{JobSpec, step_containers};
-use tidegate_lang::source::Diagnostic;
+use tidegate_lang::source::{Diagnostic, Style};
 
 /// Seconds after which Kubernetes removes an ended Job that no engine removed: 7 days.
 const TTL_SECONDS: u32 = 7 * 24 * 3600;
@@ -124,6 +124,16 @@ pub enum ManifestError {
     /// A container without an image.
     #[error("it names no image: give the job a `container`, or `defaults.container` to the workflow")]
     Image,
+}
+
+impl ManifestError {
+    /// Returns it in one line and, of a template, under it the places.
+    pub fn with_places(&self) -> String {
+        match self {
+            Self::Template(findings) => format!("{self}\n{}", findings.shown(Style::default()).trim_end()),
+            _ => self.to_string(),
+        }
+    }
 }
 
 /// Returns what says that a Job does the work of a spec: its digest, but for the checkpoint that was
@@ -429,7 +439,7 @@ spec:
         spec.contexts.insert("matrix".into(), json!({"pool": "a"}));
         let refused = job_manifest(&spec, &settings(), "d", template).unwrap_err();
         let ManifestError::Template(findings) = &refused else { panic!("{refused}") };
-        insta::assert_snapshot!(findings.shown(tidegate_lang::source::Style::default()));
+        insta::assert_snapshot!(findings.shown(Style::default()));
         let policy = Policy::read("allow: { host-path: [/mnt/a] }").unwrap();
         let settings = PodSettings { policy, ..settings() };
         let job = job_manifest(&spec, &settings, "d", template).unwrap();

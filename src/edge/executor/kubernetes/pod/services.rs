@@ -74,6 +74,8 @@ fn probe(health: &Health) -> Json {
         "exec": { "command": ["/bin/sh", "-c", health.command] },
         "periodSeconds": seconds(interval.min(2.0)),
         "timeoutSeconds": seconds(health.timeout_seconds),
+        // One that never got healthy has nothing to finish; how it ends says that the kubelet ended it.
+        "terminationGracePeriodSeconds": 1,
         // As long as Docker would go on, looked at more often.
         "failureThreshold": seconds(tries * interval / seconds_of(interval.min(2.0))),
     })

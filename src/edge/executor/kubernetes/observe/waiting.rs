@@ -1,0 +1,397 @@
+//! Why a pod does not run yet, and what it is called when it has waited for too long.
+
+use super::Death;
+use super::status::{Owner, init_statuses, owner, short, statuses, steps_began};
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
+use std::time::Duration;
+use tidegate_flow::job::FailureClass;
+
+/// Why a pod does not run yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// No node has room; the scheduler's words.
+    Unschedulable(String),
+    /// The cluster lets no pod be made for now: a quota is used up, a webhook does not answer.
+    NotMade(String),
+    /// Its Job is suspended.
+    Suspended(String),
+    /// The API server does not take its Job for now.
+    NoAnswer(String),
+    /// An image cannot be had.
+    Image(String),
+    /// A container cannot be started: its command, its user, its mounts.
+    Start(String),
+    /// What the pod needs is not there: a Secret, a config map, a volume.
+    SetUp(String),
+    /// Its containers are made: images are pulled, volumes attached.
+    Creating(String),
+    /// An init container that is not the engine's still runs.
+    Init(String),
+    /// A service is not healthy yet.
+    Service(String),
+}
+
+/// What ends a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Bound {
+    /// `pending-timeout`: it has no place.
+    Pending,
+    /// `image-patience`: it has one, and cannot be set up there.
+    Image,
+    /// Nothing here.
+    Nothing,
+}
+
+impl Waiting {
+    /// Returns it in words.
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::Unschedulable(text)
+            | Self::NotMade(text)
+            | Self::Suspended(text)
+            | Self::NoAnswer(text)
+            | Self::Image(text)
+            | Self::Start(text)
+            | Self::SetUp(text)
+            | Self::Creating(text)
+            | Self::Init(text)
+            | Self::Service(text) => text,
+        }
+    }
+
+    /// Returns what ends it.
+    pub(in super::super) fn bound(&self) -> Bound {
+        match self {
+            Self::Unschedulable(_) | Self::NotMade(_) | Self::Suspended(_) => Bound::Pending,
+            Self::Image(_) | Self::Start(_) | Self::SetUp(_) => Bound::Image,
+            Self::NoAnswer(_) | Self::Creating(_) | Self::Init(_) | Self::Service(_) => Bound::Nothing,
+        }
+    }
+
+    /// After which time it is worth a word.
+    pub(super) fn patience(&self) -> Duration {
+        match self {
+            // Every pod does this for a while.
+            Self::Creating(_) | Self::Init(_) | Self::Service(_) => Duration::from_secs(15),
+            _ => Duration::from_secs(4),
+        }
+    }
+
+    /// Tells whether other words mean that something else is waited for.
+    pub(super) fn changes(&self) -> bool {
+        // A kubelet says the same pull in turns as an error and as a pause.
+        !matches!(self, Self::Image(_))
+    }
+}
+
+/// Says why a pod does not run yet.
+pub fn waiting(pod: &Pod) -> Option<Waiting> {
+    if let Some(stuck) = statuses(pod).find_map(stuck) {
+        return Some(stuck);
+    }
+    let conditions = pod.status.as_ref()?.conditions.as_ref();
+    let scheduled = conditions.and_then(|c| c.iter().find(|c| c.type_ == "PodScheduled"))?;
+    if scheduled.status == "False" {
+        let said = scheduler_words(scheduled.message.as_deref().unwrap_or_default());
+        return Some(Waiting::Unschedulable(format!("no node takes its pod: {said}")));
+    }
+    if steps_began(pod) {
+        return None;
+    }
+    begins(pod)
+}
+
+/// A container that the kubelet cannot get to run.
+fn stuck(status: &ContainerStatus) -> Option<Waiting> {
+    let Some(ContainerState { waiting: Some(waiting), .. }) = &status.state else { return None };
+    let said = short(waiting.message.as_deref().unwrap_or_default());
+    let (image, name) = (&status.image, &status.name);
+    match waiting.reason.as_deref().unwrap_or_default() {
+        reason @ ("ErrImagePull"
+        | "ImagePullBackOff"
+        | "ErrImageNeverPull"
+        | "InvalidImageName"
+        | "ImageInspectError"
+        | "RegistryUnavailable") => {
+            Some(Waiting::Image(format!("the image {image} cannot be pulled ({reason}): {said}")))
+        }
+        // A Secret of the attempt itself comes a moment after its Job.
+        "CreateContainerConfigError" if !is_own(&said) => Some(Waiting::SetUp(missing(name, &said))),
+        "CreateContainerError" | "RunContainerError" => {
+            Some(Waiting::Start(format!("the container `{name}` cannot be started: {said}")))
+        }
+        _ => None,
+    }
+}
+
+/// What the first container does that has not come as far as the next one needs.
+fn begins(pod: &Pod) -> Option<Waiting> {
+    let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).unwrap_or_default();
+    let done = |s: &&ContainerStatus| {
+        let ended = s.state.as_ref().is_some_and(|state| state.terminated.is_some());
+        ended || s.state.as_ref().is_some_and(|s| s.running.is_some()) && s.started == Some(true)
+    };
+    let Some(first) = statuses(pod).find(|s| !done(s) || (owner(&s.name) == Owner::Other && !ended(s)))
+    else {
+        return Some(Waiting::Creating(format!("the node {node} makes its pod ready")));
+    };
+    let running = first.state.as_ref().is_some_and(|state| state.running.is_some());
+    let is_init = init_statuses(pod).any(|s| s.name == first.name);
+    match owner(&first.name) {
+        Owner::Other if running && is_init => {
+            let words = format!("the init container `{}` of its pod still runs", first.name);
+            Some(Waiting::Init(words))
+        }
+        Owner::Service(name) if running => {
+            Some(Waiting::Service(format!("the service `{name}` is not healthy yet")))
+        }
+        _ if running => None,
+        _ => Some(Waiting::Creating(format!(
+            "the node {node} makes the container `{}` ready; it may still pull {}",
+            first.name, first.image
+        ))),
+    }
+}
+
+fn ended(status: &ContainerStatus) -> bool {
+    status.state.as_ref().is_some_and(|state| state.terminated.is_some())
+}
+
+/// The scheduler's words without what it thought of preemption and resource claims.
+fn scheduler_words(said: &str) -> String {
+    let said = said.split(" preemption:").next().unwrap_or_default();
+    short(&said.replace("no new claims to deallocate,", "")).trim_end_matches([',', '.', ' ']).to_owned()
+}
+
+/// What of a pod only an event says: a volume that cannot be mounted. `None`: it may pass by itself.
+pub(in super::super) fn not_set_up(reason: &str, said: &str) -> Option<Waiting> {
+    if !matches!(reason, "FailedMount" | "FailedAttachVolume") || is_own(said) {
+        return None;
+    }
+    let said = short(said);
+    Some(Waiting::SetUp(format!("a volume of its pod cannot be mounted: {said}; {ADVICE}")))
+}
+
+const ADVICE: &str = "make what is missing in the namespace, or change the pod template";
+
+fn missing(container: &str, said: &str) -> String {
+    format!("what the container `{container}` needs is not there: {said}; {ADVICE}")
+}
+
+/// Tells whether words of the kubelet are about a Secret that the engine makes.
+fn is_own(said: &str) -> bool {
+    said.contains("secret \"tg-")
+}
+
+/// Says how an attempt ends that has waited for too long.
+pub(in super::super) fn given_up(waits: &Waiting, seconds: u64) -> Death {
+    let said = waits.reason();
+    let never = |class, reason| Death { class, exit: None, reason };
+    match waits.bound() {
+        Bound::Image => {
+            let class = if matches!(waits, Waiting::SetUp(_)) {
+                FailureClass::Unschedulable
+            } else {
+                FailureClass::Image
+            };
+            never(class, said.to_owned())
+        }
+        _ => never(
+            FailureClass::Unschedulable,
+            format!("{said}; given up after {seconds} s (`pending-timeout`); {}", advice(waits)),
+        ),
+    }
+}
+
+/// What to change so that it gets a place.
+fn advice(waits: &Waiting) -> &'static str {
+    let said = waits.reason();
+    match waits {
+        Waiting::Suspended(_) => "let the queue have more quota, or ask for less in `resources`",
+        Waiting::NotMade(_) => "let the quota be raised, or ask for less in `resources`",
+        _ if said.contains("Insufficient") => "ask for less in `resources`, or let the cluster grow",
+        _ if said.contains("affinity") || said.contains("selector") => {
+            "no node has what `gpu`, `spot` or the pod template ask for"
+        }
+        _ if said.contains("taint") => "a pod template can tolerate the taint",
+        _ if said.contains("PersistentVolumeClaim") || said.contains("persistentvolumeclaim") => {
+            "make the claim, or change the pod template"
+        }
+        _ => "ask for less in `resources`, or let the cluster grow",
+    }
+}
+
+/// What an event of a Job means that gets no pod: it waits, or there will never be one.
+pub(in super::super) fn not_made(said: &str) -> Result<Waiting, Death> {
+    let said = said.split_once("forbidden: ").map_or(said, |(_, why)| why);
+    let said = short(said.trim_start_matches("Error creating: "));
+    let never = |reason: String| Err(Death { class: FailureClass::Unschedulable, exit: None, reason });
+    if said.contains("violates PodSecurity") {
+        return never(format!(
+            "the namespace's Pod Security level does not allow its pod: {said}; run it in another namespace, or let \
+             the level of this one be changed"
+        ));
+    }
+    if said.contains("must specify") {
+        return never(format!("the namespace's quota wants more to be said in `resources`: {said}"));
+    }
+    if said.starts_with("exceeded quota") {
+        let words = "a quota of the namespace is used up; it waits until there is room";
+        return Ok(Waiting::NotMade(format!("{words} ({said})")));
+    }
+    if said.contains("denied request") || said.contains("denied the request") {
+        return never(format!("a policy of the cluster does not allow its pod: {said}"));
+    }
+    Ok(Waiting::NotMade(format!("the cluster does not make its pod: {said}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value as Json, json};
+
+    fn pod(status: Json) -> Pod {
+        serde_json::from_value(json!({"spec": {"nodeName": "gpu-7", "containers": []}, "status": status}))
+            .unwrap()
+    }
+
+    fn status(name: &str, started: bool, state: Json) -> Json {
+        json!({"name": name, "image": "nope:1", "imageID": "", "ready": false, "restartCount": 0,
+            "started": started, "state": state})
+    }
+
+    fn scheduled(status: &str, message: &str) -> Json {
+        json!([{"type": "PodScheduled", "status": status, "reason": "Unschedulable", "message": message}])
+    }
+
+    #[test]
+    fn what_a_pod_waits_for() {
+        let waits = |state: Json| {
+            let steps = status("steps", false, json!({"waiting": state}));
+            waiting(&pod(json!({"phase": "Pending", "containerStatuses": [steps]})))
+        };
+        let image = waits(json!({"reason": "ErrImagePull", "message": "not found"}));
+        assert_eq!(
+            image,
+            Some(Waiting::Image("the image nope:1 cannot be pulled (ErrImagePull): not found".into()))
+        );
+        let missing =
+            waits(json!({"reason": "CreateContainerConfigError", "message": "secret \"x\" not found"}));
+        assert!(matches!(missing, Some(Waiting::SetUp(_))));
+        let own =
+            json!({"reason": "CreateContainerConfigError", "message": "secret \"tg-01j-a-0-1\" not found"});
+        assert_eq!(waits(own), None, "it comes in a moment");
+        let start = waits(json!({"reason": "RunContainerError", "message": "exec: no such file"}));
+        assert!(matches!(start, Some(Waiting::Start(_))));
+        assert_eq!(waits(json!({"reason": "PodInitializing"})), None);
+    }
+
+    #[test]
+    fn the_scheduler_is_quoted_without_its_thoughts() {
+        let said = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu. no new claims to deallocate, \
+                    preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.";
+        let unschedulable = pod(json!({"conditions": scheduled("False", said)}));
+        let words = "no node takes its pod: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu";
+        assert_eq!(waiting(&unschedulable), Some(Waiting::Unschedulable(words.into())));
+    }
+
+    #[test]
+    fn what_a_pod_does_before_its_steps() {
+        let (running, later) = (json!({"running": {}}), json!({"waiting": {"reason": "PodInitializing"}}));
+        let of = |init: Vec<Json>| {
+            let steps = status("steps", false, later.clone());
+            waiting(&pod(json!({"phase": "Pending", "conditions": scheduled("True", ""),
+                "initContainerStatuses": init, "containerStatuses": [steps]})))
+        };
+        let agent = || status("agent", true, running.clone());
+        let found = of(vec![agent()]);
+        assert!(
+            matches!(found, Some(Waiting::Creating(said)) if said.contains("`steps` ready; it may still pull nope:1"))
+        );
+        let found = of(vec![agent(), status("fetch", true, running.clone())]);
+        assert!(matches!(found, Some(Waiting::Init(said)) if said.contains("`fetch`")));
+        let found = of(vec![agent(), status("service-db", false, running.clone())]);
+        assert!(matches!(found, Some(Waiting::Service(said)) if said.contains("`db`")));
+        assert_eq!(of(vec![status("agent", false, running.clone())]), None, "it puts the program there");
+        let begun = pod(json!({"phase": "Running", "conditions": scheduled("True", ""),
+            "containerStatuses": [status("steps", true, running)]}));
+        assert_eq!(waiting(&begun), None);
+    }
+
+    #[test]
+    fn what_has_waited_for_too_long_has_a_class_and_an_advice() {
+        let table = [
+            (
+                Waiting::Unschedulable("1 Insufficient cpu".into()),
+                FailureClass::Unschedulable,
+                "ask for less",
+            ),
+            (
+                Waiting::Unschedulable("didn't match Pod's node affinity/selector".into()),
+                FailureClass::Unschedulable,
+                "`spot`",
+            ),
+            (
+                Waiting::Unschedulable("untolerated taint {a: }".into()),
+                FailureClass::Unschedulable,
+                "tolerate",
+            ),
+            (Waiting::NotMade("a quota is used up".into()), FailureClass::Unschedulable, "quota be raised"),
+            (
+                Waiting::Suspended("it waits in the queue `q`".into()),
+                FailureClass::Unschedulable,
+                "more quota",
+            ),
+            (Waiting::Image("cannot be pulled".into()), FailureClass::Image, "cannot be pulled"),
+            (Waiting::Start("exec format error".into()), FailureClass::Image, "exec format error"),
+            (Waiting::SetUp("configmap".into()), FailureClass::Unschedulable, "configmap"),
+        ];
+        for (waits, class, words) in table {
+            let death = given_up(&waits, 60);
+            assert!(death.class == class && death.reason.contains(words), "{death:?}");
+            assert_eq!(waits.bound() == Bound::Pending, death.reason.contains("`pending-timeout`"));
+        }
+    }
+
+    #[test]
+    fn a_volume_that_cannot_be_mounted() {
+        let said = "MountVolume.SetUp failed for volume \"x\" : configmap \"nope\" not found";
+        assert!(
+            matches!(not_set_up("FailedMount", said), Some(Waiting::SetUp(words)) if words.contains("nope"))
+        );
+        assert_eq!(not_set_up("FailedMount", "secret \"tg-01j-a-0-1\" not found"), None);
+        assert_eq!(not_set_up("BackOff", said), None);
+    }
+
+    #[test]
+    fn what_keeps_a_pod_from_being_made() {
+        let quota = r#"Error creating: pods "tg-x-1" is forbidden: exceeded quota: small, requested: cpu=2, used: cpu=0, limited: cpu=1"#;
+        let Ok(Waiting::NotMade(words)) = not_made(quota) else { panic!() };
+        assert!(words.contains("waits until there is room") && words.contains("limited: cpu=1"), "{words}");
+        let hook =
+            "Error creating: Internal error occurred: failed calling webhook \"x\": connection refused";
+        assert!(matches!(not_made(hook), Ok(Waiting::NotMade(_))), "it may answer later");
+        let table = [
+            (
+                r#"Error creating: pods "t" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true"#,
+                "Pod Security level does not allow its pod: violates PodSecurity \"restricted:latest\": runAsNonRoot",
+            ),
+            (
+                r#"Error creating: pods "t" is forbidden: failed quota: q: must specify cpu for: steps"#,
+                "`resources`: failed quota: q: must specify cpu",
+            ),
+            (
+                r#"Error creating: pods "t" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no"#,
+                "a policy of the cluster does not allow its pod: ValidatingAdmissionPolicy 'p'",
+            ),
+            (
+                r#"Error creating: admission webhook "v.kyverno.io" denied the request: labels"#,
+                "a policy of the cluster does not allow its pod: admission webhook",
+            ),
+        ];
+        for (said, words) in table {
+            let death = not_made(said).unwrap_err();
+            assert!(death.class == FailureClass::Unschedulable && death.reason.contains(words), "{death:?}");
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! The last lines of a container that an attempt failed of before any step: only the API server has them.
+
+use super::attempt::Done;
+use super::observe::quote;
+use super::watch::State;
+use kube::api::LogParams;
+use std::time::Duration;
+use tidegate_flow::job::{Masks, Receipt};
+use tokio::time::{Instant, timeout};
+
+/// Lines that are quoted.
+const LINES: i64 = 10;
+/// Bytes of them, at most.
+const BYTES: i64 = 4 << 10;
+/// They are waited for this long.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What is known of them.
+#[derive(Debug, Default)]
+pub(super) enum Quote {
+    /// Nobody asked.
+    #[default]
+    Not,
+    /// They are read.
+    Asked(Instant),
+    /// These are they; none where they cannot be had.
+    Are(Vec<String>),
+}
+
+impl Quote {
+    /// They came; what is secret is not quoted.
+    pub(super) fn is(&mut self, lines: Vec<String>, masks: &Masks) {
+        let clean = |line: String| line.chars().filter(|c| !c.is_control() || *c == '\t').collect::<String>();
+        *self = Self::Are(lines.into_iter().map(|line| masks.apply(&clean(line))).collect());
+    }
+}
+
+impl State {
+    /// Puts the last lines of what an attempt failed of under its reason. `None`: they are being read.
+    pub(super) fn quoted(&mut self, token: &str, mut receipt: Receipt, now: Instant) -> Option<Receipt> {
+        let Some(attempt) = self.attempts.get_mut(token) else { return Some(receipt) };
+        let mut pods = attempt.pod.iter().chain(attempt.others.values());
+        let found = pods.find_map(|pod| Some((pod.metadata.name.clone()?, quote(pod)?)));
+        let Some((pod, (container, previous))) = found else { return Some(receipt) };
+        match &attempt.quote {
+            Quote::Not => {
+                let params = LogParams {
+                    container: Some(container.to_owned()),
+                    previous,
+                    tail_lines: Some(LINES),
+                    limit_bytes: Some(BYTES),
+                    ..LogParams::default()
+                };
+                attempt.quote = Quote::Asked(now);
+                let (pods, done, token) = (self.cluster.pods(), self.done.clone(), token.to_owned());
+                tokio::spawn(async move {
+                    // Who may not read logs, or too late, reads none.
+                    let text = timeout(PATIENCE, pods.logs(&pod, &params)).await;
+                    let text = text.ok().and_then(Result::ok).unwrap_or_default();
+                    let lines = text.lines().map(str::to_owned).collect();
+                    let _ = done.send(Done::Quoted { token, lines });
+                });
+                None
+            }
+            Quote::Asked(since) if now.duration_since(*since) < PATIENCE => None,
+            Quote::Asked(_) => Some(receipt),
+            Quote::Are(lines) => {
+                if let Some(reason) = &mut receipt.reason
+                    && !reason.contains('\n')
+                {
+                    for line in lines {
+                        reason.push('\n');
+                        reason.push_str(line);
+                    }
+                }
+                Some(receipt)
+            }
+        }
+    }
+}
