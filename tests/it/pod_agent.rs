@@ -25,7 +25,7 @@ struct Cluster {
     hub: Option<Child>,
     engine: Arc<EngineEnd>,
     events: Receiver<HubEvent>,
-    objects: FileObjects,
+    objects: Arc<FileObjects>,
 }
 
 /// The two processes of one pod.
@@ -65,7 +65,7 @@ impl Cluster {
         std::thread::spawn(move || {
             tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(keep_up);
         });
-        let objects = FileObjects::open(folder.path().join("objects")).unwrap();
+        let objects = Arc::new(FileObjects::open(folder.path().join("objects")).unwrap());
         let mut made = Self { folder, address, identity, hub: None, engine, events, objects };
         made.start_hub();
         made
@@ -96,9 +96,9 @@ impl Cluster {
 
     /// Gives the hub what the pod needs and starts its two processes.
     fn pod(&self, spec: &JobSpec, secrets: &[(&str, &str)]) -> Pod {
-        self.engine.open(&spec.token, "the attempt's own", &self.path("log"));
         let bytes = serde_json::to_vec(spec).unwrap();
         let digest = blake3_of(&self.objects, &bytes);
+        self.engine.open(&spec.token, "the attempt's own", &digest, &self.path("log"));
         self.engine.objects.put(&digest, bytes).unwrap();
         let shared = self.path(&format!("shared-{}", spec.instance));
         let agent = self.agent(spec, &digest, "the attempt's own", secrets, &shared);

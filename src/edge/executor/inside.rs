@@ -122,14 +122,15 @@ fn attempt(place: &Inside, end: &Arc<AgentEnd>, control: Arc<Control>) -> Result
         follows(&mut spec, place.node);
     }
     let log = log_path_of(&place.own, &spec);
+    let objects = FileObjects::open(place.own.join("objects"))?;
+    let objects = Arc::new(Mirrored::new(objects, end.objects.clone()));
     let last = Arc::new(Last {
         end: end.clone(),
+        objects: objects.clone(),
         log: Mutex::new(Some(follow_log(end.clone(), &log).map_err(wrong("following the log"))?)),
         ended: Mutex::default(),
     });
     let link = Arc::new(Link::new(&spec.token, last.clone(), control.clone()));
-    let objects = FileObjects::open(place.own.join("objects"))?;
-    let objects = Arc::new(Mirrored::new(objects, end.objects.clone()));
     let row = doors(place, &spec).map_err(wrong("opening the sockets for steps"))?;
     let steps = step_containers(&spec).into_iter().map(|container| container.steps).collect();
     let launcher = Row::enter(row, steps, &control).map_err(wrong("waiting for the step container"))?;
@@ -185,6 +186,7 @@ fn stopped(control: &Control) -> Receipt {
 /// Sends the receipt after the last byte of the log, and remembers it.
 struct Last {
     end: Arc<AgentEnd>,
+    objects: Arc<Mirrored>,
     log: Mutex<Option<LogFollower>>,
     ended: Mutex<Option<(u64, Conclusion)>>,
 }
@@ -194,6 +196,10 @@ impl Uplink for Last {
         if let MessageBody::Ended(receipt) = &message.body {
             if let Some(log) = self.log.lock().unwrap_or_else(PoisonError::into_inner).take() {
                 log.finish(receipt.log);
+            }
+            // The hub may have lost its disk since; what cannot be given again, it refuses itself.
+            for artifact in receipt.artifacts.values().chain(receipt.uploads.values()) {
+                let _ = self.objects.still_kept(artifact);
             }
             let ended = Some((message.seq, receipt.conclusion));
             *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = ended;

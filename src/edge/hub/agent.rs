@@ -3,6 +3,7 @@
 use super::client::{Connection, Peer};
 use super::objects::HubObjects;
 use crate::agent::{Control, Uplink, Wish};
+use crate::store::{Incoming, StoreError};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
@@ -148,6 +149,14 @@ impl Peer for AgentEnd {
         drop(state);
         self.changed.notify_all();
         self.objects.again(connection);
+    }
+
+    fn landing(&self, word: &FromHub) -> Option<Incoming> {
+        self.objects.landing(word)
+    }
+
+    fn landed(&self, word: FromHub, content: Result<Incoming, StoreError>) {
+        self.objects.landed(word, content);
     }
 
     fn hear(&self, _: &Connection, word: FromHub, content: Vec<u8>) {

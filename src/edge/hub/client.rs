@@ -2,18 +2,21 @@
 //!
 //! Not here: what is said over it (`agent`, `executor::kubernetes`).
 
-use super::stream::FrameReader;
+use super::outgoing::send_file;
+use super::stream::{PIECE, WordReader};
 use super::tls::SERVER_NAME;
+use crate::store::{Incoming, StoreError};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use serde::Serialize;
+use std::fs::File;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tidegate_flow::wire::v1::{FromHub, ToHub, decode_from_hub, encode_hub};
+use tidegate_flow::wire::v1::{FromHub, ToHub, decode_from_hub, encode_hub, encode_hub_head};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep, timeout};
@@ -57,6 +60,12 @@ pub trait Peer: Send + Sync + 'static {
     fn hello(&self) -> ToHub;
     /// The connection stands: what has to be said again goes to `connection`.
     fn welcome(&self, connection: &Connection, kept: u64, log: u64);
+    /// Where the content of this word goes, if it is not to be whole in memory; [`Self::landed`] follows.
+    fn landing(&self, _word: &FromHub) -> Option<Incoming> {
+        None
+    }
+    /// The content of a word is where [`Self::landing`] said, or could not be written.
+    fn landed(&self, _word: FromHub, _content: Result<Incoming, StoreError>) {}
     /// The hub says something.
     fn hear(&self, connection: &Connection, word: FromHub, content: Vec<u8>);
     /// The hub wants no more of this peer; there will be no other connection.
@@ -74,6 +83,12 @@ pub struct Connection {
 
 enum Out {
     Frame(Vec<u8>),
+    /// A frame up to its content, which is so many bytes of a file.
+    Object {
+        head: Vec<u8>,
+        file: Arc<File>,
+        size: u64,
+    },
     /// A new connection stands: frames before this one belong to an old one.
     Mark(u64),
     Close,
@@ -98,12 +113,15 @@ impl Connection {
 
     /// Says a word about some content.
     pub fn say_with(&self, word: &ToHub, content: &[u8]) {
-        self.send(word, content);
-    }
-
-    fn send(&self, word: &impl Serialize, content: &[u8]) {
         if let Ok(frame) = encode_hub(word, content) {
             let _ = self.frames.send(Out::Frame(frame));
+        }
+    }
+
+    /// Says a word about `size` bytes of a file.
+    pub fn say_file(&self, word: &ToHub, file: Arc<File>, size: u64) {
+        if let Ok(head) = encode_hub_head(word, size) {
+            let _ = self.frames.send(Out::Object { head, file, size });
         }
     }
 
@@ -157,59 +175,109 @@ async fn once(
         Ok(Err(error)) => return End::Broken(error),
         Err(_) => return End::Broken(io::ErrorKind::TimedOut.into()),
     };
-    // What was said before the welcome went nowhere; only what follows the mark is sent.
-    let mut marked = false;
-    let mut heard = Instant::now();
-    let mut ping = tokio::time::interval(PING);
+    let sending = Arc::new(AtomicU64::new(0));
+    reader.while_sending(sending.clone());
+    tokio::select! {
+        end = read(connection, &mut reader, peer, number) => end,
+        end = write(connection, queue, &mut writer, number, &sending) => end,
+    }
+}
+
+async fn read(connection: &Connection, reader: &mut Reading, peer: &dyn Peer, number: u64) -> End {
     loop {
-        tokio::select! {
-            word = reader.next(decode_from_hub) => {
-                heard = Instant::now();
-                match word {
-                    Ok(Some((FromHub::Welcome { kept, log }, _))) => {
-                        let _ = connection.frames.send(Out::Mark(number));
-                        peer.welcome(connection, kept, log);
-                    }
-                    Ok(Some((FromHub::Refused { reason }, _))) => {
-                        peer.refused(&reason);
-                        return End::Closed;
-                    }
-                    Ok(Some((FromHub::Pong, _))) => {}
-                    Ok(Some((word, content))) => peer.hear(connection, word, content),
-                    Ok(None) => return End::Broken(io::ErrorKind::UnexpectedEof.into()),
-                    Err(error) => return End::Broken(error),
-                }
+        match reader.next(decode_from_hub).await {
+            Ok(Some(FromHub::Welcome { kept, log })) => {
+                let _ = connection.frames.send(Out::Mark(number));
+                peer.welcome(connection, kept, log);
             }
-            out = queue.recv() => {
-                let sent = match out {
-                    Some(Out::Mark(n)) => {
-                        marked = marked || n == number;
-                        Ok(())
-                    }
-                    Some(Out::Frame(frame)) if marked => send(&mut writer, &frame, queue.is_empty()).await,
-                    Some(Out::Frame(_)) => Ok(()),
-                    Some(Out::Close) | None => {
-                        let _ = timeout(DIAL, writer.shutdown()).await;
-                        return End::Closed;
-                    }
-                };
-                if let Err(error) = sent {
+            Ok(Some(FromHub::Refused { reason })) => {
+                peer.refused(&reason);
+                return End::Closed;
+            }
+            Ok(Some(FromHub::Pong)) => {}
+            Ok(Some(word)) => {
+                if let Err(error) = take(connection, reader, peer, word).await {
                     return End::Broken(error);
                 }
             }
-            _ = ping.tick() => {
-                if heard.elapsed() > SILENCE {
-                    return End::Broken(io::ErrorKind::TimedOut.into());
-                }
-                if marked {
-                    connection.say(&ToHub::Ping);
-                }
-            }
+            Ok(None) => return End::Broken(io::ErrorKind::UnexpectedEof.into()),
+            Err(error) => return End::Broken(error),
         }
     }
 }
 
-type Reading = FrameReader<tokio::io::ReadHalf<tokio_rustls::client::TlsStream<Box<dyn Stream>>>>;
+/// Takes a word with its content.
+async fn take(
+    connection: &Connection,
+    reader: &mut Reading,
+    peer: &dyn Peer,
+    word: FromHub,
+) -> io::Result<()> {
+    match peer.landing(&word) {
+        Some(mut incoming) => {
+            let kept = reader.object(&mut incoming).await?;
+            peer.landed(word, kept.map(|()| incoming));
+        }
+        None => {
+            let content = reader.whole().await?;
+            peer.hear(connection, word, content);
+        }
+    }
+    Ok(())
+}
+
+async fn write(
+    connection: &Connection,
+    queue: &mut UnboundedReceiver<Out>,
+    writer: &mut Writing,
+    number: u64,
+    sending: &AtomicU64,
+) -> End {
+    // What was said before the welcome went nowhere; only what follows the mark is sent.
+    let mut marked = false;
+    let mut ping = tokio::time::interval(PING);
+    loop {
+        let out = tokio::select! {
+            out = queue.recv() => out,
+            _ = ping.tick() => {
+                if marked {
+                    connection.say(&ToHub::Ping);
+                }
+                continue;
+            }
+        };
+        let sent = match out {
+            Some(Out::Mark(n)) => {
+                marked = marked || n == number;
+                Ok(())
+            }
+            Some(Out::Frame(frame)) if marked => in_pieces(writer, &frame).await,
+            Some(Out::Object { head, file, size }) if marked => match in_pieces(writer, &head).await {
+                Ok(()) => {
+                    let each = |_: &[u8]| {
+                        sending.fetch_add(1, Ordering::Relaxed);
+                    };
+                    send_file(writer, &file, size, SILENCE, each).await
+                }
+                failed => failed,
+            },
+            Some(Out::Frame(_) | Out::Object { .. }) => Ok(()),
+            Some(Out::Close) | None => {
+                let _ = timeout(DIAL, writer.shutdown()).await;
+                return End::Closed;
+            }
+        };
+        let sent = match sent {
+            Ok(()) if queue.is_empty() => writer.flush().await,
+            other => other,
+        };
+        if let Err(error) = sent {
+            return End::Broken(error);
+        }
+    }
+}
+
+type Reading = WordReader<tokio::io::ReadHalf<tokio_rustls::client::TlsStream<Box<dyn Stream>>>>;
 type Writing = tokio::io::WriteHalf<tokio_rustls::client::TlsStream<Box<dyn Stream>>>;
 
 async fn stand(dial: &Dial, tls: &Arc<ClientConfig>, peer: &dyn Peer) -> io::Result<(Reading, Writing)> {
@@ -220,10 +288,13 @@ async fn stand(dial: &Dial, tls: &Arc<ClientConfig>, peer: &dyn Peer) -> io::Res
     let hello = encode_hub(&peer.hello(), &[]).map_err(io::Error::other)?;
     writing.write_all(&hello).await?;
     writing.flush().await?;
-    Ok((FrameReader::new(reading), writing))
+    Ok((WordReader::new(reading, SILENCE), writing))
 }
 
-async fn send(writer: &mut Writing, frame: &[u8], last: bool) -> io::Result<()> {
-    writer.write_all(frame).await?;
-    if last { writer.flush().await } else { Ok(()) }
+async fn in_pieces(writer: &mut Writing, frame: &[u8]) -> io::Result<()> {
+    for piece in frame.chunks(PIECE) {
+        let written = timeout(SILENCE, writer.write_all(piece)).await;
+        written.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    }
+    Ok(())
 }

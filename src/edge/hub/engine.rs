@@ -2,6 +2,7 @@
 
 use super::client::{Connection, Peer};
 use super::objects::HubObjects;
+use crate::store::{Incoming, StoreError};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -45,6 +46,8 @@ pub struct EngineEnd {
 struct Attempt {
     /// blake3 of its secret, hex.
     key: String,
+    /// Digest of its spec, hex.
+    spec: String,
     /// Said to its agent, and again after each connection.
     requests: Vec<AgentRequest>,
     path: PathBuf,
@@ -78,8 +81,9 @@ impl EngineEnd {
     }
 
     /// Lets an attempt's agent in; `secret` is the agent's, `log` where its log goes. Without a secret,
-    /// the hub says what it has of an attempt that it knows, and lets nobody else in.
-    pub fn open(&self, attempt: &str, secret: &str, log: &Path) {
+    /// the hub says what it has of an attempt that it knows, and lets nobody else in. `spec` is the digest of
+    /// the attempt's spec, an object of the hub: its agent may have this, and what it names.
+    pub fn open(&self, attempt: &str, secret: &str, spec: &str, log: &Path) {
         let key = match secret {
             "" => String::new(),
             secret => blake3::hash(secret.as_bytes()).to_hex().to_string(),
@@ -88,6 +92,7 @@ impl EngineEnd {
         let kept = std::fs::metadata(log).map_or(0, |m| m.len());
         let made = Attempt {
             key: key.clone(),
+            spec: spec.to_owned(),
             requests: Vec::new(),
             path: log.to_owned(),
             file: None,
@@ -99,7 +104,7 @@ impl EngineEnd {
         let mut attempts = self.attempts();
         let known = attempts.entry(attempt.to_owned()).or_insert(made);
         known.key.clone_from(&key);
-        self.say(&ToHub::Open { attempt: attempt.to_owned(), key });
+        self.say(&ToHub::Open { attempt: attempt.to_owned(), key, spec: spec.to_owned() });
         self.say(&ToHub::LogKept { attempt: attempt.to_owned(), upto: known.kept });
     }
 
@@ -186,7 +191,8 @@ impl Peer for EngineEnd {
 
     fn welcome(&self, connection: &Connection, _: u64, _: u64) {
         for (token, attempt) in &*self.attempts() {
-            connection.say(&ToHub::Open { attempt: token.clone(), key: attempt.key.clone() });
+            let (key, spec) = (attempt.key.clone(), attempt.spec.clone());
+            connection.say(&ToHub::Open { attempt: token.clone(), key, spec });
             connection.say(&ToHub::LogKept { attempt: token.clone(), upto: attempt.kept });
             for request in &attempt.requests {
                 connection.say(&ToHub::Request(request.clone()));
@@ -194,6 +200,14 @@ impl Peer for EngineEnd {
         }
         self.objects.again(connection);
         (self.sink)(HubEvent::Stands);
+    }
+
+    fn landing(&self, word: &FromHub) -> Option<Incoming> {
+        self.objects.landing(word)
+    }
+
+    fn landed(&self, word: FromHub, content: Result<Incoming, StoreError>) {
+        self.objects.landed(word, content);
     }
 
     fn hear(&self, connection: &Connection, word: FromHub, content: Vec<u8>) {

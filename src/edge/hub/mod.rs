@@ -1,16 +1,23 @@
 //! Messages and objects between agents and an engine elsewhere.
 //!
 //! `server` is the service in the namespace: agents dial out to it, it keeps what they say until the
-//! engine has it (`spool`). `client` keeps a connection up; `agent`, `engine` and `objects` are built on it.
+//! engine has it (`spool`) and gives agents the objects that are theirs (`access`). `client` keeps a connection up; `agent`, `engine` and `objects` are built on it.
 //! Not here: what is said (`flow::wire::v1`), pods (`executor::kubernetes`).
 
+mod access;
 mod agent;
+mod attempt;
 mod client;
 mod engine;
 mod objects;
+mod outgoing;
 mod server;
+mod shelf;
 mod spool;
 mod stream;
+#[cfg(test)]
+mod tests;
+mod threshold;
 mod tls;
 
 pub use agent::{AgentEnd, LogFollower, follow_log};

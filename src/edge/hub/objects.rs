@@ -1,8 +1,9 @@
 //! Objects of a hub: asked for, given, and mirrored in a folder.
 
 use super::client::Connection;
-use crate::store::{EntryKind, FileObjects, Objects, StoreError};
+use crate::store::{FileObjects, Incoming, OBJECT_LIMIT, Objects, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -12,6 +13,8 @@ use tidegate_flow::wire::v1::{FromHub, ToHub};
 
 /// Objects on their way at once.
 const AT_ONCE: usize = 4;
+/// Digests that are asked about at once.
+const ASKED_AT_ONCE: usize = 10_000;
 
 /// Questions about objects, asked again over each new connection until they are answered.
 #[derive(Default)]
@@ -30,8 +33,28 @@ struct Waiting {
 
 struct Question {
     word: ToHub,
-    content: Arc<Vec<u8>>,
-    answer: SyncSender<(FromHub, Vec<u8>)>,
+    content: Content,
+    /// Where the object goes that is asked for; otherwise it is whole in memory.
+    into: Option<(Arc<FileObjects>, String)>,
+    answer: SyncSender<Answered>,
+}
+
+/// An answer and its content.
+type Answered = Result<(FromHub, Vec<u8>), StoreError>;
+
+/// What goes with a question.
+enum Content {
+    Bytes(Vec<u8>),
+    File(Arc<File>, u64),
+}
+
+impl Question {
+    fn ask(&self, connection: &Connection) {
+        match &self.content {
+            Content::Bytes(bytes) => connection.say_with(&self.word, bytes),
+            Content::File(file, size) => connection.say_file(&self.word, file.clone(), *size),
+        }
+    }
 }
 
 impl HubObjects {
@@ -43,8 +66,27 @@ impl HubObjects {
     /// A new connection stands: asks again.
     pub fn again(&self, connection: &Connection) {
         for question in self.waiting().questions.values() {
-            connection.say_with(&question.word, &question.content);
+            question.ask(connection);
         }
+    }
+
+    /// Where the content of an answer goes.
+    pub fn landing(&self, word: &FromHub) -> Option<Incoming> {
+        let FromHub::Object { id, found: true } = word else { return None };
+        let into = self.waiting().questions.get(id)?.into.clone();
+        // One that cannot be begun is whole in memory, and fails when it is kept.
+        into.and_then(|(objects, _)| objects.begin().ok())
+    }
+
+    /// Takes an answer whose content is in a file.
+    pub fn landed(&self, word: FromHub, content: Result<Incoming, StoreError>) {
+        let FromHub::Object { id, .. } = &word else { return };
+        let Some(question) = self.waiting().questions.remove(id) else { return };
+        let kept = content.and_then(|incoming| match &question.into {
+            Some((objects, digest)) => incoming.finish(objects, digest),
+            None => Ok(()),
+        });
+        let _ = question.answer.send(kept.map(|()| (word, Vec::new())));
     }
 
     /// Takes an answer; gives back what is none.
@@ -54,7 +96,7 @@ impl HubObjects {
             return Some((word, content));
         };
         if let Some(question) = self.waiting().questions.remove(id) {
-            let _ = question.answer.send((word, content));
+            let _ = question.answer.send(Ok((word, content)));
         }
         None
     }
@@ -73,8 +115,9 @@ impl HubObjects {
     fn ask(
         &self,
         make: impl FnOnce(u64) -> ToHub,
-        content: Vec<u8>,
-    ) -> Result<(FromHub, Vec<u8>), StoreError> {
+        content: Content,
+        into: Option<(Arc<FileObjects>, String)>,
+    ) -> Answered {
         let gone = |reason: &str| StoreError::Io {
             doing: "asking",
             path: "the hub".to_owned(),
@@ -88,26 +131,31 @@ impl HubObjects {
             }
             waiting.next += 1;
             let id = waiting.next;
-            let question = Question { word: make(id), content: Arc::new(content), answer };
+            let question = Question { word: make(id), content, into, answer };
             if let Some(connection) = self.connection.get() {
-                connection.say_with(&question.word, &question.content);
+                question.ask(connection);
             }
             waiting.questions.insert(id, question);
         }
-        answered.recv().map_err(|_| gone("the connection is over"))
+        answered.recv().map_err(|_| gone("the connection is over"))?
     }
 
     /// Returns which of these the hub does not have.
-    pub fn missing(&self, digests: Vec<String>) -> Result<Vec<String>, StoreError> {
-        match self.ask(|id| ToHub::Missing { id, digests }, Vec::new())? {
-            (FromHub::Missing { digests, .. }, _) => Ok(digests),
-            _ => Ok(Vec::new()),
+    pub fn missing(&self, digests: &[String]) -> Result<Vec<String>, StoreError> {
+        let mut missing = Vec::new();
+        for some in digests.chunks(ASKED_AT_ONCE) {
+            let make = |id| ToHub::Missing { id, digests: some.to_vec() };
+            if let (FromHub::Missing { digests, .. }, _) = self.ask(make, Content::Bytes(Vec::new()), None)? {
+                missing.extend(digests);
+            }
         }
+        Ok(missing)
     }
 
-    /// Fetches an object; its digest is checked.
+    /// Returns an object; its digest is checked.
     pub fn get(&self, digest: &str) -> Result<Vec<u8>, StoreError> {
-        match self.ask(|id| ToHub::Get { id, digest: digest.to_owned() }, Vec::new())? {
+        let make = |id| ToHub::Get { id, digest: digest.to_owned() };
+        match self.ask(make, Content::Bytes(Vec::new()), None)? {
             (FromHub::Object { found: true, .. }, content) => {
                 if blake3::hash(&content).to_hex().as_str() == digest {
                     Ok(content)
@@ -119,9 +167,36 @@ impl HubObjects {
         }
     }
 
-    /// Gives an object to the hub.
+    /// Fetches an object into a folder; its digest is checked.
+    pub fn fetch(&self, digest: &str, into: &Arc<FileObjects>) -> Result<(), StoreError> {
+        let make = |id| ToHub::Get { id, digest: digest.to_owned() };
+        let to = (into.clone(), digest.to_owned());
+        match self.ask(make, Content::Bytes(Vec::new()), Some(to))? {
+            (FromHub::Object { found: true, .. }, content) if content.is_empty() && into.has(digest) => {
+                Ok(())
+            }
+            // It could not be written as it came.
+            (FromHub::Object { found: true, .. }, content) if into.put(&content)? == digest => Ok(()),
+            (FromHub::Object { found: true, .. }, _) => Err(StoreError::Damaged(digest.to_owned())),
+            _ => Err(StoreError::Missing(digest.to_owned())),
+        }
+    }
+
+    /// Gives the hub an object.
     pub fn put(&self, digest: &str, content: Vec<u8>) -> Result<(), StoreError> {
-        match self.ask(|id| ToHub::Put { id, digest: digest.to_owned() }, content)? {
+        fits(content.len() as u64)?;
+        self.give(digest, Content::Bytes(content))
+    }
+
+    /// Gives the hub an object of a folder.
+    pub fn send(&self, digest: &str, from: &FileObjects) -> Result<(), StoreError> {
+        let (file, size) = from.open_object(digest)?;
+        fits(size)?;
+        self.give(digest, Content::File(Arc::new(file), size))
+    }
+
+    fn give(&self, digest: &str, content: Content) -> Result<(), StoreError> {
+        match self.ask(|id| ToHub::Put { id, digest: digest.to_owned() }, content, None)? {
             (FromHub::Stored { error: None, .. }, _) => Ok(()),
             (FromHub::Stored { error: Some(error), .. }, _) => Err(StoreError::Io {
                 doing: "keeping an object in",
@@ -135,37 +210,39 @@ impl HubObjects {
     /// Gives the hub everything of an artifact that it does not have.
     pub fn push(&self, artifact: &ArtifactRef, from: &FileObjects) -> Result<(), StoreError> {
         // A hub that has the list has had all of it: the list is given last.
-        if self.missing(vec![artifact.digest.clone()])?.is_empty() {
+        if self.missing(std::slice::from_ref(&artifact.digest))?.is_empty() {
             return Ok(());
         }
-        let missing = self.missing(digests_of(artifact, from)?)?;
-        in_parallel(&missing, |digest| self.put(digest, from.get(digest)?))?;
-        self.put(&artifact.digest, from.get(&artifact.digest)?)
+        let missing = self.missing(&digests_of(artifact, from)?)?;
+        in_parallel(&missing, |digest| self.send(digest, from))?;
+        self.send(&artifact.digest, from)
     }
 
     /// Fetches everything of an artifact that is not yet in `into`.
-    pub fn pull(&self, artifact: &ArtifactRef, into: &FileObjects) -> Result<(), StoreError> {
+    pub fn pull(&self, artifact: &ArtifactRef, into: &Arc<FileObjects>) -> Result<(), StoreError> {
         if !into.has(&artifact.digest) {
-            into.put(&self.get(&artifact.digest)?)?;
+            self.fetch(&artifact.digest, into)?;
         }
         let wanted: Vec<String> = digests_of(artifact, into)?.into_iter().filter(|d| !into.has(d)).collect();
-        in_parallel(&wanted, |digest| into.put(&self.get(digest)?).map(drop))
+        in_parallel(&wanted, |digest| self.fetch(digest, into))
     }
 }
 
 /// Returns the digests of an artifact's content, without its list.
 pub fn digests_of(artifact: &ArtifactRef, objects: &FileObjects) -> Result<Vec<String>, StoreError> {
-    let mut digests = BTreeSet::new();
-    for entry in objects.manifest(&artifact.digest)?.entries {
-        if let EntryKind::File { digest, chunks, .. } = entry.kind {
-            if chunks.is_empty() {
-                digests.insert(digest);
-            } else {
-                digests.extend(chunks);
-            }
-        }
+    let entries = objects.manifest(&artifact.digest)?.entries;
+    let digests: BTreeSet<&String> = entries.iter().flat_map(|entry| entry.kind.objects()).collect();
+    Ok(digests.into_iter().cloned().collect())
+}
+
+/// An object is taken up to a size: a chunk of a file always fits.
+fn fits(size: u64) -> Result<(), StoreError> {
+    if size <= OBJECT_LIMIT {
+        return Ok(());
     }
-    Ok(digests.into_iter().collect())
+    let reason =
+        format!("{size} bytes; the hub takes {OBJECT_LIMIT}: too many files for one artifact or tree");
+    Err(StoreError::Path { path: "the list of files".to_owned(), reason })
 }
 
 /// Does something for each, a few at once; stops at the first error.
@@ -193,22 +270,27 @@ fn in_parallel(
 
 /// A folder of objects with a hub behind it: what is kept goes to the hub, what is not here comes from it.
 pub struct Mirrored {
-    here: FileObjects,
+    here: Arc<FileObjects>,
     hub: Arc<HubObjects>,
 }
 
 impl Mirrored {
     /// Makes one.
     pub fn new(here: FileObjects, hub: Arc<HubObjects>) -> Self {
-        Self { here, hub }
+        Self { here: Arc::new(here), hub }
+    }
+
+    /// Gives the hub again what it lost of an artifact that was kept here.
+    pub fn still_kept(&self, artifact: &ArtifactRef) -> Result<(), StoreError> {
+        if self.here.has(&artifact.digest) { self.hub.push(artifact, &self.here) } else { Ok(()) }
     }
 }
 
 impl Objects for Mirrored {
     fn put(&self, bytes: &[u8]) -> Result<String, StoreError> {
         let digest = self.here.put(bytes)?;
-        if !self.hub.missing(vec![digest.clone()])?.is_empty() {
-            self.hub.put(&digest, bytes.to_vec())?;
+        if !self.hub.missing(std::slice::from_ref(&digest))?.is_empty() {
+            self.hub.send(&digest, &self.here)?;
         }
         Ok(digest)
     }

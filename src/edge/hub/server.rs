@@ -1,29 +1,31 @@
 //! The hub: agents come with the secret of their attempt, engines with the hub's own.
 
+use super::access::{digest_of, handed_on};
+use super::attempt::{Attempt, Engines};
+use super::outgoing::{Frames, write};
+use super::shelf::{SharedAccess, Shelf};
 use super::spool::{Opened, Spool};
-use super::stream::FrameReader;
+use super::stream::WordReader;
+use super::threshold::{Stranger, Threshold};
 use super::tls::Identity;
-use crate::store::{FileObjects, Objects as _, StoreError};
+use crate::store::StoreError;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tidegate_flow::job::AgentRequest;
-use tidegate_flow::wire::v1::{FromHub, ToHub, decode_to_hub, encode_hub};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tidegate_flow::job::{AgentRequest, JobMessage};
+use tidegate_flow::wire::v1::{FromHub, HUB_FRAME_LIMIT, ToHub, decode_to_hub};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_rustls::TlsAcceptor;
 
-/// Bytes of a log that travel to an engine before it has to say that it kept them.
-const WINDOW: u64 = 1 << 20;
-/// Bytes of a log in one frame.
-const PIECE: usize = 128 << 10;
-/// A connection that says nothing for this long is gone: clients ping every few seconds.
+/// A connection over which nothing comes for this long is gone: clients ping every few seconds.
 const SILENCE: Duration = Duration::from_mins(1);
 /// An unknown client has this long for its first word.
 const FIRST_WORD: Duration = Duration::from_secs(10);
+/// Bytes of an unknown client's first word.
+const FIRST_FRAME: u32 = 64 << 10;
 
 /// A hub that lost its folder hears of running attempts from their engine within this time: until then
 /// their agents are not sent away, they come again.
@@ -48,40 +50,29 @@ pub enum HubError {
 /// Messages, logs and objects of a namespace.
 pub struct Hub {
     attempts: PathBuf,
-    objects: FileObjects,
+    shelf: Shelf,
     /// blake3 of the engines' secret.
     key: blake3::Hash,
     state: Mutex<State>,
     began: Instant,
+    /// An unknown client has this long for its first word.
+    first_word: Duration,
 }
 
 #[derive(Default)]
 struct State {
     attempts: BTreeMap<String, Attempt>,
-    /// The connection of each store's engine.
-    engines: BTreeMap<String, (u64, Frames)>,
+    engines: Engines,
     /// Attempts that an engine closed while this process lived.
     closed: BTreeSet<String>,
     /// Numbers connections.
     next: u64,
 }
 
-/// Frames on their way to a client.
-type Frames = UnboundedSender<Vec<u8>>;
-
-struct Attempt {
-    spool: Spool,
-    agent: Option<(u64, Frames)>,
-    /// The connection of the engine that opened it. Another one hears nothing of it before it does so,
-    /// and then all of it.
-    opened_by: Option<u64>,
-    /// Since when no engine has it open. What was before a start of this hub is not known.
-    alone: Instant,
-    /// For an agent that is not there.
-    waiting: Vec<AgentRequest>,
-    /// Bytes of the log sent to the engine, and kept by it.
-    sent: u64,
-    taken: u64,
+/// Who is let in.
+enum Who {
+    Engine { store: String, connection: u64 },
+    Agent { attempt: String, connection: u64, access: SharedAccess },
 }
 
 impl Hub {
@@ -94,20 +85,29 @@ impl Hub {
             state.attempts.insert(spool.opened.attempt.clone(), Attempt::new(spool));
         }
         Ok(Self {
-            objects: FileObjects::open(folder.join("objects"))?,
+            shelf: Shelf::open(&folder.join("objects"))?,
             attempts,
             key: blake3::hash(key.as_bytes()),
             state: Mutex::new(state),
             began: Instant::now(),
+            first_word: FIRST_WORD,
         })
+    }
+
+    /// The same with less patience, for tests.
+    #[cfg(test)]
+    pub(super) fn with_patience(mut self, first_word: Duration) -> Self {
+        self.first_word = first_word;
+        self
     }
 
     /// Serves connections until the listener fails.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, identity: &Identity) -> Result<(), HubError> {
         let wrong = |doing: &str, source| HubError::Io { doing: doing.to_owned(), source };
         let acceptor = TlsAcceptor::from(identity.server_config().map_err(|e| wrong("the certificate", e))?);
+        let threshold = Arc::new(Threshold::default());
         loop {
-            let (stream, _) = match listener.accept().await {
+            let (stream, address) = match listener.accept().await {
                 Ok(accepted) => accepted,
                 // A client that went away, or no descriptors for the moment.
                 Err(e) if e.kind() == io::ErrorKind::ConnectionAborted || e.raw_os_error() == Some(24) => {
@@ -116,33 +116,41 @@ impl Hub {
                 }
                 Err(e) => return Err(wrong("accepting connections", e)),
             };
+            // Clients come again.
+            let Some(stranger) = threshold.enter(address.ip()) else { continue };
             let _ = stream.set_nodelay(true);
             let (hub, acceptor) = (self.clone(), acceptor.clone());
             tokio::spawn(async move {
-                let shaken = tokio::time::timeout(FIRST_WORD, acceptor.accept(stream)).await;
+                let shaken = tokio::time::timeout(hub.first_word, acceptor.accept(stream)).await;
                 if let Ok(Ok(stream)) = shaken {
-                    hub.client(stream).await;
+                    hub.client(stream, stranger).await;
                 }
             });
         }
     }
 
     /// Serves one client to its end.
-    pub(super) async fn client(&self, stream: impl AsyncRead + AsyncWrite + Send + 'static) {
+    async fn client(&self, stream: impl AsyncRead + AsyncWrite + Send + 'static, stranger: Stranger) {
         let (reading, writing) = tokio::io::split(stream);
-        let (frames, queue) = unbounded_channel();
-        let writer = tokio::spawn(write(writing, queue));
-        let mut reader = FrameReader::new(reading);
-        let first = tokio::time::timeout(FIRST_WORD, reader.next(decode_to_hub)).await;
+        let (frames, queue) = Frames::new();
+        let writer = tokio::spawn(write(writing, queue, self.shelf.objects.clone(), SILENCE));
+        let mut reader = WordReader::new(reading, SILENCE);
+        reader.limit(FIRST_FRAME);
+        let first = tokio::time::timeout(self.first_word, reader.next(decode_to_hub)).await;
         let who = match first {
-            Ok(Ok(Some((word, _)))) => self.let_in(word, &frames),
+            Ok(Ok(Some(word))) => self.let_in(word, &frames),
             _ => None,
         };
+        drop(stranger);
+        reader.limit(HUB_FRAME_LIMIT);
         if let Some(who) = &who {
-            while let Ok(Ok(Some((word, content)))) =
-                tokio::time::timeout(SILENCE, reader.next(decode_to_hub)).await
-            {
-                if self.hear(who, word, content, &frames).is_err() {
+            loop {
+                let word = tokio::select! {
+                    word = reader.next(decode_to_hub) => word,
+                    () = frames.over.notified() => break,
+                };
+                let Ok(Some(word)) = word else { break };
+                if frames.is_full() || self.hear(who, word, &mut reader, &frames).await.is_err() {
                     break;
                 }
             }
@@ -159,21 +167,20 @@ impl Hub {
 
     /// Checks the first word; says why not, or welcomes.
     fn let_in(&self, word: ToHub, frames: &Frames) -> Option<Who> {
+        let refuse = |reason: &str| {
+            frames.say(&FromHub::Refused { reason: reason.to_owned() });
+            None
+        };
         let mut state = self.state();
         state.next += 1;
         let connection = state.next;
         match word {
             ToHub::Engine { key, store } if blake3::hash(key.as_bytes()) == self.key => {
-                say(frames, &FromHub::Welcome { kept: 0, log: 0 });
-                state.engines.insert(store.clone(), (connection, frames.clone()));
+                frames.say(&FromHub::Welcome { kept: 0, log: 0 });
+                state.engines.insert(connection, frames.clone());
                 Some(Who::Engine { store, connection })
             }
             ToHub::Agent { attempt, key, incarnation } => {
-                // The same answer for an attempt that is not there and for a wrong secret.
-                let refuse = |reason: &str| {
-                    say(frames, &FromHub::Refused { reason: reason.to_owned() });
-                    None
-                };
                 let State { attempts, engines, closed, .. } = &mut *state;
                 let young = self.began.elapsed() < YOUTH;
                 if young && !attempts.contains_key(&attempt) && !closed.contains(&attempt) {
@@ -183,6 +190,7 @@ impl Hub {
                     blake3::Hash::from_hex(&a.spool.opened.key)
                         .is_ok_and(|k| k == blake3::hash(key.as_bytes()))
                 });
+                // The same answer for an attempt that is not there and for a wrong secret.
                 let Some(found) = found else { return refuse("no such attempt, or another secret") };
                 let first = found.spool.opened.incarnation.is_empty();
                 if !first && found.spool.opened.incarnation != incarnation {
@@ -191,20 +199,13 @@ impl Hub {
                 if first && found.spool.came(&incarnation).is_err() {
                     return None;
                 }
-                say(frames, &FromHub::Welcome { kept: found.spool.kept, log: found.spool.length });
-                for request in found.waiting.drain(..) {
-                    say(frames, &FromHub::Request(request));
-                }
-                found.agent = Some((connection, frames.clone()));
+                found.came(connection, frames);
                 if let Some(engine) = found.engine(engines) {
-                    say(engine, &found.arrival());
+                    engine.say(&found.arrival());
                 }
-                Some(Who::Agent { attempt, connection })
+                Some(Who::Agent { attempt, connection, access: found.access.clone() })
             }
-            _ => {
-                say(frames, &FromHub::Refused { reason: "not let in".to_owned() });
-                None
-            }
+            _ => refuse("not let in"),
         }
     }
 
@@ -212,15 +213,13 @@ impl Hub {
     fn left(&self, who: &Who) {
         let mut state = self.state();
         match who {
-            Who::Engine { store, connection } => {
-                if state.engines.get(store).is_some_and(|(c, _)| c == connection) {
-                    state.engines.remove(store);
-                }
+            Who::Engine { connection, .. } => {
+                state.engines.remove(connection);
                 for attempt in state.attempts.values_mut().filter(|a| a.opened_by == Some(*connection)) {
                     (attempt.opened_by, attempt.alone) = (None, Instant::now());
                 }
             }
-            Who::Agent { attempt, connection } => {
+            Who::Agent { attempt, connection, .. } => {
                 if let Some(attempt) = state.attempts.get_mut(attempt)
                     && attempt.agent.as_ref().is_some_and(|(c, _)| c == connection)
                 {
@@ -230,48 +229,123 @@ impl Hub {
         }
     }
 
-    fn hear(&self, who: &Who, word: ToHub, content: Vec<u8>, frames: &Frames) -> io::Result<()> {
-        match word {
-            ToHub::Missing { id, digests } => {
-                let digests = digests.into_iter().filter(|d| !self.objects.has(d)).collect();
-                say(frames, &FromHub::Missing { id, digests });
+    async fn hear<R: AsyncRead + Unpin>(
+        &self,
+        who: &Who,
+        word: ToHub,
+        reader: &mut WordReader<R>,
+        frames: &Frames,
+    ) -> io::Result<()> {
+        match (word, who) {
+            (ToHub::Missing { id, digests }, who) => {
+                let there = |d: &String| self.may_have(who, d) && self.shelf.objects.has(d);
+                let digests = digests.into_iter().filter(|d| !there(d)).collect();
+                frames.say(&FromHub::Missing { id, digests });
+                self.is_open(who, frames)
             }
-            ToHub::Get { id, digest } => {
-                let found = self.objects.get(&digest).ok();
-                let word = FromHub::Object { id, found: found.is_some() };
-                say_with(frames, &word, &found.unwrap_or_default());
-            }
-            ToHub::Put { id, digest } => {
-                let error = if blake3::hash(&content).to_hex().as_str() == digest {
-                    self.objects.put(&content).err().map(|e| e.to_string())
+            (ToHub::Get { id, digest }, who) => {
+                self.is_open(who, frames)?;
+                if self.may_have(who, &digest) {
+                    frames.object(id, digest);
                 } else {
-                    Some("its content has another digest".to_owned())
-                };
-                say(frames, &FromHub::Stored { id, error });
-            }
-            ToHub::Ping => match who {
-                Who::Agent { attempt, .. } => {
-                    let state = self.state();
-                    let away = state.attempts.get(attempt).map_or(0, |a| a.away(&state.engines).as_secs());
-                    say(frames, &FromHub::Lease { away });
+                    frames.say(&FromHub::Object { id, found: false });
                 }
-                Who::Engine { .. } => say(frames, &FromHub::Pong),
-            },
-            word => match who {
-                Who::Agent { attempt, .. } => self.of_agent(attempt, word, &content, frames)?,
-                Who::Engine { store, connection } => self.of_engine(store, *connection, word, frames)?,
-            },
+                Ok(())
+            }
+            (ToHub::Put { id, digest }, who) => {
+                self.is_open(who, frames)?;
+                let error = self.put(who, &digest, reader).await?.err().map(|e| match e {
+                    StoreError::Damaged(_) => "its content has another digest".to_owned(),
+                    other => other.to_string(),
+                });
+                frames.say(&FromHub::Stored { id, error });
+                Ok(())
+            }
+            (ToHub::Ping, Who::Agent { attempt, .. }) => {
+                let state = self.state();
+                let away = state.attempts.get(attempt).map_or(0, |a| a.away(&state.engines).as_secs());
+                frames.say(&FromHub::Lease { away });
+                Ok(())
+            }
+            (ToHub::Ping, Who::Engine { .. }) => {
+                frames.say(&FromHub::Pong);
+                Ok(())
+            }
+            (word, Who::Agent { attempt, access, .. }) => {
+                let content = reader.small().await?;
+                self.of_agent(attempt, access, word, &content, frames)
+            }
+            (word, Who::Engine { store, connection }) => self.of_engine(store, *connection, word, frames),
         }
-        Ok(())
     }
 
-    fn of_agent(&self, attempt: &str, word: ToHub, content: &[u8], frames: &Frames) -> io::Result<()> {
+    /// An engine may have everything: the hub's secret is the namespace's.
+    fn may_have(&self, who: &Who, digest: &str) -> bool {
+        match who {
+            Who::Engine { .. } => true,
+            Who::Agent { access, .. } => self.shelf.may_have(access, digest),
+        }
+    }
+
+    /// Sends an agent away whose attempt is over.
+    fn is_open(&self, who: &Who, frames: &Frames) -> io::Result<()> {
+        match who {
+            Who::Agent { attempt, .. } if !self.state().attempts.contains_key(attempt) => Err(over(frames)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Keeps an object, whose content comes next; an agent may have it from then on.
+    async fn put<R: AsyncRead + Unpin>(
+        &self,
+        who: &Who,
+        digest: &str,
+        reader: &mut WordReader<R>,
+    ) -> io::Result<Result<(), StoreError>> {
+        let Some(known) = digest_of(digest) else {
+            return Ok(Err(StoreError::Damaged(digest.to_owned())));
+        };
+        let mut incoming = match self.shelf.objects.begin() {
+            Ok(incoming) => incoming,
+            Err(error) => return Ok(Err(error)),
+        };
+        let kept = reader.object(&mut incoming).await?;
+        if let Err(error) = kept.and_then(|()| incoming.finish(&self.shelf.objects, digest)) {
+            return Ok(Err(error));
+        }
+        if let Who::Agent { attempt, access, .. } = who {
+            let mut state = self.state();
+            if let Some(attempt) = state.attempts.get_mut(attempt) {
+                attempt.spool.put(&known)?;
+            }
+            access.lock().unwrap_or_else(PoisonError::into_inner).put(known);
+        }
+        Ok(Ok(()))
+    }
+
+    /// Tells whether an attempt may say this: what it hands on to others has to be its own, or given to it.
+    fn may_say(&self, access: &SharedAccess, message: &JobMessage) -> bool {
+        handed_on(message).into_iter().all(|artifact| self.shelf.may_hand_on(access, artifact))
+    }
+
+    fn of_agent(
+        &self,
+        attempt: &str,
+        access: &SharedAccess,
+        word: ToHub,
+        content: &[u8],
+        frames: &Frames,
+    ) -> io::Result<()> {
+        if let ToHub::Message(message) = &word
+            && !self.may_say(access, message)
+        {
+            let reason = "it hands on what the hub does not have of it; what it gave may be lost";
+            frames.say(&FromHub::Refused { reason: reason.to_owned() });
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
         let mut state = self.state();
         let State { attempts, engines, .. } = &mut *state;
-        let Some(attempt) = attempts.get_mut(attempt) else {
-            say(frames, &FromHub::Refused { reason: "the attempt is over".to_owned() });
-            return Err(io::ErrorKind::ConnectionAborted.into());
-        };
+        let Some(attempt) = attempts.get_mut(attempt) else { return Err(over(frames)) };
         let engine = attempt.engine(engines);
         match word {
             ToHub::Message(message) => {
@@ -280,15 +354,15 @@ impl Hub {
                 }
                 let new = message.seq == 0 || attempt.spool.keep(&message)?;
                 if message.seq > 0 {
-                    say(frames, &FromHub::Kept { seq: attempt.spool.kept });
+                    frames.say(&FromHub::Kept { seq: attempt.spool.kept });
                 }
                 if let Some(engine) = engine.filter(|_| new) {
-                    say(engine, &FromHub::Message(message));
+                    engine.say(&FromHub::Message(message));
                 }
             }
             ToHub::Log { offset } => {
                 attempt.spool.keep_log(offset, content)?;
-                say(frames, &FromHub::LogKept { upto: attempt.spool.length });
+                frames.say(&FromHub::LogKept { upto: attempt.spool.length });
                 if let Some(engine) = engine {
                     attempt.pump(engine);
                 }
@@ -302,15 +376,18 @@ impl Hub {
         let mut state = self.state();
         let mine = |attempt: &Attempt| attempt.spool.opened.store == store;
         match word {
-            ToHub::Open { attempt, key } => {
+            ToHub::Open { attempt, key, spec } => {
                 if !state.attempts.contains_key(&attempt) && !key.is_empty() {
                     let (attempt, store, key) = (attempt.clone(), store.to_owned(), key.clone());
-                    let opened = Opened { attempt, store, key, incarnation: String::new() };
+                    let opened = Opened { attempt, store, key, ..Opened::default() };
                     let spool = Spool::open(&self.attempts, opened)?;
                     state.attempts.insert(spool.opened.attempt.clone(), Attempt::new(spool));
                 }
                 if let Some(attempt) = state.attempts.get_mut(&attempt).filter(|a| mine(a)) {
                     attempt.spool.rekey(&key)?;
+                    attempt.spool.is(&spec)?;
+                    let spec = digest_of(&attempt.spool.opened.spec);
+                    attempt.access.lock().unwrap_or_else(PoisonError::into_inner).is(spec);
                     attempt.open(connection, frames);
                 }
             }
@@ -324,13 +401,12 @@ impl Hub {
             }
             ToHub::Request(request) => {
                 if let Some(attempt) = state.attempts.get_mut(token_of(&request)).filter(|a| mine(a)) {
-                    attempt.request(request);
+                    attempt.request(request)?;
                 }
             }
             ToHub::LogKept { attempt, upto } => {
                 if let Some(attempt) = state.attempts.get_mut(&attempt).filter(|a| mine(a)) {
-                    attempt.taken = attempt.taken.max(upto);
-                    attempt.pump(frames);
+                    attempt.log_kept(upto, frames);
                 }
             }
             _ => return Err(io::ErrorKind::PermissionDenied.into()),
@@ -339,72 +415,10 @@ impl Hub {
     }
 }
 
-enum Who {
-    Engine { store: String, connection: u64 },
-    Agent { attempt: String, connection: u64 },
-}
-
-impl Attempt {
-    fn new(spool: Spool) -> Self {
-        Self {
-            spool,
-            agent: None,
-            opened_by: None,
-            alone: Instant::now(),
-            waiting: Vec::new(),
-            sent: 0,
-            taken: 0,
-        }
-    }
-
-    /// Returns the way to the engine that opened it, if that is still there.
-    fn engine<'a>(&self, engines: &'a BTreeMap<String, (u64, Frames)>) -> Option<&'a Frames> {
-        let (connection, frames) = engines.get(&self.spool.opened.store)?;
-        (self.opened_by == Some(*connection)).then_some(frames)
-    }
-
-    /// Returns how long no engine has had it open.
-    fn away(&self, engines: &BTreeMap<String, (u64, Frames)>) -> Duration {
-        if self.engine(engines).is_some() { Duration::ZERO } else { self.alone.elapsed() }
-    }
-
-    /// Tells an engine all that it may not have heard.
-    fn open(&mut self, connection: u64, engine: &Frames) {
-        self.opened_by = Some(connection);
-        if !self.spool.opened.incarnation.is_empty() {
-            say(engine, &self.arrival());
-        }
-        for message in &self.spool.messages {
-            say(engine, &FromHub::Message(message.clone()));
-        }
-        self.sent = self.taken;
-        self.pump(engine);
-    }
-
-    fn arrival(&self) -> FromHub {
-        let opened = &self.spool.opened;
-        FromHub::Agent { attempt: opened.attempt.clone(), incarnation: opened.incarnation.clone() }
-    }
-
-    /// Sends what the engine does not have of the log, as far as the window goes.
-    fn pump(&mut self, engine: &Frames) {
-        while self.sent < self.spool.length && self.sent < self.taken + WINDOW {
-            let Ok(bytes) = self.spool.log(self.sent, PIECE) else { return };
-            let word = FromHub::Log { attempt: self.spool.opened.attempt.clone(), offset: self.sent };
-            say_with(engine, &word, &bytes);
-            self.sent += bytes.len() as u64;
-        }
-    }
-
-    fn request(&mut self, request: AgentRequest) {
-        if let AgentRequest::Acknowledge { seq, .. } = &request {
-            self.spool.acknowledged(*seq);
-        }
-        match &self.agent {
-            Some((_, agent)) => say(agent, &FromHub::Request(request)),
-            None => self.waiting.push(request),
-        }
-    }
+/// Says that the attempt is over.
+fn over(frames: &Frames) -> io::Error {
+    frames.say(&FromHub::Refused { reason: "the attempt is over".to_owned() });
+    io::ErrorKind::ConnectionAborted.into()
 }
 
 fn token_of(request: &AgentRequest) -> &str {
@@ -415,27 +429,4 @@ fn token_of(request: &AgentRequest) -> &str {
         | AgentRequest::Acknowledge { token, .. }
         | AgentRequest::Reply { token, .. } => token,
     }
-}
-
-fn say(frames: &Frames, word: &FromHub) {
-    say_with(frames, word, &[]);
-}
-
-fn say_with(frames: &Frames, word: &FromHub, content: &[u8]) {
-    // A client that is gone hears it again after its next connection.
-    if let Ok(frame) = encode_hub(word, content) {
-        let _ = frames.send(frame);
-    }
-}
-
-async fn write(mut to: impl AsyncWrite + Unpin, mut queue: UnboundedReceiver<Vec<u8>>) {
-    while let Some(frame) = queue.recv().await {
-        if to.write_all(&frame).await.is_err() {
-            return;
-        }
-        if queue.is_empty() && to.flush().await.is_err() {
-            return;
-        }
-    }
-    let _ = to.shutdown().await;
 }

@@ -3,9 +3,10 @@
 //! Files are appended to and never forced to disk: they survive the hub's process, and live as long
 //! as its volume.
 
+use super::access::{Digest, digest_of};
 use crate::agent::file_name;
 use serde::{Deserialize, Serialize};
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
@@ -14,7 +15,7 @@ use tidegate_flow::job::JobMessage;
 use tidegate_flow::wire::v1::{FrameDecoder, decode_message, encode_message};
 
 /// What an attempt was opened with.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Opened {
     /// Its token.
     pub attempt: String,
@@ -25,6 +26,12 @@ pub(super) struct Opened {
     /// The agent that came first; no other is let in.
     #[serde(default)]
     pub incarnation: String,
+    /// Digest of its spec, hex.
+    #[serde(default)]
+    pub spec: String,
+    /// Lists that the engine named since, hex.
+    #[serde(default)]
+    pub given: Vec<String>,
 }
 
 /// The files of one attempt.
@@ -40,6 +47,9 @@ pub(super) struct Spool {
     log: File,
     /// Bytes of the log.
     pub(super) length: u64,
+    /// Objects that it put, as read from its file.
+    pub(super) own: HashSet<Digest>,
+    own_file: File,
 }
 
 impl Spool {
@@ -81,6 +91,8 @@ impl Spool {
                 .truncate(false)
                 .open(folder.join("log"))?,
         );
+        let own_file = open("own")?;
+        let own = fs::read_to_string(folder.join("own"))?.lines().filter_map(digest_of).collect();
         let mut decoder = FrameDecoder::default();
         decoder.push(&fs::read(folder.join("messages"))?);
         let mut messages = VecDeque::new();
@@ -96,7 +108,7 @@ impl Spool {
         }
         let kept = messages.back().map_or(0, |m: &JobMessage| m.seq);
         let length = log.metadata()?.len();
-        Ok(Self { folder, opened, messages, kept, file, log, length })
+        Ok(Self { folder, opened, messages, kept, file, log, length, own, own_file })
     }
 
     /// Remembers the agent that came.
@@ -112,6 +124,33 @@ impl Spool {
         }
         key.clone_into(&mut self.opened.key);
         write(&self.folder, &self.opened)
+    }
+
+    /// Remembers the spec, if it was not said before.
+    pub(super) fn is(&mut self, spec: &str) -> io::Result<()> {
+        if !self.opened.spec.is_empty() || spec.is_empty() {
+            return Ok(());
+        }
+        spec.clone_into(&mut self.opened.spec);
+        write(&self.folder, &self.opened)
+    }
+
+    /// Remembers lists that the engine names.
+    pub(super) fn give(&mut self, lists: &[Digest]) -> io::Result<()> {
+        let before = self.opened.given.len();
+        for list in lists {
+            let list = blake3::Hash::from_bytes(*list).to_hex().to_string();
+            if !self.opened.given.contains(&list) {
+                self.opened.given.push(list);
+            }
+        }
+        if self.opened.given.len() == before { Ok(()) } else { write(&self.folder, &self.opened) }
+    }
+
+    /// Remembers that the attempt put an object.
+    pub(super) fn put(&mut self, digest: &Digest) -> io::Result<()> {
+        // With a line's end on both sides: what a kill cut short spoils no other line.
+        writeln!(self.own_file, "\n{}", blake3::Hash::from_bytes(*digest).to_hex())
     }
 
     /// Keeps a message; tells whether it is a new one. One that skips a number is passed over: the
@@ -173,7 +212,7 @@ mod tests {
     use tidegate_flow::job::MessageBody;
 
     fn opened() -> Opened {
-        Opened { attempt: "r.0.1".into(), store: "s".into(), key: "k".into(), incarnation: String::new() }
+        Opened { attempt: "r.0.1".into(), store: "s".into(), key: "k".into(), ..Opened::default() }
     }
 
     fn message(seq: u64) -> JobMessage {
@@ -183,6 +222,24 @@ mod tests {
             at: 0,
             body: MessageBody::Started { notes: vec!["x".into()] },
         }
+    }
+
+    #[test]
+    fn what_an_attempt_may_have_is_there_after_a_kill() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut spool = Spool::open(folder.path(), opened()).unwrap();
+        spool.is("spec").unwrap();
+        spool.is("another").unwrap();
+        spool.give(&[[1; 32], [1; 32]]).unwrap();
+        spool.put(&[2; 32]).unwrap();
+        let file = folder.path().join("r.0.1/own");
+        let torn = fs::read_to_string(&file).unwrap() + "\n0303";
+        fs::write(&file, torn).unwrap();
+        spool.put(&[4; 32]).unwrap();
+        drop(spool);
+        let again = Spool::load_all(folder.path()).unwrap().pop().unwrap();
+        assert_eq!(again.own, HashSet::from([[2; 32], [4; 32]]));
+        assert_eq!((again.opened.spec.as_str(), again.opened.given.len()), ("spec", 1));
     }
 
     #[test]

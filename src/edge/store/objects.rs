@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tidegate_flow::job::ArtifactRef;
 
 /// Bytes of a chunk: bigger files are kept in pieces, so that they can be shared and resumed.
-const CHUNK: usize = 64 << 20;
+pub(super) const CHUNK: usize = 64 << 20;
 /// Smaller files are written sooner than shared.
 const WORTH_SHARING: usize = 16 << 10;
 /// The form of manifests that is written.
@@ -37,7 +37,7 @@ impl FileObjects {
         Ok(Self { folder, next: AtomicU64::new(0), no_sharing: AtomicBool::new(false) })
     }
 
-    fn place(&self, digest: &str) -> Result<PathBuf, StoreError> {
+    pub(super) fn place(&self, digest: &str) -> Result<PathBuf, StoreError> {
         let hex = digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit());
         match digest.split_at_checked(2) {
             Some((first, rest)) if hex => Ok(self.folder.join(first).join(rest)),
@@ -57,20 +57,18 @@ impl FileObjects {
         if fs::metadata(&place).is_ok_and(|m| m.len() == bytes.len() as u64 && self.stays(&place, &m)) {
             return Ok(());
         }
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let new = self.folder.join("new").join(format!("{}-{number}", std::process::id()));
+        let new = self.unfinished();
         let written = File::create(&new).and_then(|mut f| f.write_all(bytes));
-        let moved = written.and_then(|()| match fs::rename(&new, &place) {
-            Err(e) if e.kind() == ErrorKind::NotFound => {
-                place.parent().map_or(Ok(()), fs::create_dir_all)?;
-                fs::rename(&new, &place)
-            }
-            other => other,
-        });
-        moved.map_err(|e| {
+        written.and_then(|()| move_to(&new, &place)).map_err(|e| {
             let _ = fs::remove_file(&new);
             io("writing", &place, e)
         })
+    }
+
+    /// Where an object is written that is not whole yet.
+    pub(super) fn unfinished(&self) -> PathBuf {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        self.folder.join("new").join(format!("{}-{number}", std::process::id()))
     }
 
     /// Tells whether an object is there, and sees to it that no collection takes it away before
@@ -254,6 +252,17 @@ impl FileObjects {
             return Err(refused(path, "neither a file nor a folder: it cannot be kept"));
         }
         self.put_file(path)
+    }
+}
+
+/// Moves a finished file to its place.
+pub(super) fn move_to(new: &Path, place: &Path) -> std::io::Result<()> {
+    match fs::rename(new, place) {
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            place.parent().map_or(Ok(()), fs::create_dir_all)?;
+            fs::rename(new, place)
+        }
+        other => other,
     }
 }
 

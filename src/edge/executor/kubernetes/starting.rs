@@ -53,7 +53,7 @@ impl Starting {
         }
         self.push(digest.clone(), bytes).await.map_err(failure)?;
         let key = service::secret_key().map_err(|e| failure(e.to_string()))?;
-        self.open(&key);
+        self.open(&key, &digest);
         let text = self.template().map_err(failure)?;
         let template = text.as_ref().map(|(path, text)| Template { path, text });
         let job = job_manifest(&self.spec, &self.settings, &digest, template);
@@ -76,9 +76,9 @@ impl Starting {
     }
 
     /// Lets the agents in.
-    fn open(&self, key: &str) {
+    fn open(&self, key: &str, spec: &str) {
         for (rank, token) in (0..).zip(self.ranks()) {
-            self.hub.open(&token, key, &node_log_path(&self.log, rank));
+            self.hub.open(&token, key, spec, &node_log_path(&self.log, rank));
         }
     }
 
@@ -86,10 +86,10 @@ impl Starting {
     /// something that goes on.
     async fn find(&self, digest: &str) -> Result<bool, Failed> {
         let token = &self.spec.token;
-        self.open("");
+        self.open("", digest);
         let (hub, asked) = (self.hub.clone(), digest.to_owned());
         // The answer comes after all that the hub has to say of the attempt.
-        let answered = tokio::task::spawn_blocking(move || hub.objects.missing(vec![asked])).await;
+        let answered = tokio::task::spawn_blocking(move || hub.objects.missing(&[asked])).await;
         answered
             .map_err(|e| e.to_string())
             .and_then(|answer| answer.map_err(|e| e.to_string()))
@@ -110,10 +110,10 @@ impl Starting {
         let secret = self.find_one(self.cluster.secrets(), "Secret").await?;
         let key = secret.and_then(|s| String::from_utf8(s.data?.remove("key")?.0).ok());
         match key {
-            Some(key) => self.open(&key),
+            Some(key) => self.open(&key, digest),
             None => {
                 let key = service::secret_key().map_err(|e| (FailureClass::Lost, e.to_string()))?;
-                self.open(&key);
+                self.open(&key, digest);
                 self.secret(&job, key).await?;
             }
         }

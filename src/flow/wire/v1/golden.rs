@@ -10,13 +10,17 @@ const EVENTS: &str =
     concat!(include_str!("golden/events.jsonl"), include_str!("golden/events-waiting.jsonl"));
 const REQUESTS: &str = include_str!("golden/requests.jsonl");
 const MESSAGES: &str = include_str!("golden/messages.jsonl");
+const TO_HUB: &str = include_str!("golden/to-hub.jsonl");
+const FROM_HUB: &str = include_str!("golden/from-hub.jsonl");
 
 fn kinds(golden: &str, pointer: &str) -> BTreeSet<String> {
     golden
         .lines()
         .map(|line| {
             let json: Json = serde_json::from_str(line).unwrap();
-            json.pointer(pointer).unwrap().as_object().unwrap().keys().next().unwrap().clone()
+            let kind = json.pointer(pointer).unwrap();
+            let word = || kind.as_object().unwrap().keys().next().unwrap().clone();
+            kind.as_str().map_or_else(word, str::to_owned)
         })
         .collect()
 }
@@ -89,6 +93,30 @@ fn messages_are_written_and_read_as_in_the_golden_file() {
 }
 
 #[test]
+fn words_of_hubs_are_written_and_read_as_in_the_golden_files() {
+    // A frame: length, version, length of the JSON.
+    let json = |frame: &[u8]| frame.get(9..).unwrap().to_vec();
+    let samples = samples::to_hub();
+    assert_eq!(samples.len(), TO_HUB.lines().count());
+    for (word, line) in samples.iter().zip(TO_HUB.lines()) {
+        let frame = encode_hub(word, b"").unwrap();
+        assert_written(&json(&frame), line);
+        let read: ToHub = serde_json::from_str(line).unwrap();
+        assert_eq!((&read, decode_to_hub(body(&frame)).unwrap().0), (word, word.clone()));
+    }
+    let samples = samples::from_hub();
+    assert_eq!(samples.len(), FROM_HUB.lines().count());
+    for (word, line) in samples.iter().zip(FROM_HUB.lines()) {
+        let frame = encode_hub(word, b"").unwrap();
+        assert_written(&json(&frame), line);
+        let read: FromHub = serde_json::from_str(line).unwrap();
+        assert_eq!((&read, decode_from_hub(body(&frame)).unwrap().0), (word, word.clone()));
+    }
+    assert_eq!(kinds(TO_HUB, ""), named(TO_HUB_KINDS));
+    assert_eq!(kinds(FROM_HUB, ""), named(FROM_HUB_KINDS));
+}
+
+#[test]
 fn fields_of_tomorrow_are_passed_over() {
     let line = r#"{"v":1,"at":5,"mood":"fine","kind":{"engine-started":{"epoch":2,"host":"a"}}}"#;
     let event = decode_event(line.as_bytes()).unwrap();
@@ -131,5 +159,11 @@ fn golden_print() {
     }
     for message in samples::messages() {
         println!("M {}", std::str::from_utf8(&encode_message(&message).unwrap()[5..]).unwrap());
+    }
+    for word in samples::to_hub() {
+        println!("T {}", std::str::from_utf8(&encode_hub(&word, b"").unwrap()[9..]).unwrap());
+    }
+    for word in samples::from_hub() {
+        println!("F {}", std::str::from_utf8(&encode_hub(&word, b"").unwrap()[9..]).unwrap());
     }
 }

@@ -50,6 +50,9 @@ pub enum ToHub {
         attempt: String,
         /// blake3 of its secret, hex.
         key: String,
+        /// Digest of its spec: its agent may have this, and what it names.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        spec: String,
     },
     /// Engine: an attempt is over; what is kept of it goes.
     Close {
@@ -72,7 +75,7 @@ pub enum ToHub {
         /// Bytes.
         upto: u64,
     },
-    /// Which of these does the hub not have?
+    /// Which of these does the hub not have? To an agent, what it may not have is not there.
     Missing {
         /// To match the answer.
         id: u64,
@@ -174,17 +177,23 @@ pub enum FromHub {
 
 /// Returns a word and its content as one frame.
 pub fn encode_hub<T: Serialize>(word: &T, content: &[u8]) -> Result<Vec<u8>, WireError> {
+    let mut frame = encode_hub_head(word, content.len() as u64)?;
+    frame.extend_from_slice(content);
+    Ok(frame)
+}
+
+/// Returns a frame up to where its content begins, which has `content` bytes.
+pub fn encode_hub_head<T: Serialize>(word: &T, content: u64) -> Result<Vec<u8>, WireError> {
     let json = serde_json::to_vec(word).map_err(|source| WireError::Damaged { what: "word", source })?;
-    let size = 5 + json.len() as u64 + content.len() as u64;
+    let size = 5 + json.len() as u64 + content;
     let too_large = WireError::TooLarge { size, limit: HUB_FRAME_LIMIT };
     let length = u32::try_from(size).ok().filter(|l| *l <= HUB_FRAME_LIMIT).ok_or(too_large)?;
-    let mut frame = Vec::with_capacity(9 + json.len() + content.len());
+    let mut frame = Vec::with_capacity(9 + json.len());
     frame.extend_from_slice(&length.to_le_bytes());
     frame.push(VERSION);
     // It fits: the whole frame does.
     frame.extend_from_slice(&u32::try_from(json.len()).unwrap_or(u32::MAX).to_le_bytes());
     frame.extend_from_slice(&json);
-    frame.extend_from_slice(content);
     Ok(frame)
 }
 

@@ -1,5 +1,6 @@
 //! One full sample of every event, request and message, for the golden files.
 
+use super::{FromHub, ToHub};
 use crate::gate::{Baseline, Finding, Outcome, Verdict};
 use crate::job::{
     ActionSpec, AgentRequest, Annotation, Answer, ArtifactRef, CheckpointSpec, Conclusion, ConsumeSpec,
@@ -394,4 +395,54 @@ pub(super) fn messages() -> Vec<JobMessage> {
     ];
     let message = |(body, seq)| JobMessage { token: text("01JDXYZ.2.3"), seq, at: 1_700_000_000_000, body };
     bodies.into_iter().zip(1..).map(message).collect()
+}
+
+/// One word to a hub of every kind.
+pub(super) fn to_hub() -> Vec<ToHub> {
+    let (attempt, key) = (text("01JDXYZ.2.3"), text("5ec2e7"));
+    vec![
+        ToHub::Agent { attempt: attempt.clone(), key: key.clone(), incarnation: text("pod.1") },
+        ToHub::Engine { key: key.clone(), store: text("01JSTORE") },
+        ToHub::Open { attempt: attempt.clone(), key: key.clone(), spec: String::new() },
+        ToHub::Close { attempt: attempt.clone() },
+        ToHub::Request(AgentRequest::Kill { token: attempt.clone() }),
+        ToHub::Message(JobMessage {
+            token: attempt.clone(),
+            seq: 1,
+            at: 1_700_000_000_000,
+            body: MessageBody::Started { notes: vec![text("dirty tree")] },
+        }),
+        ToHub::Log { offset: 80 },
+        ToHub::LogKept { attempt: attempt.clone(), upto: 80 },
+        ToHub::Missing { id: 1, digests: vec![text("77de40")] },
+        ToHub::Get { id: 2, digest: text("77de40") },
+        ToHub::Put { id: 3, digest: text("77de40") },
+        ToHub::Ping,
+        ToHub::Open { attempt, key, spec: text("77de40") },
+    ]
+}
+
+/// One word from a hub of every kind.
+pub(super) fn from_hub() -> Vec<FromHub> {
+    let attempt = text("01JDXYZ.2.3");
+    vec![
+        FromHub::Welcome { kept: 4, log: 80 },
+        FromHub::Refused { reason: text("another secret") },
+        FromHub::Kept { seq: 5 },
+        FromHub::LogKept { upto: 80 },
+        FromHub::Request(AgentRequest::Kill { token: attempt.clone() }),
+        FromHub::Message(JobMessage {
+            token: attempt.clone(),
+            seq: 1,
+            at: 1_700_000_000_000,
+            body: MessageBody::Started { notes: vec![text("dirty tree")] },
+        }),
+        FromHub::Log { attempt: attempt.clone(), offset: 80 },
+        FromHub::Agent { attempt, incarnation: text("pod.1") },
+        FromHub::Missing { id: 1, digests: vec![text("77de40")] },
+        FromHub::Object { id: 2, found: true },
+        FromHub::Stored { id: 3, error: Some(text("no room")) },
+        FromHub::Pong,
+        FromHub::Lease { away: 7 },
+    ]
 }

@@ -1,0 +1,127 @@
+//! One attempt at a hub: its agent, the engine that opened it, what each of them has yet to hear.
+
+use super::access::{Access, digest_of, lists_in};
+use super::outgoing::Frames;
+use super::shelf::SharedAccess;
+use super::spool::Spool;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tidegate_flow::job::AgentRequest;
+use tidegate_flow::wire::v1::FromHub;
+
+/// Bytes of a log that travel to an engine before it has to say that it kept them.
+const WINDOW: u64 = 1 << 20;
+/// Bytes of a log in one frame.
+const PIECE: usize = 128 << 10;
+
+/// The engines that are connected, by the number of their connection.
+pub(super) type Engines = BTreeMap<u64, Frames>;
+
+/// One attempt.
+pub(super) struct Attempt {
+    pub(super) spool: Spool,
+    pub(super) access: SharedAccess,
+    pub(super) agent: Option<(u64, Frames)>,
+    /// The connection of the engine that opened it. Another one hears nothing of it before it does so,
+    /// and then all of it.
+    pub(super) opened_by: Option<u64>,
+    /// Since when no engine has it open. What was before a start of this hub is not known.
+    pub(super) alone: Instant,
+    /// For an agent that is not there.
+    waiting: Vec<AgentRequest>,
+    /// Bytes of the log sent to the engine, and kept by it.
+    sent: u64,
+    taken: u64,
+}
+
+impl Attempt {
+    pub(super) fn new(mut spool: Spool) -> Self {
+        let mut access = Access::new(digest_of(&spool.opened.spec), std::mem::take(&mut spool.own));
+        spool.opened.given.iter().filter_map(|list| digest_of(list)).for_each(|list| access.give(list));
+        Self {
+            spool,
+            access: Arc::new(Mutex::new(access)),
+            agent: None,
+            opened_by: None,
+            alone: Instant::now(),
+            waiting: Vec::new(),
+            sent: 0,
+            taken: 0,
+        }
+    }
+
+    /// Returns the way to the engine that opened it, if that is still there.
+    pub(super) fn engine<'a>(&self, engines: &'a Engines) -> Option<&'a Frames> {
+        engines.get(&self.opened_by?)
+    }
+
+    /// Returns how long no engine has had it open.
+    pub(super) fn away(&self, engines: &Engines) -> Duration {
+        if self.engine(engines).is_some() { Duration::ZERO } else { self.alone.elapsed() }
+    }
+
+    /// Tells an engine all that it may not have heard.
+    pub(super) fn open(&mut self, connection: u64, engine: &Frames) {
+        self.opened_by = Some(connection);
+        if !self.spool.opened.incarnation.is_empty() {
+            engine.say(&self.arrival());
+        }
+        for message in &self.spool.messages {
+            engine.say(&FromHub::Message(message.clone()));
+        }
+        self.sent = self.taken;
+        self.pump(engine);
+    }
+
+    /// An agent came; one that was there before it is the same one, whose connection broke.
+    pub(super) fn came(&mut self, connection: u64, agent: &Frames) {
+        agent.say(&FromHub::Welcome { kept: self.spool.kept, log: self.spool.length });
+        for request in self.waiting.drain(..) {
+            agent.say(&FromHub::Request(request));
+        }
+        if let Some((_, former)) = self.agent.replace((connection, agent.clone())) {
+            former.over.notify_one();
+        }
+    }
+
+    pub(super) fn arrival(&self) -> FromHub {
+        let opened = &self.spool.opened;
+        FromHub::Agent { attempt: opened.attempt.clone(), incarnation: opened.incarnation.clone() }
+    }
+
+    /// The engine has the log up to here.
+    pub(super) fn log_kept(&mut self, upto: u64, engine: &Frames) {
+        self.taken = self.taken.max(upto);
+        self.pump(engine);
+    }
+
+    /// Sends what the engine does not have of the log, as far as the window goes.
+    pub(super) fn pump(&mut self, engine: &Frames) {
+        while self.sent < self.spool.length && self.sent < self.taken + WINDOW {
+            let Ok(bytes) = self.spool.log(self.sent, PIECE) else { return };
+            let word = FromHub::Log { attempt: self.spool.opened.attempt.clone(), offset: self.sent };
+            engine.say_with(&word, &bytes);
+            self.sent += bytes.len() as u64;
+        }
+    }
+
+    /// Passes on what the engine wants; an answer that names content gives the attempt access to it.
+    pub(super) fn request(&mut self, request: AgentRequest) -> std::io::Result<()> {
+        match &request {
+            AgentRequest::Acknowledge { seq, .. } => self.spool.acknowledged(*seq),
+            AgentRequest::Reply { answer, .. } => {
+                let lists = lists_in(answer);
+                self.spool.give(&lists)?;
+                let mut access = self.access.lock().unwrap_or_else(PoisonError::into_inner);
+                lists.into_iter().for_each(|list| access.give(list));
+            }
+            _ => {}
+        }
+        match &self.agent {
+            Some((_, agent)) => agent.say(&FromHub::Request(request)),
+            None => self.waiting.push(request),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,159 @@
+//! What is on its way to one client of a hub: frames in order, objects read from the disk as they go out.
+
+use super::stream::PIECE;
+use crate::store::FileObjects;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tidegate_flow::wire::v1::{FromHub, encode_hub, encode_hub_head};
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::Notify;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::timeout;
+
+/// A client has this many answers to read before it gets no more.
+const MOST: usize = 10_000;
+
+/// The way to a client.
+#[derive(Clone)]
+pub(super) struct Frames {
+    queue: UnboundedSender<Outgoing>,
+    waiting: Arc<AtomicUsize>,
+    /// Another connection took the place of this one.
+    pub(super) over: Arc<Notify>,
+}
+
+/// What waits to be sent.
+enum Outgoing {
+    Frame(Vec<u8>),
+    /// The answer to a question about an object.
+    Object {
+        id: u64,
+        digest: String,
+    },
+}
+
+/// The other end of [`Frames`].
+pub(super) struct Queue {
+    queue: UnboundedReceiver<Outgoing>,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Frames {
+    /// Makes a way and its other end.
+    pub(super) fn new() -> (Self, Queue) {
+        let (sender, queue) = unbounded_channel();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let frames = Self { queue: sender, waiting: waiting.clone(), over: Arc::default() };
+        (frames, Queue { queue, waiting })
+    }
+
+    /// Says a word.
+    pub(super) fn say(&self, word: &FromHub) {
+        self.say_with(word, &[]);
+    }
+
+    /// Says a word about some content.
+    pub(super) fn say_with(&self, word: &FromHub, content: &[u8]) {
+        // A client that is gone hears it again after its next connection.
+        if let Ok(frame) = encode_hub(word, content) {
+            self.send(Outgoing::Frame(frame));
+        }
+    }
+
+    /// Answers with an object.
+    pub(super) fn object(&self, id: u64, digest: String) {
+        self.send(Outgoing::Object { id, digest });
+    }
+
+    fn send(&self, what: Outgoing) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let _ = self.queue.send(what);
+    }
+
+    /// Tells whether the client asks and asks, and reads no answer.
+    pub(super) fn is_full(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > MOST
+    }
+}
+
+/// Sends what comes until nothing can come any more, or the client takes nothing for as long as `patience`.
+pub(super) async fn write(
+    mut to: impl AsyncWrite + Unpin,
+    mut from: Queue,
+    objects: Arc<FileObjects>,
+    patience: Duration,
+) {
+    while let Some(what) = from.queue.recv().await {
+        from.waiting.fetch_sub(1, Ordering::Relaxed);
+        let sent = match what {
+            Outgoing::Frame(frame) => pieces(&mut to, &frame, patience).await,
+            Outgoing::Object { id, digest } => object(&mut to, id, &digest, &objects, patience).await,
+        };
+        if sent.is_err() || from.queue.is_empty() && in_time(patience, to.flush()).await.is_err() {
+            return;
+        }
+    }
+    let _ = in_time(patience, to.shutdown()).await;
+}
+
+async fn in_time<T>(patience: Duration, what: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    timeout(patience, what).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+}
+
+async fn pieces(to: &mut (impl AsyncWrite + Unpin), bytes: &[u8], patience: Duration) -> io::Result<()> {
+    for piece in bytes.chunks(PIECE) {
+        in_time(patience, to.write_all(piece)).await?;
+    }
+    Ok(())
+}
+
+async fn object(
+    to: &mut (impl AsyncWrite + Unpin),
+    id: u64,
+    digest: &str,
+    objects: &FileObjects,
+    patience: Duration,
+) -> io::Result<()> {
+    let wrong = |e| io::Error::new(io::ErrorKind::InvalidData, e);
+    let opened = objects.open_object(digest).ok();
+    let found = opened.is_some();
+    let size = opened.as_ref().map_or(0, |(_, size)| *size);
+    let head = encode_hub_head(&FromHub::Object { id, found }, size).map_err(wrong)?;
+    in_time(patience, to.write_all(&head)).await?;
+    let Some((file, _)) = opened else { return Ok(()) };
+    let mut hasher = blake3::Hasher::new();
+    send_file(to, &file, size, patience, |piece| {
+        hasher.update(piece);
+    })
+    .await?;
+    if hasher.finalize().to_hex().as_str() != digest {
+        // The client sees it, too. What is not there can be given again.
+        objects.discard(digest);
+    }
+    Ok(())
+}
+
+/// Sends `size` bytes of a file.
+pub(super) async fn send_file(
+    to: &mut (impl AsyncWrite + Unpin),
+    file: &File,
+    size: u64,
+    patience: Duration,
+    mut each: impl FnMut(&[u8]),
+) -> io::Result<()> {
+    let mut buffer = vec![0; PIECE];
+    let mut at = 0;
+    while at < size {
+        let wanted = usize::try_from(size - at).unwrap_or(PIECE).min(PIECE);
+        let piece = buffer.get_mut(..wanted).unwrap_or_default();
+        file.read_exact_at(piece, at)?;
+        each(piece);
+        in_time(patience, to.write_all(piece)).await?;
+        at += wanted as u64;
+    }
+    Ok(())
+}
