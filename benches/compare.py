@@ -34,7 +34,7 @@ def main():
     with contextlib.suppress(PermissionError):
         # Both sides alike go before what else the machine does, where that is allowed.
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(5))
-    print(f"{'workload':34} {'tidegate':>20} {'beside it':>22} {'figure':>18}   aim")
+    print(workloads.HEAD)
     rows = []
     with tempfile.TemporaryDirectory() as base:
         # As installed: what a linker wrote piece by piece lies scattered in memory, which costs each start 2 ms.
@@ -44,10 +44,7 @@ def main():
         for workload in chosen:
             for row in workload(bench):
                 rows.append(row.data())
-                word = {None: "", True: "met", False: "MISSED"}[row.met()]
-                aim = f"≤ {row.aim:g} {row.unit}" if row.aim is not None else ""
-                figure = f"{row.value:.2f} {row.unit}"
-                print(f"{row.name:34} {row.ours:>20} {row.beside:>22} {figure:>18}   {aim:12} {word}", flush=True)
+                print(row.line(), flush=True)
     if given.json:
         given.json.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
 

@@ -35,6 +35,16 @@ class Row:
     def data(self):
         return {**asdict(self), "met": self.met()}
 
+    def line(self):
+        """The row as it is printed below HEAD."""
+        word = {None: "", True: "met", False: "MISSED"}[self.met()]
+        aim = f"≤ {self.aim:g} {self.unit}" if self.aim is not None else ""
+        figure = f"{self.value:.2f} {self.unit}"
+        return f"{self.name:34} {self.ours:>20} {self.beside:>22} {figure:>18}   {aim:12} {word}"
+
+
+HEAD = f"{'workload':34} {'tidegate':>20} {'beside it':>22} {'figure':>18}   aim"
+
 
 class Bench:
     """Where the workloads run and what they need."""

@@ -97,6 +97,11 @@ impl AgentEnd {
         }
     }
 
+    /// Tells whether the engine has acknowledged the message `seq`.
+    pub fn is_acknowledged(&self, seq: u64) -> bool {
+        self.state().acknowledged >= seq
+    }
+
     /// Returns how long no engine has looked after this attempt, as far as is known.
     pub fn alone(&self) -> Duration {
         let Some((away, heard)) = self.state().lease else { return Duration::ZERO };

@@ -1,0 +1,213 @@
+"""Runs many jobs on a cluster of nodes and pods that exist on paper only (kwok), with a real API server, scheduler and controllers.
+
+usage: python3 benches/scale.py [--jobs N] [--nodes N] [--at-once N] [--json FILE] [--tidegate FILE] [--qps N]
+
+It needs the cluster of `tests/cluster` (KUBECONFIG, TIDEGATE_CLUSTER), which it leaves changed: the API server keeps an audit log
+of Tidegate's requests, the controller manager and the scheduler get --kube-api-qps, and the nodes stay. kwok is built once by Go.
+The agents of the pods are played by `benches/agents.rs`, over the real hub.
+"""
+
+import argparse
+import collections
+import json
+import os
+import pathlib
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+from api import Api
+from workloads import CACHE, HEAD, HERE, Row
+
+KWOK = "sigs.k8s.io/kwok/cmd/kwok@v0.7.0"
+NAMESPACE = f"tidegate-scale-{os.getpid()}"
+STAGES = HERE / "kwok.yaml"
+
+AUDIT = """apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived, ResponseStarted]
+rules: [{ level: Metadata, users: [bench] }, { level: None }]
+"""
+TEMPLATE = """spec:
+  nodeSelector: { type: kwok }
+  tolerations: [{ key: kwok.x-k8s.io/node, operator: Exists }]
+"""
+
+
+def workflow(count):
+    tens = [str(i) for i in range(100)]
+    rows = [str(i) for i in range(-(-count // 100))]
+    return (
+        "on: workflow_dispatch\n"
+        "defaults: { container: 'docker.io/test/busybox:1', run: { shell: sh }, pod-template: .ml/templates/kwok.yaml }\n"
+        f"jobs:\n  one:\n    strategy: {{ matrix: {{ a: [{', '.join(rows)}], b: [{', '.join(tens)}] }} }}\n"
+        "    steps: [{ run: 'true' }]\n")
+
+
+def part(*words):
+    subprocess.run([*shlex.split(os.environ["TIDEGATE_CLUSTER"]), *words], check=True, stdout=subprocess.DEVNULL)
+
+
+def kwok():
+    program = CACHE / "kwok"
+    if not program.exists():
+        print(f"building {KWOK} (once)", flush=True)
+        subprocess.run(["go", "install", KWOK], check=True, env={**os.environ, "GOBIN": str(CACHE)})
+    return program
+
+
+def prepare(base, qps):
+    """Gives the cluster another user, an audit log and less patience; returns that user's kubeconfig and the log."""
+    kubeconfig = pathlib.Path(os.environ["KUBECONFIG"])
+    tokens = kubeconfig.parent / "keys/tokens.csv"
+    if ",bench," not in tokens.read_text():
+        with tokens.open("a") as file:
+            file.write(f"{os.urandom(16).hex()},bench,bench,system:masters\n")
+    token = next(line.split(",")[0] for line in tokens.read_text().splitlines() if ",bench," in line)
+    mine = base / "kubeconfig"
+    mine.touch(mode=0o600)
+    config = kubeconfig.read_text()
+    before, _, after = config.partition("{ token: ")
+    mine.write_text(f"{before}{{ token: {token}{after[after.index(' '):]}")
+    policy, log = base / "audit.yaml", base / "audit.log"
+    policy.write_text(AUDIT)
+    part("signal", "apiserver", "KILL")
+    part("start", "apiserver", f"--audit-policy-file={policy}", f"--audit-log-path={log}")
+    flags = [f"--kube-api-qps={qps}", f"--kube-api-burst={2 * qps}"]
+    for name, more in (("controller-manager", ["--concurrent-job-syncs=50", "--concurrent-gc-syncs=50"]), ("scheduler", [])):
+        part("signal", name, "KILL")
+        part("start", name, *flags, *more)
+    return mine, log
+
+
+def nodes(api, count):
+    for i in range(count):
+        name = f"kwok-{i}"
+        room = {"cpu": "1000", "memory": "1Ti", "pods": "110"}
+        api.cluster("POST", "/api/v1/nodes", {
+            "apiVersion": "v1", "kind": "Node",
+            "metadata": {"name": name, "labels": {"type": "kwok"}, "annotations": {"kwok.x-k8s.io/node": "fake"}},
+            "spec": {"taints": [{"key": "kwok.x-k8s.io/node", "value": "fake", "effect": "NoSchedule"}]},
+            "status": {"capacity": room, "allocatable": room}})
+
+
+def patiently(seconds, what, look):
+    until = time.time() + seconds
+    while not (found := look()):
+        if time.time() > until:
+            raise SystemExit(f"waited in vain until {what}")
+        time.sleep(0.2)
+    return found
+
+
+def hub(api):
+    """The address of the namespace's hub, once it is ready."""
+    def look():
+        pods = api.call("GET", "/api/v1", "pods?labelSelector=app.kubernetes.io%2Fname%3Dtidegate-hub").get("items", [])
+        for pod in pods:
+            conditions = pod["status"].get("conditions", [])
+            if any(c["type"] == "Ready" and c["status"] == "True" for c in conditions):
+                return pod["status"]["podIP"], pod["spec"]["containers"][0]["ports"][0]["containerPort"]
+    address, port = patiently(60, "the hub is ready", look)
+    return f"{address}:{port}"
+
+
+def requests(log):
+    """What Tidegate asked of the API server: counts by verb and resource."""
+    counts = collections.Counter()
+    for line in log.read_text().splitlines():
+        event = json.loads(line)
+        about = event.get("objectRef", {})
+        counts[f"{event['verb']} {'/'.join(filter(None, [about.get('resource'), about.get('subresource')]))}"] += 1
+    return counts
+
+
+def scale(given, base):
+    base.chmod(0o700)
+    kubeconfig, log = prepare(base, given.qps)
+    api = Api(NAMESPACE)
+    patiently(120, "the API server answers", lambda: answers(api))
+    project = base / "project"
+    for path, text in ((".ml/workflows/w.yml", workflow(given.jobs)), (".ml/templates/kwok.yaml", TEMPLATE)):
+        (project / path).parent.mkdir(parents=True, exist_ok=True)
+        (project / path).write_text(text)
+    agents = given.agents or build_agents()
+    helpers = [subprocess.Popen(
+        [kwok(), "--kubeconfig", os.environ["KUBECONFIG"], "--config", STAGES,
+         "--manage-nodes-with-annotation-selector", "kwok.x-k8s.io/node=fake", "--cidr", "172.30.0.1/16"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=open(base / "kwok.log", "w"))]
+    try:
+        with api.namespace():
+            nodes(api, given.nodes)
+            words = [given.tidegate.resolve(), "run", "--on", "kubernetes", "--namespace", NAMESPACE]
+            words += ["--jobs", str(given.at_once)] if given.at_once else []
+            began = time.time()
+            run = subprocess.Popen(words, cwd=project, stdin=subprocess.DEVNULL, stdout=open(base / "run.log", "w"),
+                                   stderr=subprocess.STDOUT, env={**os.environ, "KUBECONFIG": str(kubeconfig)})
+            helpers.append(run)
+            acting = subprocess.Popen([agents, hub(api), NAMESPACE, str(given.work), str(given.jobs)],
+                                      stdout=subprocess.PIPE, text=True)
+            helpers.append(acting)
+            _, status, usage = os.wait4(run.pid, 0)
+            took = time.time() - began
+            if status:
+                raise SystemExit(f"tidegate ended with {status}: {(base / 'run.log').read_text()[-2000:]}")
+            acknowledged = [float(word) for word in acting.communicate(timeout=60)[0].split()]
+            counts = requests(log)
+            print(dict(counts.most_common()), flush=True)
+            asked = sum(n for what, n in counts.items() if not what.startswith("watch"))
+            yield Row(f"{given.jobs} pods on {given.nodes} nodes", f"{took:.0f} s", f"{given.jobs / took:.0f} jobs a second", took, "s")
+            yield Row("engine's processors", f"{usage.ru_utime + usage.ru_stime:.0f} s", f"{took:.0f} s", (usage.ru_utime + usage.ru_stime) / took, "cores")
+            yield Row("engine's memory", f"{usage.ru_maxrss / 1024:.0f} MB", "", usage.ru_maxrss / 1024, "MB", 100)
+            yield Row("requests", f"{asked}", f"{sum(counts.values()) - asked} watches", asked / given.jobs, "a job", 3)
+            p50, p99, longest = acknowledged
+            yield Row("receipt to its acknowledgement", f"{p50 * 1000:.0f} ms", f"99 of 100: {p99:.2f} s, longest {longest:.2f} s", p50 * 1000, "ms")
+    finally:
+        for helper in helpers:
+            if helper.poll() is None:
+                helper.kill()
+
+
+def build_agents():
+    out = subprocess.run(["cargo", "bench", "-q", "--bench", "agents", "--no-run", "--message-format=json"],
+                         check=True, capture_output=True, text=True, cwd=HERE.parent).stdout
+    return next(found for line in out.splitlines() if (found := json.loads(line).get("executable")))
+
+
+def answers(api):
+    try:
+        return api.cluster("GET", "/version")
+    except (OSError, SystemExit, ValueError):
+        api.line = api.connect()
+        return None
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--jobs", type=int, default=10000)
+    parser.add_argument("--nodes", type=int, default=100)
+    parser.add_argument("--at-once", type=int, help="tidegate's --jobs [default: its own]")
+    parser.add_argument("--work", type=int, default=1000, help="milliseconds from a pod's start to its receipt")
+    parser.add_argument("--qps", type=int, default=500, help="of the controller manager and the scheduler")
+    parser.add_argument("--agents", type=pathlib.Path, help="the program of benches/agents.rs, if it is built already")
+    parser.add_argument("--json", type=pathlib.Path, help="write the rows to this file, too")
+    parser.add_argument("--tidegate", type=pathlib.Path, default="target/release/tidegate")
+    given = parser.parse_args()
+    if given.jobs % 100:
+        raise SystemExit("--jobs counts in hundreds")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to stop"))
+    print(HEAD)
+    rows = []
+    with tempfile.TemporaryDirectory() as base:
+        for row in scale(given, pathlib.Path(base)):
+            rows.append(row.data())
+            print(row.line(), flush=True)
+    if given.json:
+        given.json.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()
