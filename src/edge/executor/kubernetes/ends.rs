@@ -30,12 +30,13 @@ fn preempted() -> Death {
 const SERVICE_GRACE_SECONDS: u32 = 2;
 
 impl State {
-    /// Looks at everything that waits.
+    /// Looks at attempts of which there is news: at each piece of news at all of them would cost their square.
     pub(super) fn look(&mut self) {
         let now = Instant::now();
-        let tokens: Vec<String> =
-            self.attempts.iter().filter(|(_, a)| !a.removed).map(|(t, _)| t.clone()).collect();
-        for token in tokens {
+        for token in std::mem::take(&mut self.touched) {
+            if self.attempts.get(&token).is_none_or(|attempt| attempt.removed) {
+                continue;
+            }
             self.answer(&token, now);
             self.explain(&token, now);
             if let Some(receipt) = self.verdict(&token, now).and_then(|r| self.quoted(&token, r, now)) {

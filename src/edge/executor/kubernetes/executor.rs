@@ -129,6 +129,7 @@ impl KubernetesExecutor {
             no_hub: Some(Instant::now()),
             hub_missed: false,
             listed: BTreeSet::new(),
+            touched: BTreeSet::new(),
             done,
         };
         let thread = std::thread::Builder::new()

@@ -6,7 +6,8 @@
 //! makes Jobs, `probe` asks before anything is submitted, `images` says which images ran, `checkpoints`
 //! remembers what was saved, `ranks` puts together what several nodes say, `rules` reads the namespace's
 //! policy, `leftovers` removes Jobs of runs that are over, `ends` decides that an attempt is over, `waits` that
-//! it waits and for how long, `quotes` reads what a container said last that no agent heard.
+//! it waits and for how long, `quotes` reads what a container said last that no agent heard,
+//! `projection` says what of Jobs and pods is remembered.
 
 mod attempt;
 mod checkpoints;
@@ -18,6 +19,7 @@ mod leftovers;
 mod observe;
 mod pod;
 mod probe;
+mod projection;
 mod quotes;
 mod ranks;
 mod requests;

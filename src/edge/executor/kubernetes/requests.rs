@@ -183,6 +183,7 @@ impl State {
         let (token, rank) = attempt_of(&message.token);
         let token = token.to_owned();
         let Some(attempt) = self.attempts.get_mut(&token) else { return };
+        self.touched.insert(token.clone());
         match &message.body {
             MessageBody::Ask { id, question: Question::Death } => {
                 attempt.questions.insert(rank, (*id, Instant::now()));

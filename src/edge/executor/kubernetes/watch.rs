@@ -5,6 +5,7 @@ use super::cluster::{ATTEMPT, Cluster};
 use super::executor::{KubernetesOptions, Order, Sink};
 use super::observe::{node_is_away, not_made, not_set_up};
 use super::pod::PodSettings;
+use super::projection;
 use crate::executor::ExecutorMessage;
 use crate::hub::{EngineEnd, HubEvent};
 use crate::store::FileObjects;
@@ -48,6 +49,8 @@ pub(super) struct State {
     pub(super) no_server: bool,
     /// Jobs that a new list named so far.
     pub(super) listed: BTreeSet<String>,
+    /// Attempts of which there is news; the others are looked at on each tick only.
+    pub(super) touched: BTreeSet<String>,
     /// What tasks finished: starting a Job, removing one.
     pub(super) done: UnboundedSender<Done>,
 }
@@ -84,7 +87,7 @@ impl State {
                 Some(event) = jobs.next() => self.job(event),
                 Some(event) = pods.next() => self.pod(event),
                 Some(event) = warnings.next() => self.warning(event),
-                _ = tick.tick() => {}
+                _ = tick.tick() => self.touched.extend(self.attempts.keys().cloned()),
             }
             self.look();
             if stopping.is_some_and(|until| self.attempts.is_empty() || Instant::now() >= until) {
@@ -163,7 +166,7 @@ impl State {
 
     fn job_is(&mut self, job: Job) {
         if let Some(attempt) = self.of(job.metadata.annotations.as_ref()) {
-            attempt.job = Some(job);
+            attempt.job = Some(projection::job(job));
         }
     }
 
@@ -181,7 +184,7 @@ impl State {
         let Some(attempt) = self.of(pod.metadata.annotations.as_ref()) else { return };
         let index = pod.metadata.annotations.as_ref().and_then(|a| a.get(RANK)?.parse::<u32>().ok());
         if let Some(rank) = index.filter(|rank| *rank > 0) {
-            attempt.others.insert(rank, pod);
+            attempt.others.insert(rank, projection::pod(pod));
             return;
         }
         let token = attempt.spec.token.clone();
@@ -198,13 +201,16 @@ impl State {
         }
         attempt.pod_gone = gone;
         attempt.node_away = node_is_away(&pod).then(|| attempt.node_away.unwrap_or_else(Instant::now));
-        attempt.pod = Some(pod);
+        attempt.pod = Some(projection::pod(pod));
         if gone && attempt.over && attempt.removed {
             self.attempts.remove(&token);
         }
     }
 
     fn of(&mut self, annotations: Option<&BTreeMap<String, String>>) -> Option<&mut Attempt> {
-        self.attempts.get_mut(annotations?.get(ATTEMPT)?)
+        let token = annotations?.get(ATTEMPT)?;
+        let attempt = self.attempts.get_mut(token)?;
+        self.touched.insert(token.clone());
+        Some(attempt)
     }
 }

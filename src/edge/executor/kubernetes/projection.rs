@@ -1,0 +1,29 @@
+//! What is remembered of Jobs and pods: a run may have ten thousand, and their specs are most of them.
+//!
+//! A field that `observe`, `images` or `ends` begins to read is added here.
+
+use k8s_openapi::api::batch::v1::{Job, JobSpec};
+use k8s_openapi::api::core::v1::{Pod, PodSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+/// A Job as far as it is read.
+pub(super) fn job(job: Job) -> Job {
+    let spec = job.spec.map(|spec| JobSpec { suspend: spec.suspend, ..JobSpec::default() });
+    Job { metadata: metadata(job.metadata), spec, status: job.status }
+}
+
+/// A pod as far as it is read.
+pub(super) fn pod(pod: Pod) -> Pod {
+    let spec = pod.spec.map(|spec| PodSpec { node_name: spec.node_name, ..PodSpec::default() });
+    Pod { metadata: metadata(pod.metadata), spec, status: pod.status }
+}
+
+fn metadata(whole: ObjectMeta) -> ObjectMeta {
+    ObjectMeta {
+        name: whole.name,
+        uid: whole.uid,
+        creation_timestamp: whole.creation_timestamp,
+        deletion_timestamp: whole.deletion_timestamp,
+        ..ObjectMeta::default()
+    }
+}
