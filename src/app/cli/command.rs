@@ -1,7 +1,10 @@
 //! The command line as a whole: the list of commands, and how each ends.
 
 use super::{Exit, Failure, Globals};
-use super::{agent, check, completions, eval, hub, init, plan, run, runs, schema, shim, why};
+use super::{
+    agent, check, completions, elsewhere, engine, eval, hub, init, install, plan, run, runs, schema, shim,
+    why,
+};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -44,6 +47,8 @@ enum Command {
     Schema(schema::Args),
     /// Write a first workflow for the project that is here
     Init(init::Args),
+    /// Put an engine into a cluster, for `run --detach`
+    Install(install::Args),
     /// Print completions for a shell
     Completions(completions::Args),
     /// Run steps on an engine's word
@@ -55,6 +60,9 @@ enum Command {
     /// Keep messages and objects between agents and engines elsewhere
     #[command(hide = true)]
     Hub(hub::Args),
+    /// Be the engine of a cluster's namespace
+    #[command(hide = true)]
+    Engine(engine::Args),
 }
 
 /// Runs the command line of this process.
@@ -70,6 +78,11 @@ pub fn main() -> ExitCode {
     {
         let failure = Failure::wrong(format!("cannot work in {}", directory.display())).caused_by(&error);
         return failed(&failure, &globals);
+    }
+    if globals.attached.is_some()
+        && let Err(error) = elsewhere::end_with_input()
+    {
+        return failed(&Failure::tool("starting a thread").caused_by(&error), &globals);
     }
     match line.command.run(&globals) {
         Ok(code) => code,
@@ -98,6 +111,8 @@ impl Command {
             // What ends a step container is the agent's word, not one of our codes.
             Self::Shim(args) => return shim::run(args, globals),
             Self::Hub(args) => hub::run(args, globals),
+            Self::Engine(args) => engine::run(args, globals),
+            Self::Install(args) => install::run(args, globals),
         }?;
         Ok(exit.into())
     }

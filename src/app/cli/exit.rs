@@ -35,6 +35,20 @@ impl Exit {
         }
     }
 
+    /// Reads the number that another process of this program ended with; one that was killed has none.
+    pub fn from_code(code: i32) -> Option<Self> {
+        Some(match code {
+            0 => Self::Good,
+            1 => Self::JobFailed,
+            2 => Self::Wrong,
+            3 => Self::Gate,
+            4 => Self::Tool,
+            5 => Self::Cancelled,
+            6 => Self::Inconclusive,
+            _ => return None,
+        })
+    }
+
     /// Returns the number that scripts see.
     pub fn code(self) -> u8 {
         match self {

@@ -38,6 +38,9 @@ pub struct Globals {
         hide_short_help = true
     )]
     pub color: ColorChoice,
+    /// Somebody reads this from outside of the pod: end with standard input, and add this to commands
+    #[arg(long, global = true, value_name = "OPTIONS", hide = true, allow_hyphen_values = true)]
+    pub attached: Option<String>,
     /// Where the person stands, if `--directory` led away from there.
     #[arg(skip)]
     pub started: Option<PathBuf>,
@@ -85,6 +88,9 @@ impl Globals {
     /// Returns how a next command starts where the person stands: with `-C DIR` where the project
     /// is another one than that of the current folder, with `--store` where that was given.
     pub fn program(&self, project: &Project) -> String {
+        if self.attached.is_some() {
+            return "tidegate".to_owned();
+        }
         let stands = self.started.clone().or_else(|| std::env::current_dir().ok());
         let found = stands.as_deref().and_then(|folder| Project::find(folder, None).ok());
         let mut program = "tidegate".to_owned();
@@ -100,6 +106,11 @@ impl Globals {
             program.push_str(&format!(" --store {}", quoted(&store.to_string_lossy())));
         }
         program
+    }
+
+    /// Returns what a next command ends with, where the person stands: the way to the engine in a cluster.
+    pub fn elsewhere(&self) -> String {
+        self.attached.as_ref().map_or_else(String::new, |options| format!(" {options}"))
     }
 
     fn colored(&self, terminal: impl Fn() -> bool) -> bool {

@@ -1,5 +1,6 @@
 //! `tidegate why`: says why a job ran, was skipped, was cached or failed.
 
+use super::elsewhere::Elsewhere;
 use super::runs::{Format, Kept, texts};
 use super::trees::changed_files;
 use super::{Exit, Failure, Globals};
@@ -36,11 +37,16 @@ pub struct Args {
     /// How to answer
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
+    #[command(flatten)]
+    elsewhere: Elsewhere,
 }
 
 /// Runs the command.
 #[expect(clippy::needless_pass_by_value, reason = "every command has this signature")]
 pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
+    if let Some(exit) = args.elsewhere.forward(globals, false)? {
+        return Ok(exit);
+    }
     let kept = Kept::open(globals)?;
     let row = match args.run.as_deref().or(args.of.as_deref()) {
         Some(name) => kept.find(Some(name))?,

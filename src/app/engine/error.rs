@@ -40,6 +40,9 @@ pub enum EngineError {
     /// The cluster cannot be reached, or will not do what it is asked.
     #[error("cannot run jobs on the cluster")]
     Cluster(#[from] tidegate_edge::executor::kubernetes::ClusterError),
+    /// The engine was told to leave the run to the next one.
+    #[error("the engine left; the run goes on under the next one")]
+    Left,
     /// A signal cannot be listened to.
     #[error("cannot listen to signals")]
     Signals(#[source] std::io::Error),

@@ -26,6 +26,7 @@ impl Engine<'_> {
                 let force = self.run.cancelled().is_some();
                 self.wish_to_end(why.to_owned(), force)
             }
+            Incoming::Leave => Err(EngineError::Left),
             Incoming::Wishes => {
                 self.line.look = true;
                 for (wish, reason) in self.store.wishes(&self.owned)? {

@@ -75,6 +75,8 @@ pub struct Site {
     pub strict: bool,
     /// Where jobs run.
     pub back_end: BackEnd,
+    /// The project's folder is no working copy: its tree is in the store, as the log names it.
+    pub tree_in_store: bool,
     /// The program that hosts local jobs; `None`: this one.
     pub exe: Option<PathBuf>,
     /// Puts something between the engine and the log it opened.
@@ -86,7 +88,15 @@ pub struct Site {
 impl Site {
     /// Works here, with nothing in between.
     pub fn new(machine: Machine, strict: bool) -> Self {
-        Self { machine, strict, back_end: BackEnd::Local, exe: None, log: None, executor: None }
+        Self {
+            machine,
+            strict,
+            back_end: BackEnd::Local,
+            tree_in_store: false,
+            exe: None,
+            log: None,
+            executor: None,
+        }
     }
 
     /// Returns what a job needs of this machine: nothing, where it runs elsewhere.

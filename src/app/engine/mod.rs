@@ -24,6 +24,7 @@ mod resume;
 mod signals;
 pub mod sources;
 mod start;
+mod submission;
 mod turn;
 
 pub use back_end::{BackEnd, ClusterSettings};
@@ -33,4 +34,5 @@ pub use load::{Loaded, load, load_action};
 pub use machine::{Machine, Site};
 pub use observer::Observer;
 pub use request::{Rerun, RunRequest};
-pub use turn::{Engine, Finished};
+pub use submission::{Refused, Submitted, accept, is_ulid, submit};
+pub use turn::{Door, Engine, Finished};

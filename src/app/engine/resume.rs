@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::mpsc::channel;
 use tidegate_edge::executor::local::end_leftovers;
-use tidegate_edge::git::snapshot;
+use tidegate_edge::git::{files_of, snapshot};
 use tidegate_edge::store::{FileObjects, Objects, RunLog, Store, StoreError};
-use tidegate_flow::job::{Conclusion, Receipt};
+use tidegate_flow::job::{Conclusion, Receipt, SourceSpec};
 use tidegate_flow::run::{EventKind, JobId, Run, SEMANTICS};
 use tidegate_lang::workflow::Dialect;
 
@@ -71,9 +71,7 @@ impl<'a> Engine<'a> {
         let jobs: Vec<String> = list("jobs").unwrap_or_default();
         let matrix = created.options.get("matrix").cloned().unwrap_or(Json::Null);
         let only = Only::new(&loaded.linked.root, &jobs, serde_json::from_value(matrix).unwrap_or_default())?;
-        // Cache keys are made of the tree as it was; a tree that changed since gives none of its keys.
-        let tree = snapshot(root, &FileObjects::open(dir.join("objects"))?, &dir)?;
-        let files = if tree.source.tree == created.source.tree { tree.files } else { BTreeMap::new() };
+        let files = files(root, &dir, &created.source, site.tree_in_store)?;
         for event in &log {
             observer.event(event);
         }
@@ -112,7 +110,10 @@ impl<'a> Engine<'a> {
         let mut engine = Engine::new(parts);
         engine.frames_again(&log)?;
         let keeps = engine.site.back_end.keeps();
-        engine.record(EventKind::EngineStarted { epoch, keeps })?;
+        // One that was only handed over has had no engine yet.
+        if log.len() > 1 {
+            engine.record(EventKind::EngineStarted { epoch, keeps })?;
+        }
         if keeps {
             engine.take_up()?;
         }
@@ -129,6 +130,22 @@ impl<'a> Engine<'a> {
         }
         Ok(())
     }
+}
+
+/// Digests of the project's files. Cache keys are made of the tree as it was; a tree that changed since
+/// gives none of its keys.
+fn files(
+    root: &Path,
+    store: &Path,
+    source: &SourceSpec,
+    in_store: bool,
+) -> Result<BTreeMap<String, String>, EngineError> {
+    let objects = FileObjects::open(store.join("objects"))?;
+    if in_store {
+        return Ok(files_of(&objects.manifest(&source.tree)?, &source.project));
+    }
+    let tree = snapshot(root, &objects, store)?;
+    Ok(if tree.source.tree == source.tree { tree.files } else { BTreeMap::new() })
 }
 
 /// Run and receipt by job and matrix.

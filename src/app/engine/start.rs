@@ -3,7 +3,9 @@
 use super::evaluate::{Frame, Only};
 use super::sources::{self, Place};
 use super::turn::{Parts, executor};
-use super::{BackEnd, Engine, EngineError, Observer, RunRequest, Site, clock, contexts, load, signals};
+use super::{
+    BackEnd, Engine, EngineError, Loaded, Observer, RunRequest, Site, clock, contexts, load, signals,
+};
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::mpsc::channel;
@@ -41,39 +43,8 @@ impl<'a> Engine<'a> {
             }
             _ => None,
         };
-        let tree = tree(request, &store)?;
-        for note in &tree.notes {
-            observer.warn(note);
-        }
-        for part in plan::absent_triggers(&workflow) {
-            observer.warn(&format!("`{}`: {}", part.key, part.words));
-        }
-        let inputs = decide(request, &workflow, &tree)?;
-        let name = workflow.name.as_ref().map_or_else(|| short_name(&path), |n| n.value.clone());
-        let mut fixed = contexts::contexts(request, &tree, &name, &path, &run, inputs);
-        let made = Contexts::from_json(&fixed);
-        fixed.insert("data".to_owned(), pinned(request, &workflow, &made, &store)?);
-        let made = Contexts::from_json(&fixed);
-        let created = RunCreated {
-            run,
-            semantics: SEMANTICS,
-            workflow: path.clone(),
-            run_name: run_name(&workflow, &made)?,
-            name,
-            texts: texts(&loaded, &store)?,
-            event: request.event.clone(),
-            payload: request.payload.clone(),
-            source: tree.source.clone(),
-            rerun_of: request.rerun.as_ref().map(|r| r.run.clone()),
-            concurrency: match &workflow.concurrency {
-                Some(c) => Some(plan::concurrency(c, &made).map_err(EngineError::Asked)?),
-                None => None,
-            },
-            options: options(request, &tree, site.back_end.word()),
-            jobs: plan::declare_jobs(&workflow, &path, None, 0),
-            contexts: fixed.clone(),
-            number: 0,
-        };
+        let (created, tree) = created(request, &loaded, &store, run, site.back_end.word(), observer)?;
+        let fixed = created.contexts.clone();
         let mut first = RunEvent { at, kind: EventKind::RunCreated(Box::new(created)) };
         // Before anybody can read in the store whom to wake; not before: what was done until here may
         // be stopped by the first signal.
@@ -116,6 +87,52 @@ impl<'a> Engine<'a> {
             observer,
         }))
     }
+}
+
+/// Makes the first event of a log: the tree is kept, the event decided on, the data pinned.
+pub(super) fn created(
+    request: &RunRequest,
+    loaded: &Loaded,
+    store: &Store,
+    run: String,
+    word: &str,
+    observer: &mut dyn Observer,
+) -> Result<(RunCreated, Snapshot), EngineError> {
+    let (workflow, path) = (&loaded.linked.root, &loaded.path);
+    let tree = tree(request, store)?;
+    for note in &tree.notes {
+        observer.warn(note);
+    }
+    for part in plan::absent_triggers(workflow) {
+        observer.warn(&format!("`{}`: {}", part.key, part.words));
+    }
+    let inputs = decide(request, workflow, &tree)?;
+    let name = workflow.name.as_ref().map_or_else(|| short_name(path), |n| n.value.clone());
+    let mut fixed = contexts::contexts(request, &tree, &name, path, &run, inputs);
+    let made = Contexts::from_json(&fixed);
+    fixed.insert("data".to_owned(), pinned(request, workflow, &made, store)?);
+    let made = Contexts::from_json(&fixed);
+    let created = RunCreated {
+        run,
+        semantics: SEMANTICS,
+        workflow: path.clone(),
+        run_name: run_name(workflow, &made)?,
+        name,
+        texts: texts(loaded, store)?,
+        event: request.event.clone(),
+        payload: request.payload.clone(),
+        source: tree.source.clone(),
+        rerun_of: request.rerun.as_ref().map(|r| r.run.clone()),
+        concurrency: match &workflow.concurrency {
+            Some(c) => Some(plan::concurrency(c, &made).map_err(EngineError::Asked)?),
+            None => None,
+        },
+        options: options(request, &tree, word),
+        jobs: plan::declare_jobs(workflow, path, None, 0),
+        contexts: fixed,
+        number: 0,
+    };
+    Ok((created, tree))
 }
 
 fn tree(request: &RunRequest, store: &Store) -> Result<Snapshot, EngineError> {
@@ -185,7 +202,7 @@ fn run_name(workflow: &Workflow, contexts: &Contexts) -> Result<Option<String>, 
 }
 
 /// Keeps the text of every file, so that the run can be resumed as it was written.
-fn texts(loaded: &super::Loaded, store: &Store) -> Result<BTreeMap<String, String>, EngineError> {
+fn texts(loaded: &Loaded, store: &Store) -> Result<BTreeMap<String, String>, EngineError> {
     let objects = store.objects();
     let mut kept = BTreeMap::new();
     for (path, text) in &loaded.texts {

@@ -28,6 +28,25 @@ pub(super) enum Incoming {
     Stop(&'static str),
     /// Another process left a wish in the store, or changed the line.
     Wishes,
+    /// The run is for the next engine: what runs elsewhere goes on.
+    Leave,
+}
+
+/// The way into a loop that runs.
+#[derive(Clone, Debug)]
+pub struct Door(Sender<Incoming>);
+
+impl Door {
+    /// Ends the run as Ctrl-C does.
+    pub fn cancel(&self, reason: &'static str) {
+        // One that is over hears nothing.
+        let _ = self.0.send(Incoming::Stop(reason));
+    }
+
+    /// Has the engine go and leave the run as it is: [`Engine::finish`] ends with [`EngineError::Left`].
+    pub fn leave(&self) {
+        let _ = self.0.send(Incoming::Leave);
+    }
 }
 
 /// A run that ended.
@@ -160,6 +179,11 @@ impl<'a> Engine<'a> {
             origin: None,
             summary: None,
         }
+    }
+
+    /// Returns the way in.
+    pub fn door(&self) -> Door {
+        Door(self.door.clone())
     }
 
     /// Runs to the end of the run.

@@ -27,6 +27,8 @@ pub struct RunView {
     /// How the next command starts where the person stands: `tidegate -C team/model`; empty:
     /// `tidegate`. No event says it; whoever shows the run sets it.
     pub program: String,
+    /// How it ends, with a space before it: where the runs are, if that is not here.
+    pub elsewhere: String,
     /// The run before this one of the same workflow, if whoever shows the run has looked.
     pub earlier: Option<u64>,
 }
@@ -152,7 +154,7 @@ impl RunView {
     /// Returns a command to type next.
     pub fn next(&self, command: &str) -> String {
         let program = if self.program.is_empty() { "tidegate" } else { &self.program };
-        format!("{program} {command}")
+        format!("{program} {command}{}", self.elsewhere)
     }
 
     /// Returns the instance an event is about.

@@ -7,7 +7,7 @@ mod stamps;
 
 pub use changed::changed_since;
 pub use facts::{Facts, facts};
-pub use snapshot::{Snapshot, snapshot};
+pub use snapshot::{Snapshot, files_of, snapshot};
 pub use stamps::{Stamp, now};
 
 use crate::store::StoreError;

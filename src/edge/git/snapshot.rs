@@ -4,7 +4,7 @@
 
 use super::stamps::{Stamp, Stamps};
 use super::{Facts, GitError, facts};
-use crate::store::{Entry, EntryKind, FileObjects, Manifest, path_text};
+use crate::store::{Entry, EntryKind, FileObjects, Manifest, path_text, text_path};
 use git2::{Repository, Status, StatusOptions};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -143,7 +143,6 @@ fn keep(
         seen.kept_since(&known);
     }
     let mut manifest = Manifest { tree: true, ..Manifest::default() };
-    let project = PathBuf::from(&found.source.project);
     for path in paths {
         let whole = root.join(&path);
         // Gone or replaced since the list was made: the tree is what lies there now.
@@ -168,19 +167,26 @@ fn keep(
             found.notes.push(format!("{text} is neither a file nor a link: left out"));
             continue;
         };
-        if let Ok(inside) = path.strip_prefix(&project) {
-            let digest = match &kind {
-                EntryKind::File { digest, .. } => digest.clone(),
-                EntryKind::Link { target } => blake3::hash(target.as_bytes()).to_hex().to_string(),
-                EntryKind::Folder => String::new(),
-            };
-            found.files.insert(path_text(inside), digest);
-        }
         manifest.entries.push(Entry { path: text, kind });
     }
+    found.files = files_of(&manifest, &found.source.project);
     found.source.tree = objects.put_manifest(manifest)?.digest;
     seen.write(&memory);
     Ok(())
+}
+
+/// Digests of the files of a kept tree that lie below the project's folder, by path from there.
+pub fn files_of(tree: &Manifest, project: &str) -> BTreeMap<String, String> {
+    let digest = |entry: &Entry| match &entry.kind {
+        EntryKind::File { digest, .. } => Some(digest.clone()),
+        EntryKind::Link { target } => Some(blake3::hash(target.as_bytes()).to_hex().to_string()),
+        EntryKind::Folder => None,
+    };
+    let inside = |path: &str| {
+        let path = text_path(path);
+        path.strip_prefix(text_path(project)).ok().map(path_text)
+    };
+    tree.entries.iter().filter_map(|entry| Some((inside(&entry.path)?, digest(entry)?))).collect()
 }
 
 #[cfg(test)]
@@ -237,6 +243,8 @@ mod tests {
             place.objects.manifest(&dirty.source.tree).unwrap().entries.into_iter().map(|e| e.path).collect();
         assert_eq!(paths, [".gitignore", "sub/b", "sub/new"]);
         assert_eq!(place.snapshot().source.tree, dirty.source.tree);
+        let kept = place.objects.manifest(&dirty.source.tree).unwrap();
+        assert_eq!(files_of(&kept, "sub"), dirty.files);
     }
 
     #[test]

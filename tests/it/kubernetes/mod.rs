@@ -6,6 +6,7 @@
 
 mod adoption;
 mod containers;
+mod detach;
 mod ends;
 mod left;
 mod nodes;

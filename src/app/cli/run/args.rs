@@ -75,7 +75,8 @@ pub struct ClusterArgs {
   tidegate run .ml/workflows/digits.yml --input seed=3
   tidegate run --job train --matrix model=svm       some of it, with what it needs
   tidegate run --event push                         as a push would
-  tidegate run --resume 7                           go on with a run that was killed")]
+  tidegate run --resume 7                           go on with a run that was killed
+  tidegate run --on kubernetes --detach             hand it to the engine in the cluster, and go")]
 pub struct Args {
     /// The workflow file; may be left out where there is only one
     pub file: Option<PathBuf>,
@@ -85,6 +86,10 @@ pub struct Args {
     /// Where jobs run
     #[arg(long, value_enum, default_value = "local", value_name = "PLACE")]
     pub on: Place,
+    /// Hand the run to the engine in the cluster (`tidegate install`) and do not wait for it
+    #[arg(long, help_heading = "With --on kubernetes")]
+    #[arg(conflicts_with_all = ["resume", "in_place", "gpus", "strict_resources", "junit", "summary", "policy"])]
+    pub detach: bool,
     #[command(flatten)]
     pub cluster: ClusterArgs,
     /// Play this event instead of a run by hand

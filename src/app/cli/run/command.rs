@@ -14,7 +14,7 @@ use tidegate_edge::store::Store;
 use tidegate_lang::source::{Style as Drawing, render};
 
 /// Pods that a run has at once where nobody says how many: more would only wait in the cluster.
-const PODS_AT_ONCE: u32 = 200;
+pub(in crate::app::cli) const PODS_AT_ONCE: u32 = 200;
 
 /// Runs the command.
 #[expect(clippy::needless_pass_by_value, reason = "every command has this signature")]
@@ -29,6 +29,9 @@ pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
         return Err(Failure::wrong(
             "`--in-place` is for this machine: a pod has no access to the working tree",
         ));
+    }
+    if args.detach {
+        return super::detach::run(&args, globals);
     }
     let site = Site::new(machine(args.on, args.parallel, args.gpus), args.strict_resources);
     let mut watch = Watch::new(globals, args.format);
@@ -120,7 +123,7 @@ pub(in crate::app::cli) fn back_end(
     Ok(BackEnd::Kubernetes(cluster(said, &project.settings, project)?))
 }
 
-fn request(args: &Args, globals: &Globals) -> Result<RunRequest, Failure> {
+pub(super) fn request(args: &Args, globals: &Globals) -> Result<RunRequest, Failure> {
     let (project, file) = file(args, globals)?;
     let payload = match &args.event_path {
         Some(path) => serde_json::from_str(&read(path)?)
@@ -233,6 +236,11 @@ fn wrong(error: &dyn std::error::Error) -> Failure {
         Some(source) => failure.caused_by(source),
         None => failure,
     }
+}
+
+/// What people read of a run that could not be started or finished.
+pub(super) fn failure_of(error: EngineError, globals: &Globals) -> Failure {
+    failure(error.into(), globals)
 }
 
 fn failure(trouble: Trouble, globals: &Globals) -> Failure {

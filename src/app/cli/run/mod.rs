@@ -3,6 +3,7 @@
 mod args;
 mod cluster;
 mod command;
+mod detach;
 mod keys;
 mod watch;
 
@@ -10,5 +11,6 @@ pub use args::Args;
 pub(super) use args::{ClusterArgs, DialectName, Format, Place, secrets_of};
 pub(super) use cluster::cluster;
 pub use command::run;
-pub(super) use command::{back_end, launch, machine};
+pub(super) use command::{PODS_AT_ONCE, back_end, launch, machine};
+pub(super) use detach::{away, elsewhere};
 pub(super) use watch::Watch;

@@ -65,6 +65,7 @@ impl Watch {
     pub(in crate::app::cli) fn project(&mut self, project: &Project) {
         project.store.clone_into(&mut self.store);
         self.view.program = self.globals.program(project);
+        self.view.elsewhere = self.globals.elsewhere();
     }
 
     /// The run before this one of the same workflow.

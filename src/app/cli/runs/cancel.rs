@@ -2,6 +2,7 @@
 
 use super::kept::reading;
 use super::{Format, Kept};
+use crate::app::cli::elsewhere::Elsewhere;
 use crate::app::cli::{Exit, Failure, Globals};
 use serde_json::json;
 use tidegate_edge::store::RunLog as _;
@@ -23,10 +24,15 @@ pub struct Args {
     /// How to answer
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
+    #[command(flatten)]
+    elsewhere: Elsewhere,
 }
 
 /// Leaves a wish for the owner of a run, and wakes it.
 pub fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
+    if let Some(exit) = args.elsewhere.forward(globals, false)? {
+        return Ok(exit);
+    }
     let mut kept = Kept::open(globals)?;
     let row = kept.find(args.run.as_deref())?;
     let number = row.number;
@@ -49,7 +55,10 @@ pub fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
             format!("{}\n", json!({ "run": row.run, "number": number, "asked": wish, "owner": owner }))
         }
         Format::Text => {
-            format!("asked process {owner} to {wish} run {number}\ntidegate runs watch {number}\n")
+            format!(
+                "asked process {owner} to {wish} run {number}\ntidegate runs watch {number}{}\n",
+                globals.elsewhere()
+            )
         }
     })?;
     Ok(Exit::Good)

@@ -1,6 +1,7 @@
 //! `tidegate runs diff`.
 
 use super::{Format, Kept};
+use crate::app::cli::elsewhere::Elsewhere;
 use crate::app::cli::trees::changed_files;
 use crate::app::cli::{Exit, Failure, Globals};
 use crate::app::report::runs::{Side, compare};
@@ -19,10 +20,15 @@ pub struct Args {
     /// How to answer
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
+    #[command(flatten)]
+    elsewhere: Elsewhere,
 }
 
 /// Compares two runs.
 pub fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
+    if let Some(exit) = args.elsewhere.forward(globals, false)? {
+        return Ok(exit);
+    }
     let kept = Kept::open(globals)?;
     let before = kept.view(&kept.find(Some(&args.before))?)?;
     let after = kept.view(&kept.find(Some(&args.after))?)?;

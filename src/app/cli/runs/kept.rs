@@ -89,6 +89,7 @@ impl Kept {
         let before = rows.iter().find(|other| other.number < row.number && other.workflow == row.workflow);
         RunView {
             program: globals.program(&self.project),
+            elsewhere: globals.elsewhere(),
             earlier: before.map(|row| row.number),
             ..RunView::default()
         }

@@ -1,6 +1,7 @@
 //! `tidegate runs list`.
 
 use super::{Format, Kept};
+use crate::app::cli::elsewhere::Elsewhere;
 use crate::app::cli::{Exit, Failure, Globals};
 use crate::app::report::Style;
 use crate::app::report::runs::{Line, list, list_json};
@@ -32,6 +33,8 @@ pub struct Args {
     /// How to answer
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
+    #[command(flatten)]
+    elsewhere: Elsewhere,
 }
 
 /// A state of a run to ask for.
@@ -66,6 +69,9 @@ impl State {
 
 /// Lists the newest runs.
 pub fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
+    if let Some(exit) = args.elsewhere.forward(globals, false)? {
+        return Ok(exit);
+    }
     let kept = Kept::open(globals)?;
     let filtered =
         args.workflow.is_some() || args.state.is_some() || args.branch.is_some() || args.event.is_some();

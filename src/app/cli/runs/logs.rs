@@ -1,6 +1,7 @@
 //! `tidegate runs logs`.
 
 use super::{Format, Kept};
+use crate::app::cli::elsewhere::Elsewhere;
 use crate::app::cli::{Exit, Failure, Globals};
 use crate::app::report::{InstanceView, RunView};
 use serde_json::json;
@@ -42,10 +43,15 @@ pub struct Args {
     /// How to answer; JSON has an object a line
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
+    #[command(flatten)]
+    elsewhere: Elsewhere,
 }
 
 /// Prints what steps wrote.
 pub fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
+    if let Some(exit) = args.elsewhere.forward(globals, args.follow)? {
+        return Ok(exit);
+    }
     let kept = Kept::open(globals)?;
     let row = kept.find(args.run.as_deref())?;
     if args.follow {

@@ -1,6 +1,7 @@
 //! `tidegate runs show`.
 
 use super::{Format, Kept};
+use crate::app::cli::elsewhere::Elsewhere;
 use crate::app::cli::{Exit, Failure, Globals};
 use crate::app::report::runs::{show, show_json};
 use crate::app::report::{RunView, Style};
@@ -18,10 +19,15 @@ pub struct Args {
     /// How to answer
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
+    #[command(flatten)]
+    elsewhere: Elsewhere,
 }
 
 /// Shows one run.
 pub fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
+    if let Some(exit) = args.elsewhere.forward(globals, false)? {
+        return Ok(exit);
+    }
     let kept = Kept::open(globals)?;
     let row = kept.find(args.run.as_deref())?;
     let events = kept.events(&row, 0)?;

@@ -1,14 +1,17 @@
 //! `tidegate runs watch`.
 
 use super::Kept;
+use crate::app::cli::elsewhere::Elsewhere;
 use crate::app::cli::run::{Format, Watch};
 use crate::app::cli::{Exit, Failure, Globals};
 use crate::app::engine::Observer as _;
 use crate::app::report::InstanceState;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often the log is looked at.
 const PAUSE: Duration = Duration::from_millis(100);
+/// An engine in a cluster takes its runs up by itself; it is waited for this long.
+const TAKEN_UP: Duration = Duration::from_mins(2);
 
 /// Arguments of `tidegate runs watch`.
 #[derive(Debug, clap::Args)]
@@ -21,15 +24,22 @@ pub struct Args {
     /// How to answer; JSON has an event a line
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
+    #[command(flatten)]
+    elsewhere: Elsewhere,
 }
 
 /// Follows a run to its end, as `run` shows it, and ends as it does.
 pub fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
+    if let Some(exit) = args.elsewhere.forward(globals, true)? {
+        return Ok(exit);
+    }
     let kept = Kept::open(globals)?;
     let found = kept.find(args.run.as_deref())?;
     let mut watch = Watch::new(globals, args.format);
     watch.project(&kept.project);
     let mut position = 0_u64;
+    let patience = if globals.attached.is_some() { TAKEN_UP } else { Duration::ZERO };
+    let mut seen = Instant::now();
     loop {
         // Asked before reading: what a living owner wrote last is read in the next round.
         let alive = kept.find(Some(&found.run))?.owner.is_some();
@@ -47,7 +57,9 @@ pub fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
             watch.end()?;
             return Ok(exit);
         }
-        if !alive && events.is_empty() {
+        if alive || !events.is_empty() {
+            seen = Instant::now();
+        } else if seen.elapsed() >= patience {
             watch.stop();
             globals.warn(format!(
                 "run {} was interrupted: its engine is gone; `{}` goes on from here\n",

@@ -53,6 +53,28 @@ pub enum ClusterError {
     /// Somebody wants the run to end while the API server is waited for.
     #[error("stopped while the API server was waited for")]
     Stopped,
+    /// There is no engine in the namespace.
+    #[error("there is no engine in namespace `{namespace}`")]
+    NoEngine {
+        /// Where.
+        namespace: String,
+    },
+    /// The engine in the namespace cannot be talked to.
+    #[error("the engine in namespace `{namespace}` does not run: {reason}")]
+    EngineAway {
+        /// Where.
+        namespace: String,
+        /// What is seen of it.
+        reason: String,
+    },
+    /// More than a Secret holds.
+    #[error("the request has {bytes} bytes; a Secret holds {limit}")]
+    TooLarge {
+        /// Of the request.
+        bytes: usize,
+        /// Of a Secret.
+        limit: usize,
+    },
     /// Anything else of this machine.
     #[error("{doing}: {source}")]
     Io {
@@ -120,6 +142,7 @@ impl ClusterError {
                 _ => Some("see whether `kubectl get pods` works: the address, a VPN, the cluster itself"),
             },
             Self::Hub { .. } => Some("`kubectl get pods` and `kubectl describe pod` say more of it"),
+            Self::EngineAway { .. } | Self::NoEngine { .. } | Self::TooLarge { .. } => None,
             Self::Manifest { .. } | Self::Io { .. } | Self::Stopped => None,
         }
     }
@@ -183,6 +206,8 @@ pub struct Cluster {
     pub namespace: String,
     /// The API server's address, for people.
     pub address: String,
+    /// This process is a pod of the cluster: Services can be dialled.
+    pub(super) inside: bool,
 }
 
 impl Cluster {
@@ -191,15 +216,17 @@ impl Cluster {
         let config = |e: &dyn std::fmt::Display| ClusterError::Config(e.to_string());
         let options =
             KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
-        let made = match Kubeconfig::read() {
-            Ok(file) => Config::from_custom_kubeconfig(file, &options).await.map_err(|e| config(&e))?,
+        let (made, inside) = match Kubeconfig::read() {
+            Ok(file) => {
+                (Config::from_custom_kubeconfig(file, &options).await.map_err(|e| config(&e))?, false)
+            }
             Err(error) if context.is_some() => return Err(config(&error)),
-            Err(error) => Config::incluster().map_err(|_| config(&error))?,
+            Err(error) => (Config::incluster().map_err(|_| config(&error))?, true),
         };
         let namespace = namespace.map_or_else(|| made.default_namespace.clone(), str::to_owned);
         let address = made.cluster_url.to_string();
         let client = Client::try_from(made).map_err(|e| config(&e))?;
-        Ok(Self { client, namespace, address })
+        Ok(Self { client, namespace, address, inside })
     }
 
     pub(super) fn jobs(&self) -> Api<Job> {

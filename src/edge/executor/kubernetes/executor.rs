@@ -7,10 +7,11 @@ use super::pod::{PodSettings, Policy, SpotNodes};
 use super::watch::State;
 use super::{rules, service};
 use crate::executor::{Executor, ExecutorMessage};
-use crate::hub::{Connection, EngineEnd, HubEvent, client_config};
+use crate::hub::{Connection, EngineEnd, HubEvent, client_config, dial_tcp};
 use crate::store::FileObjects;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -211,12 +212,25 @@ async fn connect(
             cluster.remove_job(&kept.name).await?;
         }
     }
-    let sink = Box::new(move |event| drop(heard.send(event)));
-    let hub = EngineEnd::new(&found.key, &options.store_id, sink);
+    let hub = reach_hub(&cluster, &found, &options.store_id, Box::new(move |event| drop(heard.send(event))))?;
+    Ok(Connected { cluster, hub, found, policy })
+}
+
+/// Connects to a hub for as long as the runtime lives: directly from inside the cluster, else through the
+/// API server.
+pub(super) fn reach_hub(
+    cluster: &Cluster,
+    found: &service::Found,
+    store: &str,
+    sink: Box<dyn Fn(HubEvent) + Send + Sync>,
+) -> Result<Arc<EngineEnd>, ClusterError> {
+    let hub = EngineEnd::new(&found.key, store, sink);
     let tls = client_config(&found.certificate)
         .map_err(|source| ClusterError::Io { doing: "the hub's certificate", source })?;
-    let (connection, keep_up) = Connection::new(service::dial(&cluster), tls, hub.clone());
+    let address = found.address.parse::<SocketAddr>().ok().filter(|_| cluster.inside);
+    let dial = address.map_or_else(|| service::dial(cluster), dial_tcp);
+    let (connection, keep_up) = Connection::new(dial, tls, hub.clone());
     hub.connect(connection);
     tokio::spawn(keep_up);
-    Ok(Connected { cluster, hub, found, policy })
+    Ok(hub)
 }

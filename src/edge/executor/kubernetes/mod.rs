@@ -8,10 +8,13 @@
 //! policy, `leftovers` removes Jobs of runs that are over, `ends` decides that an attempt is over, `waits` that
 //! it waits and for how long, `quotes` reads what a container said last that no agent heard,
 //! `projection` says what of Jobs and pods is remembered.
+//!
+//! `detached` is an engine in the cluster, and what speaks to it.
 
 mod attempt;
 mod checkpoints;
 mod cluster;
+pub mod detached;
 mod ends;
 mod executor;
 mod images;

@@ -46,6 +46,21 @@ pub(super) async fn ensure(cluster: &Cluster, image: &str) -> Result<Found, Clus
     Ok(Found { address: format!("{address}:{PORT}"), ..found })
 }
 
+/// Finds the namespace's hub, if somebody has put one up.
+pub(super) async fn find(cluster: &Cluster) -> Result<Option<Found>, ClusterError> {
+    let secret = cluster.secrets().get_opt(NAME).await.map_err(|e| api("looking for the hub".into(), e))?;
+    Ok(secret.as_ref().and_then(read))
+}
+
+/// Finds the hub with the address of its Service, from inside of the cluster.
+pub(super) async fn reach(cluster: &Cluster) -> Result<Found, ClusterError> {
+    let found = find(cluster).await?;
+    let found = found.ok_or_else(|| hub(cluster, "it was not put up".to_owned()))?;
+    let service = cluster.services().get(NAME).await.map_err(|e| api("looking for the hub".into(), e))?;
+    let address = service.spec.and_then(|s| s.cluster_ip).unwrap_or_default();
+    Ok(Found { address: format!("{address}:{PORT}"), ..found })
+}
+
 fn hub(cluster: &Cluster, reason: String) -> ClusterError {
     ClusterError::Hub { name: NAME.to_owned(), namespace: cluster.namespace.clone(), reason }
 }

@@ -44,7 +44,7 @@ pub fn decode_event(bytes: &[u8]) -> Result<RunEvent, WireError> {
     }
 }
 
-fn check_depth(kind: &EventKind) -> Result<(), WireError> {
+pub(super) fn check_depth(kind: &EventKind) -> Result<(), WireError> {
     match kind {
         EventKind::RunCreated(created) => {
             shallow("the event's payload", &created.payload)?;

@@ -12,6 +12,7 @@ const REQUESTS: &str = include_str!("golden/requests.jsonl");
 const MESSAGES: &str = include_str!("golden/messages.jsonl");
 const TO_HUB: &str = include_str!("golden/to-hub.jsonl");
 const FROM_HUB: &str = include_str!("golden/from-hub.jsonl");
+const SUBMISSION: &str = include_str!("golden/submission.json");
 
 fn kinds(golden: &str, pointer: &str) -> BTreeSet<String> {
     golden
@@ -117,6 +118,16 @@ fn words_of_hubs_are_written_and_read_as_in_the_golden_files() {
 }
 
 #[test]
+fn submissions_are_written_and_read_as_in_the_golden_file() {
+    let sample = samples::submission();
+    assert_written(&encode_submission(&sample).unwrap(), SUBMISSION);
+    assert_eq!(decode_submission(SUBMISSION.as_bytes()).unwrap(), sample);
+    let newer = SUBMISSION.replace("\"v\":1", "\"v\":9");
+    assert!(matches!(decode_submission(newer.as_bytes()), Err(WireError::Newer { found: 9, .. })));
+    assert!(decode_submission(b"{}").is_err() && decode_submission(b"x").is_err());
+}
+
+#[test]
 fn fields_of_tomorrow_are_passed_over() {
     let line = r#"{"v":1,"at":5,"mood":"fine","kind":{"engine-started":{"epoch":2,"host":"a"}}}"#;
     let event = decode_event(line.as_bytes()).unwrap();
@@ -157,6 +168,7 @@ fn golden_print() {
     for request in samples::requests() {
         println!("R {}", std::str::from_utf8(&encode_request(&request).unwrap()[5..]).unwrap());
     }
+    println!("S {}", String::from_utf8(encode_submission(&samples::submission()).unwrap()).unwrap());
     for message in samples::messages() {
         println!("M {}", std::str::from_utf8(&encode_message(&message).unwrap()[5..]).unwrap());
     }

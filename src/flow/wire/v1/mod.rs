@@ -14,6 +14,7 @@ mod golden;
 mod hub;
 #[cfg(test)]
 mod samples;
+mod submission;
 
 #[cfg(test)]
 pub(crate) use samples::events as sample_events;
@@ -26,6 +27,7 @@ pub use hub::{
     FROM_HUB_KINDS, FromHub, HUB_FRAME_LIMIT, TO_HUB_KINDS, ToHub, decode_from_hub, decode_to_hub,
     encode_hub, encode_hub_head,
 };
+pub use submission::{Submission, SubmittedPods, decode_submission, encode_submission};
 
 /// The version that this module writes, and the newest that it reads.
 pub const VERSION: u8 = 1;

@@ -446,3 +446,22 @@ pub(super) fn from_hub() -> Vec<FromHub> {
         FromHub::Lease { away: 7 },
     ]
 }
+
+/// A run for an engine elsewhere.
+pub(super) fn submission() -> super::Submission {
+    super::Submission {
+        tidegate: text("0.1.0"),
+        at: Millis(1_700_000_000_000),
+        created: created(),
+        texts: [(text(".ml/workflows/digits.yml"), text("on: push\n"))].into(),
+        pods_at_once: Some(8),
+        pods: super::SubmittedPods {
+            image: text("ghcr.io/acme/sklearn:1.5"),
+            image_patience: 300.0,
+            node_patience: 120.0,
+            orphan_after: 86400.0,
+            pull_secrets: vec![text("regcred")],
+            spot: json!({ "labels": { "pool": "cheap" }, "taints": ["cheap"] }),
+        },
+    }
+}

@@ -1,0 +1,5 @@
+//! `tidegate install`: puts an engine into a cluster.
+
+mod command;
+
+pub use command::{Args, run};

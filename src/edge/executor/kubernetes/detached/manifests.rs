@@ -1,0 +1,221 @@
+//! What an engine in a cluster is made of: its account with no right too many, its store, its Deployment;
+//! and the rights of a person who only runs from outside. Pure.
+
+use serde_json::{Value as Json, json};
+
+/// Name of everything that is the engine's.
+pub(super) const NAME: &str = "tidegate-engine";
+/// Where its store is.
+const FOLDER: &str = "/var/lib/tidegate";
+/// Who it runs as.
+const USER: u32 = 65532;
+
+/// Where the engine keeps its store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// On a volume that outlives its pod.
+    Volume {
+        /// How large, as Kubernetes writes it: `10Gi`.
+        size: String,
+        /// The storage class; `None`: the cluster's own.
+        class: Option<String>,
+    },
+    /// In its pod: a pod that is gone takes the logs of its runs along.
+    Pod,
+}
+
+/// What is put up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Installation {
+    /// The namespace.
+    pub namespace: String,
+    /// Tidegate's own image.
+    pub image: String,
+    /// Secrets of the namespace that it is pulled with.
+    pub pull_secrets: Vec<String>,
+    /// Where the store is.
+    pub kept: Kept,
+}
+
+/// Returns the manifests of an engine, in the order in which they are applied.
+pub fn engine_manifests(made: &Installation) -> Vec<Json> {
+    let mut all = vec![
+        json!({
+            "apiVersion": "v1", "kind": "ServiceAccount",
+            "metadata": metadata(NAME, &made.namespace),
+            // What may be mounted is said in the pod.
+            "automountServiceAccountToken": false,
+        }),
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
+            "metadata": metadata(NAME, &made.namespace),
+            "rules": engine_rules(),
+        }),
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+            "metadata": metadata(NAME, &made.namespace),
+            "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": NAME },
+            "subjects": [{ "kind": "ServiceAccount", "name": NAME, "namespace": made.namespace }],
+        }),
+    ];
+    if let Kept::Volume { size, class } = &made.kept {
+        let mut claim = json!({
+            "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+            "metadata": metadata(NAME, &made.namespace),
+            "spec": { "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": size } } },
+        });
+        if let Some(class) = class {
+            claim["spec"]["storageClassName"] = json!(class);
+        }
+        all.push(claim);
+    }
+    all.push(deployment(made));
+    all
+}
+
+/// Returns the Role of people who hand runs over and look at them, for whoever binds it.
+pub fn user_manifests(namespace: &str) -> Vec<Json> {
+    let rules = json!([
+        // A run is one Secret; the hub's own is the way to bring a tree.
+        rule("", &["secrets"], &["create"]),
+        named_rule("", "secrets", &["tidegate-hub"], &["get"]),
+        rule("", &["pods"], &["list"]),
+        // Which of the two verbs is asked for depends on the API server's release.
+        rule("", &["pods/exec", "pods/portforward"], &["create", "get"]),
+        named_rule("apps", "deployments", &[NAME], &["get"]),
+    ]);
+    vec![json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
+        "metadata": metadata("tidegate-user", namespace),
+        "rules": rules,
+    })]
+}
+
+/// Every right that the engine uses, and no other: a test holds both.
+fn engine_rules() -> Json {
+    json!([
+        // Attempts.
+        rule("batch", &["jobs"], &["create", "delete", "get", "list", "watch"]),
+        rule("", &["pods"], &["deletecollection", "list", "watch"]),
+        rule("", &["pods/log"], &["get"]),
+        rule("", &["events"], &["list", "watch"]),
+        // What attempts read, requests, the hub's identity.
+        rule("", &["secrets"], &["create", "delete", "get", "list", "patch", "watch"]),
+        // The hub, and names for attempts on several nodes.
+        rule("", &["services"], &["create", "get"]),
+        rule("apps", &["deployments"], &["create"]),
+        named_rule("", "configmaps", &["tidegate-policy"], &["get"]),
+        // A right to create cannot be bound to a name.
+        rule("coordination.k8s.io", &["leases"], &["create"]),
+        named_rule("coordination.k8s.io", "leases", &[NAME], &["get", "update"]),
+    ])
+}
+
+fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> Json {
+    json!({ "apiGroups": [group], "resources": resources, "verbs": verbs })
+}
+
+fn named_rule(group: &str, resource: &str, names: &[&str], verbs: &[&str]) -> Json {
+    json!({ "apiGroups": [group], "resources": [resource], "resourceNames": names, "verbs": verbs })
+}
+
+fn metadata(name: &str, namespace: &str) -> Json {
+    json!({ "name": name, "namespace": namespace, "labels": labels() })
+}
+
+fn labels() -> Json {
+    json!({ "app.kubernetes.io/managed-by": "tidegate", "app.kubernetes.io/name": NAME })
+}
+
+fn deployment(made: &Installation) -> Json {
+    let store = match made.kept {
+        Kept::Volume { .. } => json!({ "name": "store", "persistentVolumeClaim": { "claimName": NAME } }),
+        Kept::Pod => json!({ "name": "store", "emptyDir": {} }),
+    };
+    let pull: Vec<Json> = made.pull_secrets.iter().map(|name| json!({ "name": name })).collect();
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": metadata(NAME, &made.namespace),
+        "spec": {
+            "replicas": 1,
+            "strategy": { "type": "Recreate" },
+            "selector": { "matchLabels": { "app.kubernetes.io/name": NAME } },
+            "template": {
+                "metadata": { "labels": labels() },
+                "spec": {
+                    "serviceAccountName": NAME,
+                    "automountServiceAccountToken": true,
+                    "enableServiceLinks": false,
+                    "imagePullSecrets": pull,
+                    "securityContext": {
+                        "runAsUser": USER, "runAsGroup": USER, "runAsNonRoot": true, "fsGroup": USER,
+                        "fsGroupChangePolicy": "OnRootMismatch",
+                        "seccompProfile": { "type": "RuntimeDefault" },
+                    },
+                    "volumes": [store, { "name": "tmp", "emptyDir": {} }],
+                    "containers": [container(made)],
+                },
+            },
+        },
+    })
+}
+
+fn container(made: &Installation) -> Json {
+    let pod = |field: &str| json!({ "fieldRef": { "fieldPath": field } });
+    json!({
+        "name": "engine",
+        "image": made.image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["/tidegate", "engine", "--agent-image", made.image],
+        "workingDir": FOLDER,
+        "env": [
+            { "name": "TIDEGATE_STORE", "value": format!("{FOLDER}/store") },
+            { "name": "TIDEGATE_HOLDER", "valueFrom": pod("metadata.uid") },
+            { "name": "TMPDIR", "value": "/tmp" },
+        ],
+        "resources": { "requests": { "cpu": "100m", "memory": "128Mi" } },
+        "securityContext": {
+            "readOnlyRootFilesystem": true, "allowPrivilegeEscalation": false,
+            "capabilities": { "drop": ["ALL"] },
+        },
+        "volumeMounts": [
+            { "name": "store", "mountPath": FOLDER },
+            { "name": "tmp", "mountPath": "/tmp" },
+        ],
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made(kept: Kept) -> Vec<Json> {
+        let image = "ghcr.io/acme/tidegate:1".to_owned();
+        engine_manifests(&Installation {
+            namespace: "ml".to_owned(),
+            image,
+            pull_secrets: vec!["regcred".to_owned()],
+            kept,
+        })
+    }
+
+    #[test]
+    fn a_volume_is_claimed_only_where_it_is_wanted() {
+        let kinds = |all: &[Json]| all.iter().map(|m| m["kind"].clone()).collect::<Vec<_>>();
+        assert_eq!(kinds(&made(Kept::Pod)), ["ServiceAccount", "Role", "RoleBinding", "Deployment"]);
+        let kept = made(Kept::Volume { size: "10Gi".to_owned(), class: Some("fast".to_owned()) });
+        assert_eq!(kept[3]["kind"], "PersistentVolumeClaim");
+        assert_eq!(kept[3]["spec"]["storageClassName"], "fast");
+        assert_eq!(
+            kept[4]["spec"]["template"]["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"],
+            NAME
+        );
+    }
+
+    #[test]
+    fn no_rule_has_a_star() {
+        for manifest in made(Kept::Pod).into_iter().chain(user_manifests("ml")) {
+            assert!(!manifest["rules"].to_string().contains('*'), "{manifest}");
+        }
+    }
+}
