@@ -162,6 +162,27 @@ fn a_secret_is_only_where_it_must_be() {
 }
 
 #[test]
+fn a_secret_is_not_read_from_another_steps_process() {
+    let project = project(
+        "  a:
+    steps:
+      - env: { TOKEN: '${{ secrets.TOKEN }}' }
+        run: echo the first step has ${#TOKEN} letters
+      - run: |
+          cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline > seen 2>refused || true
+          grep -rs hush-hush-7 seen /run/tidegate /tmp /proc/1/mem && exit 3
+          grep -q 'can.t open ./proc/1/environ' refused
+          dd if=/proc/1/mem of=/dev/null bs=1 count=1 2>&1 | grep -q 'Permission denied'
+",
+    );
+    let done = run(&project, &["--secret", "TOKEN=hush-hush-7"]);
+    let logs = project.tidegate(["runs", "logs", "1"]).stdout;
+    assert!(logs.contains("has 11 letters"), "{logs}");
+    done.code(0);
+    wait_gone(&project);
+}
+
+#[test]
 fn jobs_without_an_image_are_told_so() {
     let text = "on: workflow_dispatch\njobs: { a: { steps: [{ run: 'true' }] } }\n";
     let project = Project::workflow(text).git();

@@ -45,6 +45,8 @@ pub fn serve(socket: &Path, patience: Duration, leaving: &UnixStream) -> Result<
     // What a step makes, the agent and the steps of other users may change.
     rustix::process::umask(Mode::from_raw_mode(0o002));
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+    // It holds the environment of a step, secrets included; other steps run as the same user (prctl(2), PR_SET_DUMPABLE).
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     oom::remember();
     let agent = connect(socket, patience)?;
     let env = std::env::vars_os().map(|(k, v)| (Bytes::from(k.as_os_str()), Bytes::from(v.as_os_str())));
