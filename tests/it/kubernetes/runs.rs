@@ -170,7 +170,9 @@ fn a_secret_is_not_read_from_another_steps_process() {
         run: echo the first step has ${#TOKEN} letters
       - run: |
           cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline > seen 2>refused || true
-          grep -rs hush-hush-7 seen /run/tidegate /tmp /proc/1/mem && exit 3
+          w=hush; echo $w-hush-7 > control
+          found=$(grep -rsl $w-hush-7 control seen /run/tidegate/shared/io /run/tidegate/shared/tmp /tmp || true)
+          test $found = control
           grep -q 'can.t open ./proc/1/environ' refused
           dd if=/proc/1/mem of=/dev/null bs=1 count=1 2>&1 | grep -q 'Permission denied'
 ",
