@@ -177,3 +177,32 @@ fn the_two_commands_of_the_readme_name_what_is_there() {
     assert!(root().join("tests/all").is_file());
     assert!(text.contains("docs/run.svg"));
 }
+
+#[test]
+fn the_threat_model_names_tests_that_are_there() {
+    let text = fs::read_to_string(root().join("docs/threat-model.md")).unwrap();
+    let rows = text.lines().filter(|line| line.starts_with("| ") && line.matches(" | ").count() == 2);
+    let mut named = 0;
+    for row in rows.filter(|row| row.contains('`')) {
+        let shown = row.rsplit(" | ").next().unwrap();
+        for name in shown.split('`').skip(1).step_by(2) {
+            named += 1;
+            let places = ["tests/it", "src", "."];
+            let found = places.iter().map(|place| root().join(place).join(name)).find(|path| path.exists());
+            let Some(found) = found else { panic!("{name} is nowhere: {row}") };
+            let tested = |file: &Path| {
+                fs::read_to_string(file).is_ok_and(|text| {
+                    ["#[test]", "::test]", "fuzz_target!"].iter().any(|mark| text.contains(mark))
+                })
+            };
+            let files = if found.is_dir() { walk(&found) } else { vec![found] };
+            assert!(files.iter().any(|file| tested(file)), "no test in {name}");
+        }
+    }
+    assert!(named > 25, "the table was read: {named}");
+}
+
+fn walk(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
+}
