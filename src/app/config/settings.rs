@@ -5,7 +5,7 @@ use serde::de::Error as _;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tidegate_edge::executor::kubernetes::SpotNodes;
+use tidegate_edge::executor::kubernetes::{HubSettings, SpotNodes};
 
 /// What `.ml/config.yaml` says; everything may be left out.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -59,6 +59,9 @@ pub struct KubernetesSettings {
     /// Secrets of the namespace that images are pulled with.
     #[serde(default)]
     pub image_pull_secrets: Vec<String>,
+    /// How the namespace's hub keeps things, if one has to be put up; in an `emptyDir` when absent.
+    #[serde(default)]
+    pub hub: HubSettings,
     /// How the cluster marks its spot nodes; those of Karpenter, EKS, GKE and AKS when absent.
     #[serde(default)]
     pub spot: Option<SpotNodes>,

@@ -3,7 +3,7 @@
 use super::{BackEnd, Engine, EngineError};
 use std::collections::BTreeSet;
 use tidegate_edge::store::Objects;
-use tidegate_flow::job::{AgentRequest, Conclusion, FailureClass, JobSpec, Receipt};
+use tidegate_flow::job::{AgentRequest, ArtifactRef, Conclusion, FailureClass, JobSpec, Receipt};
 use tidegate_flow::run::{CacheKey, Command, EventKind, InstanceId, InstanceSettings, ReadySettings};
 
 impl Engine<'_> {
@@ -179,10 +179,16 @@ impl Engine<'_> {
             return Ok(());
         }
         let answers = self.store.cached_many(&keys)?;
+        let kept: Vec<String> =
+            answers.iter().flatten().flat_map(|e| artifacts(&e.receipt)).map(|a| a.digest.clone()).collect();
+        let lost = self.gone_elsewhere(&kept)?;
         for (id, answer) in ids.iter().zip(answers) {
             // Before it is relied on: it is there, and no collection takes it away.
             let (answer, gone) = match answer {
-                Some(entry) if !whole(&self.site.back_end, &*self.objects, &entry.receipt)? => {
+                Some(entry)
+                    if artifacts(&entry.receipt).any(|a| lost.contains(&a.digest))
+                        || !whole(&self.site.back_end, &*self.objects, &entry.receipt)? =>
+                {
                     (None, Some(entry.number))
                 }
                 other => (other, None),
@@ -228,8 +234,12 @@ impl Engine<'_> {
     }
 }
 
+fn artifacts(receipt: &Receipt) -> impl Iterator<Item = &ArtifactRef> {
+    receipt.artifacts.values().chain(receipt.uploads.values())
+}
+
 /// Tells whether all that a receipt refers to is in the store, and keeps it there. What pods keep is
-/// with the cluster's hub, which says itself when it is asked for something that is gone.
+/// with the cluster's hub, which is asked in [`Engine::gone_elsewhere`].
 pub(super) fn whole(
     back_end: &BackEnd,
     objects: &dyn Objects,
@@ -238,7 +248,7 @@ pub(super) fn whole(
     if *back_end != BackEnd::Local {
         return Ok(true);
     }
-    for artifact in receipt.artifacts.values().chain(receipt.uploads.values()) {
+    for artifact in artifacts(receipt) {
         if !objects.claim(artifact)? {
             return Ok(false);
         }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tidegate_edge::executor::Executor;
 use tidegate_edge::executor::kubernetes::{
-    KubernetesExecutor, KubernetesOptions, Meanwhile, Policy, SpotNodes,
+    HubSettings, KubernetesExecutor, KubernetesOptions, Meanwhile, Policy, SpotNodes,
 };
 use tidegate_edge::executor::local::{LocalExecutor, LocalOptions};
 use tidegate_edge::store::{RunLog as _, Store, store_id};
@@ -47,6 +47,8 @@ pub struct ClusterSettings {
     pub spot: SpotNodes,
     /// Secrets of the namespace that images are pulled with.
     pub pull_secrets: Vec<String>,
+    /// How the namespace's hub keeps things, if one has to be put up.
+    pub hub: HubSettings,
 }
 
 impl Default for ClusterSettings {
@@ -63,6 +65,7 @@ impl Default for ClusterSettings {
             policy: Policy::default(),
             spot: SpotNodes::default(),
             pull_secrets: Vec::new(),
+            hub: HubSettings::default(),
         }
     }
 }
@@ -121,6 +124,7 @@ impl BackEnd {
                     policy: settings.policy.clone(),
                     spot: settings.spot.clone(),
                     pull_secrets: settings.pull_secrets.clone(),
+                    hub: settings.hub.clone(),
                     store: dir.to_owned(),
                     store_id: store_id(dir)?,
                     run: run.to_owned(),

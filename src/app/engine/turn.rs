@@ -275,6 +275,20 @@ impl<'a> Engine<'a> {
         if self.outbox.is_empty() && self.taken_up.is_none() {
             return Ok(());
         }
+        self.start_executor()?;
+        let requests = std::mem::take(&mut self.outbox);
+        match &self.executor {
+            Some(executor) => match executor.send_all(&requests) {
+                Ok(()) => Ok(()),
+                // It is gone; its own word about that is on the way.
+                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+                Err(error) => Err(EngineError::Executor(error)),
+            },
+            None => Ok(()),
+        }
+    }
+
+    fn start_executor(&mut self) -> Result<(), EngineError> {
         if self.executor.is_none() {
             let taken_up = self.taken_up.take().unwrap_or_default();
             let mut told = false;
@@ -289,16 +303,17 @@ impl<'a> Engine<'a> {
             let started = executor(&self.site, &self.dir, &self.owned.run, taken_up, door, meanwhile)?;
             self.executor = Some(started);
         }
-        let requests = std::mem::take(&mut self.outbox);
-        match &self.executor {
-            Some(executor) => match executor.send_all(&requests) {
-                Ok(()) => Ok(()),
-                // It is gone; its own word about that is on the way.
-                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-                Err(error) => Err(EngineError::Executor(error)),
-            },
-            None => Ok(()),
+        Ok(())
+    }
+
+    /// Returns which of these artifacts are gone from where jobs would look for them, if that is not here.
+    pub(super) fn gone_elsewhere(&mut self, digests: &[String]) -> Result<BTreeSet<String>, EngineError> {
+        if self.site.back_end == BackEnd::Local || digests.is_empty() {
+            return Ok(BTreeSet::new());
         }
+        self.start_executor()?;
+        let missing = self.executor.as_ref().map(|executor| executor.missing(digests));
+        Ok(missing.unwrap_or_default().into_iter().collect())
     }
 
     /// The supervisor is gone; the next attempt gets a new one.

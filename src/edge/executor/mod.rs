@@ -43,6 +43,11 @@ pub enum ExecutorMessage {
 pub trait Executor: Send {
     /// Sends requests, in order. An error means that the executor is gone; it says so itself, too.
     fn send_all(&self, requests: &[AgentRequest]) -> io::Result<()>;
+    /// Tells which of these artifacts' digests are gone from where attempts would look for them, if that is
+    /// not the engine's own store.
+    fn missing(&self, _digests: &[String]) -> Vec<String> {
+        Vec::new()
+    }
     /// Says that no request follows, and waits for nothing: what it takes to end can begin.
     fn close(&mut self) {}
     /// Ends everything that still runs; returns when all of it is gone.

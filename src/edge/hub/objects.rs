@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::path::Path;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 use tidegate_flow::job::ArtifactRef;
 use tidegate_flow::wire::v1::{FromHub, ToHub};
 
@@ -118,11 +119,15 @@ impl HubObjects {
         content: Content,
         into: Option<(Arc<FileObjects>, String)>,
     ) -> Answered {
-        let gone = |reason: &str| StoreError::Io {
-            doing: "asking",
-            path: "the hub".to_owned(),
-            source: io::Error::other(reason.to_owned()),
-        };
+        self.question(make, content, into)?.recv().map_err(|_| gone("the connection is over"))?
+    }
+
+    fn question(
+        &self,
+        make: impl FnOnce(u64) -> ToHub,
+        content: Content,
+        into: Option<(Arc<FileObjects>, String)>,
+    ) -> Result<Receiver<Answered>, StoreError> {
         let (answer, answered) = sync_channel(1);
         {
             let mut waiting = self.waiting();
@@ -137,7 +142,22 @@ impl HubObjects {
             }
             waiting.questions.insert(id, question);
         }
-        answered.recv().map_err(|_| gone("the connection is over"))?
+        Ok(answered)
+    }
+
+    /// Like [`Self::missing`], for who does not wait for a hub that is away: then nothing is said to be missing.
+    pub fn missing_soon(&self, digests: &[String], patience: Duration) -> Vec<String> {
+        let mut missing = Vec::new();
+        for some in digests.chunks(ASKED_AT_ONCE) {
+            let make = |id| ToHub::Missing { id, digests: some.to_vec() };
+            let asked = self.question(make, Content::Bytes(Vec::new()), None);
+            if let Some(Ok((FromHub::Missing { digests, .. }, _))) =
+                asked.ok().and_then(|asked| asked.recv_timeout(patience).ok())
+            {
+                missing.extend(digests);
+            }
+        }
+        missing
     }
 
     /// Returns which of these the hub does not have.
@@ -233,6 +253,14 @@ pub fn digests_of(artifact: &ArtifactRef, objects: &FileObjects) -> Result<Vec<S
     let entries = objects.manifest(&artifact.digest)?.entries;
     let digests: BTreeSet<&String> = entries.iter().flat_map(|entry| entry.kind.objects()).collect();
     Ok(digests.into_iter().cloned().collect())
+}
+
+fn gone(reason: &str) -> StoreError {
+    StoreError::Io {
+        doing: "asking",
+        path: "the hub".to_owned(),
+        source: io::Error::other(reason.to_owned()),
+    }
 }
 
 /// An object is taken up to a size: a chunk of a file always fits.

@@ -10,6 +10,7 @@ mod detach;
 mod ends;
 mod left;
 mod nodes;
+mod objects;
 mod plan;
 mod refusals;
 mod runs;

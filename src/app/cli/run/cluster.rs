@@ -28,6 +28,7 @@ pub(in crate::app::cli) fn cluster(
         policy: policy(said.policy.as_deref(), project)?,
         spot: kept.spot.clone().unwrap_or_default(),
         pull_secrets: kept.image_pull_secrets.clone(),
+        hub: kept.hub.clone(),
     })
 }
 

@@ -4,6 +4,7 @@
 
 use super::cluster::{Cluster, ClusterError};
 use super::pod::{PodSettings, Policy, SpotNodes};
+use super::shape::HubSettings;
 use super::watch::State;
 use super::{rules, service};
 use crate::executor::{Executor, ExecutorMessage};
@@ -45,6 +46,8 @@ pub struct KubernetesOptions {
     pub spot: SpotNodes,
     /// Secrets of the namespace that images are pulled with.
     pub pull_secrets: Vec<String>,
+    /// How the namespace's hub keeps things, if one has to be put up.
+    pub hub: HubSettings,
     /// The engine's store: objects and logs.
     pub store: PathBuf,
     /// Its id: a label of everything that is made.
@@ -54,6 +57,9 @@ pub struct KubernetesOptions {
     /// Attempts of a former engine that go on; what else there is of the run goes.
     pub taken_up: BTreeSet<String>,
 }
+
+/// The hub is asked this long what it has of cached results; then they are believed.
+const HUB_PATIENCE: Duration = Duration::from_secs(20);
 
 /// What the engine wants.
 pub(super) enum Order {
@@ -66,6 +72,7 @@ pub(super) enum Order {
 
 /// A connection to a cluster, with a thread of its own.
 pub struct KubernetesExecutor {
+    hub: Arc<EngineEnd>,
     orders: UnboundedSender<Order>,
     thread: Option<JoinHandle<()>>,
 }
@@ -117,10 +124,14 @@ impl KubernetesExecutor {
             pull_secrets: options.pull_secrets.clone(),
         };
         let (done, done_in) = unbounded_channel();
+        for text in found.notes {
+            sink(ExecutorMessage::Note { text });
+        }
         let state = State {
             cluster,
-            hub,
+            hub: hub.clone(),
             certificate: found.certificate,
+            disk: found.disk,
             settings,
             options,
             objects,
@@ -140,7 +151,7 @@ impl KubernetesExecutor {
                 runtime.shutdown_timeout(Duration::from_secs(1));
             })
             .map_err(wrong("starting a thread"))?;
-        Ok(Self { orders, thread: Some(thread) })
+        Ok(Self { hub, orders, thread: Some(thread) })
     }
 }
 
@@ -156,6 +167,10 @@ impl KubernetesExecutor {
 impl Executor for KubernetesExecutor {
     fn send_all(&self, requests: &[AgentRequest]) -> io::Result<()> {
         self.orders.send(Order::Requests(requests.to_vec())).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn missing(&self, digests: &[String]) -> Vec<String> {
+        self.hub.objects.missing_soon(digests, HUB_PATIENCE)
     }
 
     fn stop(self: Box<Self>) {
@@ -204,7 +219,7 @@ async fn connect(
     heard: UnboundedSender<HubEvent>,
 ) -> Result<Connected, ClusterError> {
     let cluster = Cluster::connect(options.context.as_deref(), options.namespace.as_deref()).await?;
-    let found = service::ensure(&cluster, &options.agent_image).await?;
+    let found = Box::pin(service::ensure(&cluster, &options.agent_image, &options.hub)).await?;
     let policy = rules::policy(&cluster, &options.policy).await?;
     for kept in cluster.kept_jobs(&options.store_id).await? {
         let own = kept.run.eq_ignore_ascii_case(&options.run);

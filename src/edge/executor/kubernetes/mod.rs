@@ -1,7 +1,7 @@
 //! Attempts as Jobs of a Kubernetes cluster.
 //!
 //! `pod` maps a `JobSpec` to a Job and `observe` what is seen of it to words; both are pure. `cluster`
-//! holds what is asked of the API server, `service` the hub that is put up. `executor` is what the
+//! holds what is asked of the API server, `service` the hub that is put up, `shape` (pure) what it is made of. `executor` is what the
 //! engine sees, `watch` the loop behind it; `requests` hears the engine and the agents, `starting`
 //! makes Jobs, `probe` asks before anything is submitted, `images` says which images ran, `checkpoints`
 //! remembers what was saved, `ranks` puts together what several nodes say, `rules` reads the namespace's
@@ -28,6 +28,7 @@ mod ranks;
 mod requests;
 mod rules;
 mod service;
+mod shape;
 mod starting;
 mod waits;
 mod watch;
@@ -42,3 +43,4 @@ pub use pod::{
 };
 pub use probe::{Probe, Refusal};
 pub use ranks::token_of;
+pub use shape::HubSettings;

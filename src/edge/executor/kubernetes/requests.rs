@@ -107,6 +107,7 @@ impl State {
             objects: self.objects.clone(),
             settings: self.settings.clone(),
             certificate: self.certificate.clone(),
+            disk: self.disk,
             log: log_path_of(&self.options.store, &spec),
             spec,
             secrets,

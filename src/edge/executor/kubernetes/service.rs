@@ -2,6 +2,7 @@
 
 use super::cluster::{Cluster, ClusterError, api, create};
 use super::observe::waiting;
+use super::shape::{self, Disk, HubSettings, labels};
 use crate::hub::{Dial, Identity};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{Pod, Secret};
@@ -12,9 +13,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// Name of the hub's objects.
-const NAME: &str = "tidegate-hub";
+pub(super) const NAME: &str = "tidegate-hub";
 /// Where it listens.
-const PORT: u16 = 7433;
+pub(super) const PORT: u16 = 7433;
 /// How long it may take to come up.
 const PATIENCE: Duration = Duration::from_mins(2);
 
@@ -27,23 +28,44 @@ pub(super) struct Found {
     pub key: String,
     /// Its address as pods see it.
     pub address: String,
+    /// What a person should know of it.
+    pub notes: Vec<String>,
+    /// Where it keeps objects.
+    pub disk: Disk,
 }
 
-/// Finds the namespace's hub, or puts one up from `image` and waits for it.
-pub(super) async fn ensure(cluster: &Cluster, image: &str) -> Result<Found, ClusterError> {
-    let secret =
-        match cluster.secrets().get_opt(NAME).await.map_err(|e| api("looking for the hub".into(), e))? {
-            Some(secret) => secret,
-            None => put_up(cluster).await?,
-        };
+/// Finds the namespace's hub, or puts one up from `image` and waits for it. One that is there stays as it is.
+pub(super) async fn ensure(
+    cluster: &Cluster,
+    image: &str,
+    settings: &HubSettings,
+) -> Result<Found, ClusterError> {
+    let looking = |e| api("looking for the hub".into(), e);
+    let secret = match cluster.secrets().get_opt(NAME).await.map_err(looking)? {
+        Some(secret) => secret,
+        None => put_up(cluster).await?,
+    };
     let found = read(&secret).ok_or_else(|| hub(cluster, format!("its Secret `{NAME}` is not whole")))?;
     // Made by whoever comes first; the others find it.
-    create(&cluster.deployments(), "Deployment", deployment(cluster, image)).await?;
+    let there = match cluster.deployments().get_opt(NAME).await.map_err(looking)? {
+        Some(there) => there,
+        None => {
+            if let Some(claim) = shape::claim(&cluster.namespace, settings) {
+                create(&cluster.claims(), "PersistentVolumeClaim", claim).await?;
+            }
+            let wanted = shape::deployment(&cluster.namespace, image, settings);
+            match create(&cluster.deployments(), "Deployment", wanted).await? {
+                Some(made) => made,
+                None => cluster.deployments().get(NAME).await.map_err(looking)?,
+            }
+        }
+    };
     create(&cluster.services(), "Service", service(cluster)).await?;
-    let service = cluster.services().get(NAME).await.map_err(|e| api("looking for the hub".into(), e))?;
+    let service = cluster.services().get(NAME).await.map_err(looking)?;
     let address = service.spec.and_then(|s| s.cluster_ip).unwrap_or_default();
     ready(cluster).await?;
-    Ok(Found { address: format!("{address}:{PORT}"), ..found })
+    let notes = shape::notes(&there, &cluster.namespace, image, settings);
+    Ok(Found { address: format!("{address}:{PORT}"), notes, disk: shape::disk_of(&there), ..found })
 }
 
 /// Finds the namespace's hub, if somebody has put one up.
@@ -96,11 +118,13 @@ fn read(secret: &Secret) -> Option<Found> {
         let ByteString(bytes) = secret.data.as_ref()?.get(name)?;
         String::from_utf8(bytes.clone()).ok()
     };
-    Some(Found { certificate: text("hub.pem")?, key: text("key")?, address: String::new() })
-}
-
-fn labels() -> Json {
-    json!({ "app.kubernetes.io/managed-by": "tidegate", "app.kubernetes.io/name": NAME })
+    Some(Found {
+        certificate: text("hub.pem")?,
+        key: text("key")?,
+        address: String::new(),
+        notes: Vec::new(),
+        disk: Disk::EmptyDir,
+    })
 }
 
 fn service(cluster: &Cluster) -> Json {
@@ -108,49 +132,6 @@ fn service(cluster: &Cluster) -> Json {
         "apiVersion": "v1", "kind": "Service",
         "metadata": { "name": NAME, "namespace": cluster.namespace, "labels": labels() },
         "spec": { "selector": { "app.kubernetes.io/name": NAME }, "ports": [{ "port": PORT, "targetPort": PORT }] },
-    })
-}
-
-fn deployment(cluster: &Cluster, image: &str) -> Json {
-    json!({
-        "apiVersion": "apps/v1", "kind": "Deployment",
-        "metadata": { "name": NAME, "namespace": cluster.namespace, "labels": labels() },
-        "spec": {
-            "replicas": 1,
-            "strategy": { "type": "Recreate" },
-            "selector": { "matchLabels": { "app.kubernetes.io/name": NAME } },
-            "template": {
-                "metadata": { "labels": labels() },
-                "spec": {
-                    "automountServiceAccountToken": false,
-                    "enableServiceLinks": false,
-                    "securityContext": { "fsGroup": 65532, "seccompProfile": { "type": "RuntimeDefault" } },
-                    "volumes": [
-                        { "name": "folder", "emptyDir": {} },
-                        { "name": "identity", "secret": { "secretName": NAME, "defaultMode": 288 } },
-                    ],
-                    "containers": [{
-                        "name": "hub",
-                        "image": image,
-                        "imagePullPolicy": "IfNotPresent",
-                        "command": ["/tidegate", "hub", "--listen", format!("0.0.0.0:{PORT}"),
-                            "--folder", "/var/lib/tidegate", "--identity", "/etc/tidegate"],
-                        "ports": [{ "containerPort": PORT }],
-                        "readinessProbe": { "tcpSocket": { "port": PORT }, "periodSeconds": 1 },
-                        "resources": { "requests": { "cpu": "50m", "memory": "64Mi" } },
-                        "securityContext": {
-                            "runAsUser": 65532, "runAsGroup": 65532, "runAsNonRoot": true,
-                            "readOnlyRootFilesystem": true, "allowPrivilegeEscalation": false,
-                            "capabilities": { "drop": ["ALL"] },
-                        },
-                        "volumeMounts": [
-                            { "name": "folder", "mountPath": "/var/lib/tidegate" },
-                            { "name": "identity", "mountPath": "/etc/tidegate", "readOnly": true },
-                        ],
-                    }],
-                },
-            },
-        },
     })
 }
 

@@ -8,9 +8,10 @@ use super::pod::{
 };
 use super::ranks::token_of;
 use super::service;
+use super::shape::Disk;
 use crate::agent::node_log_path;
 use crate::hub::EngineEnd;
-use crate::store::FileObjects;
+use crate::store::{FileObjects, StoreError};
 use k8s_openapi::api::batch::v1::Job;
 use kube::Api;
 use serde::Serialize;
@@ -34,6 +35,7 @@ pub(super) struct Starting {
     pub(super) objects: Arc<FileObjects>,
     pub(super) settings: PodSettings,
     pub(super) certificate: String,
+    pub(super) disk: Disk,
     pub(super) log: PathBuf,
     pub(super) spec: Arc<JobSpec>,
     pub(super) secrets: BTreeMap<String, String>,
@@ -51,7 +53,7 @@ impl Starting {
         if self.taken_up && self.find(&digest).await? {
             return Ok(());
         }
-        self.push(digest.clone(), bytes).await.map_err(failure)?;
+        self.push(digest.clone(), bytes).await?;
         let key = service::secret_key().map_err(|e| failure(e.to_string()))?;
         self.open(&key, &digest);
         let text = self.template().map_err(failure)?;
@@ -227,20 +229,48 @@ impl Starting {
     }
 
     /// Gives the hub what the attempt works with.
-    async fn push(&self, digest: String, bytes: Vec<u8>) -> Result<(), String> {
+    async fn push(&self, digest: String, bytes: Vec<u8>) -> Result<(), Failed> {
         let (hub, objects, spec) = (self.hub.clone(), self.objects.clone(), self.spec.clone());
+        let disk = self.disk;
         let pushed = tokio::task::spawn_blocking(move || {
+            let wrong =
+                |e: StoreError| (class_of(&e), format!("cannot give the hub what the job works with: {e}"));
             let tree = ArtifactRef { digest: spec.source.tree.clone(), tree: true, ..ArtifactRef::default() };
-            let trees = (!spec.source.tree.is_empty()).then_some(&tree);
-            for artifact in trees.into_iter().chain(spec.consumes.iter().flat_map(|c| &c.items)) {
-                hub.objects.push(artifact, &objects)?;
+            if !tree.digest.is_empty() {
+                hub.objects.push(&tree, &objects).map_err(wrong)?;
             }
-            hub.objects.put(&digest, bytes)
+            for consumed in &spec.consumes {
+                for item in &consumed.items {
+                    hub.objects.push(item, &objects).map_err(|error| match error {
+                        // It was made in a pod, so only the hub had it.
+                        StoreError::Missing(_) => (FailureClass::Data, lost(&consumed.path, disk)),
+                        other => wrong(other),
+                    })?;
+                }
+            }
+            hub.objects.put(&digest, bytes).map_err(wrong)
         });
-        match pushed.await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(format!("cannot give the hub what the job works with: {error}")),
-            Err(error) => Err(error.to_string()),
-        }
+        pushed.await.unwrap_or_else(|error| Err((FailureClass::Failure, error.to_string())))
     }
+}
+
+fn class_of(error: &StoreError) -> FailureClass {
+    match error {
+        StoreError::Missing(_) | StoreError::Damaged(_) => FailureClass::Data,
+        _ => FailureClass::Failure,
+    }
+}
+
+/// What to say of a consumed artifact that the hub had and has no more.
+fn lost(path: &str, disk: Disk) -> String {
+    let why = match disk {
+        Disk::EmptyDir => {
+            "its disk is an emptyDir, and went with its pod (`kubernetes: hub: { volume: 20Gi }` keeps it)"
+        }
+        Disk::Claim => "its volume was emptied or replaced",
+    };
+    format!(
+        "what it consumes at `{path}` is not at the hub any more: {why}. Run the workflow again: what is lost is \
+         made again, also where the cache had it"
+    )
 }

@@ -6,6 +6,7 @@ use super::executor::{KubernetesOptions, Order, Sink};
 use super::observe::{node_is_away, not_made, not_set_up};
 use super::pod::PodSettings;
 use super::projection;
+use super::shape::Disk;
 use crate::executor::ExecutorMessage;
 use crate::hub::{EngineEnd, HubEvent};
 use crate::store::FileObjects;
@@ -37,6 +38,7 @@ pub(super) struct State {
     pub(super) hub: Arc<EngineEnd>,
     pub(super) certificate: String,
     pub(super) settings: PodSettings,
+    pub(super) disk: Disk,
     pub(super) options: KubernetesOptions,
     pub(super) objects: Arc<FileObjects>,
     pub(super) sink: Sink,

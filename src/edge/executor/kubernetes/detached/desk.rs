@@ -2,7 +2,7 @@
 
 use super::request::{LABEL, NUMBER, REFUSED, Request, TAKEN_BY, TROUBLE};
 use crate::executor::kubernetes::cluster::{Cluster, ClusterError, api};
-use crate::executor::kubernetes::service;
+use crate::executor::kubernetes::{HubSettings, service};
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, Patch, PatchParams};
@@ -41,7 +41,7 @@ impl Desk {
     /// is put up where there is none.
     pub async fn open(image: &str) -> Result<Self, ClusterError> {
         let cluster = Cluster::connect(None, None).await?;
-        service::ensure(&cluster, image).await?;
+        Box::pin(service::ensure(&cluster, image, &HubSettings::default())).await?;
         Ok(Self { cluster })
     }
 

@@ -104,6 +104,7 @@ fn engine_rules() -> Json {
         // The hub, and names for attempts on several nodes.
         rule("", &["services"], &["create", "get"]),
         rule("apps", &["deployments"], &["create"]),
+        named_rule("apps", "deployments", &["tidegate-hub"], &["get"]),
         named_rule("", "configmaps", &["tidegate-policy"], &["get"]),
         // A right to create cannot be bound to a name.
         rule("coordination.k8s.io", &["leases"], &["create"]),

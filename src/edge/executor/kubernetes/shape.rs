@@ -1,0 +1,225 @@
+//! What a hub is made of: settings → manifests, and how one that is there differs. Pure.
+
+use super::service::{NAME, PORT};
+use k8s_openapi::api::apps::v1::Deployment;
+use serde::Deserialize;
+use serde_json::{Value as Json, json};
+
+/// The folder that a hub keeps everything in.
+const FOLDER: &str = "/var/lib/tidegate";
+
+/// How the namespace's hub keeps things, as a project's settings say it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Written")]
+pub struct HubSettings {
+    /// The size of its volume, as Kubernetes writes it; `None`: an `emptyDir`.
+    pub volume: Option<String>,
+    /// The volume's storage class; `None`: the cluster's own.
+    pub storage_class: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Written {
+    #[serde(default)]
+    volume: Option<String>,
+    #[serde(default)]
+    storage_class: Option<String>,
+}
+
+impl TryFrom<Written> for HubSettings {
+    type Error = String;
+
+    fn try_from(written: Written) -> Result<Self, String> {
+        if let Some(volume) = written.volume.as_deref().filter(|volume| !is_quantity(volume)) {
+            return Err(format!("hub: volume: {volume} is no size such as 20Gi"));
+        }
+        if written.volume.is_none() && written.storage_class.is_some() {
+            return Err("hub: storage-class says nothing without a volume".to_owned());
+        }
+        Ok(Self { volume: written.volume, storage_class: written.storage_class })
+    }
+}
+
+/// Bytes as Kubernetes writes them: a whole number above 0, and a unit if need be.
+fn is_quantity(text: &str) -> bool {
+    const UNITS: [&str; 13] = ["", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    number.parse::<u64>().is_ok_and(|number| number > 0) && UNITS.contains(&unit)
+}
+
+/// Where a hub keeps its objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Disk {
+    /// A folder that goes with its pod.
+    EmptyDir,
+    /// A volume.
+    Claim,
+}
+
+/// Labels of all that belongs to a hub.
+pub(super) fn labels() -> Json {
+    json!({ "app.kubernetes.io/managed-by": "tidegate", "app.kubernetes.io/name": NAME })
+}
+
+/// The volume that a hub is to have; `None`: none.
+pub(super) fn claim(namespace: &str, settings: &HubSettings) -> Option<Json> {
+    let size = settings.volume.as_ref()?;
+    let mut spec = json!({
+        "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": size } },
+    });
+    if let Some(class) = &settings.storage_class {
+        spec["storageClassName"] = json!(class);
+    }
+    Some(json!({
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+        "metadata": { "name": NAME, "namespace": namespace, "labels": labels() },
+        "spec": spec,
+    }))
+}
+
+/// A hub's Deployment.
+pub(super) fn deployment(namespace: &str, image: &str, settings: &HubSettings) -> Json {
+    let disk = match settings.volume {
+        Some(_) => json!({ "name": "folder", "persistentVolumeClaim": { "claimName": NAME } }),
+        None => json!({ "name": "folder", "emptyDir": {} }),
+    };
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": { "name": NAME, "namespace": namespace, "labels": labels() },
+        "spec": {
+            "replicas": 1,
+            "strategy": { "type": "Recreate" },
+            "selector": { "matchLabels": { "app.kubernetes.io/name": NAME } },
+            "template": {
+                "metadata": { "labels": labels() },
+                "spec": {
+                    "automountServiceAccountToken": false,
+                    "enableServiceLinks": false,
+                    "securityContext": { "fsGroup": 65532, "seccompProfile": { "type": "RuntimeDefault" } },
+                    "volumes": [
+                        disk,
+                        { "name": "identity", "secret": { "secretName": NAME, "defaultMode": 288 } },
+                    ],
+                    "containers": [container(image)],
+                },
+            },
+        },
+    })
+}
+
+fn container(image: &str) -> Json {
+    json!({
+        "name": "hub",
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["/tidegate", "hub", "--listen", format!("0.0.0.0:{PORT}"),
+            "--folder", FOLDER, "--identity", "/etc/tidegate"],
+        "ports": [{ "containerPort": PORT }],
+        "readinessProbe": { "tcpSocket": { "port": PORT }, "periodSeconds": 1 },
+        "resources": { "requests": { "cpu": "50m", "memory": "64Mi" } },
+        "securityContext": {
+            "runAsUser": 65532, "runAsGroup": 65532, "runAsNonRoot": true,
+            "readOnlyRootFilesystem": true, "allowPrivilegeEscalation": false,
+            "capabilities": { "drop": ["ALL"] },
+        },
+        "volumeMounts": [
+            { "name": "folder", "mountPath": FOLDER },
+            { "name": "identity", "mountPath": "/etc/tidegate", "readOnly": true },
+        ],
+    })
+}
+
+/// Where a hub that is there keeps its objects.
+pub(super) fn disk_of(there: &Deployment) -> Disk {
+    let pod = there.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
+    let volumes = pod.and_then(|pod| pod.volumes.as_deref()).unwrap_or_default();
+    let claimed = volumes.iter().any(|v| v.name == "folder" && v.persistent_volume_claim.is_some());
+    if claimed { Disk::Claim } else { Disk::EmptyDir }
+}
+
+/// What a person should know of the hub that is there, of which these settings and this image were wanted:
+/// it is not changed by a run.
+pub(super) fn notes(there: &Deployment, namespace: &str, image: &str, wanted: &HubSettings) -> Vec<String> {
+    let mut notes = Vec::new();
+    let again =
+        format!("`kubectl -n {namespace} delete deployment {NAME}` while nothing runs, and the next run");
+    let disk = disk_of(there);
+    if disk == Disk::EmptyDir {
+        notes.push(match &wanted.volume {
+            Some(size) => format!(
+                "the hub of namespace `{namespace}` keeps artifacts in an emptyDir, not on a volume of {size} as \
+                 the settings say: it was put up without one. {again} puts it up with one; what it keeps now is lost then"
+            ),
+            None => format!(
+                "the hub of namespace `{namespace}` keeps artifacts and the cache in an emptyDir: they live as long \
+                 as its pod (`kubernetes: hub: {{ volume: 20Gi }}` in .ml/config.yaml keeps them longer)"
+            ),
+        });
+    }
+    let pod = there.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
+    let runs = pod.and_then(|pod| pod.containers.first()).and_then(|hub| hub.image.as_deref());
+    if let Some(runs) = runs.filter(|runs| *runs != image) {
+        notes.push(format!(
+            "the hub of namespace `{namespace}` runs the image {runs}, and agents run {image}. {again} puts it up \
+             with this one"
+        ));
+    }
+    notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(text: &str) -> Result<HubSettings, String> {
+        serde_yaml::from_str(text).map_err(|e| e.to_string())
+    }
+
+    fn made(settings: &HubSettings) -> Deployment {
+        serde_json::from_value(deployment("ml", "tidegate:1", settings)).unwrap()
+    }
+
+    #[test]
+    fn a_volume_has_a_size_and_perhaps_a_class() {
+        let fast = settings("{ volume: 20Gi, storage-class: fast }").unwrap();
+        let claim = claim("ml", &fast).unwrap();
+        assert_eq!(claim["spec"]["storageClassName"], "fast");
+        assert_eq!(claim["spec"]["resources"]["requests"]["storage"], "20Gi");
+        assert_eq!(disk_of(&made(&fast)), Disk::Claim);
+        assert_eq!(
+            super::claim("ml", &settings("{ volume: 5G }").unwrap()).unwrap()["spec"]["storageClassName"],
+            Json::Null
+        );
+        assert_eq!(super::claim("ml", &HubSettings::default()), None);
+        assert_eq!(disk_of(&made(&HubSettings::default())), Disk::EmptyDir);
+        for wrong in [
+            "{ volume: big }",
+            "{ volume: 0Gi }",
+            "{ volume: -1Gi }",
+            "{ volume: 1 Gi }",
+            "{ storage-class: fast }",
+            "{ volum: 1Gi }",
+        ] {
+            assert!(settings(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_is_there_is_told_apart_from_what_is_wanted() {
+        let (none, volume) = (HubSettings::default(), settings("{ volume: 20Gi }").unwrap());
+        for (there, wanted, image, words) in [
+            (&none, &none, "tidegate:1", vec!["they live as long as its pod"]),
+            (&none, &volume, "tidegate:1", vec!["not on a volume of 20Gi"]),
+            (&volume, &volume, "tidegate:1", vec![]),
+            (&volume, &none, "tidegate:1", vec![]),
+            (&volume, &volume, "tidegate:2", vec!["runs the image tidegate:1"]),
+        ] {
+            let notes = notes(&made(there), "ml", image, wanted);
+            assert_eq!(notes.len(), words.len(), "{notes:?}");
+            for (note, words) in notes.iter().zip(words) {
+                assert!(note.contains(words), "{note}");
+            }
+        }
+    }
+}
