@@ -192,7 +192,7 @@ fn the_threat_model_names_tests_that_are_there() {
             let Some(found) = found else { panic!("{name} is nowhere: {row}") };
             let tested = |file: &Path| {
                 fs::read_to_string(file).is_ok_and(|text| {
-                    ["#[test]", "::test]", "fuzz_target!"].iter().any(|mark| text.contains(mark))
+                    ["#[test]", "#[tokio::test", "fuzz_target!"].iter().any(|mark| text.contains(mark))
                 })
             };
             let files = if found.is_dir() { walk(&found) } else { vec![found] };
