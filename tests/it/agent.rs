@@ -27,6 +27,7 @@ impl Host {
             exe: env!("CARGO_BIN_EXE_tidegate").into(),
             store: store.path().to_owned(),
             run: store.path().file_name().unwrap().to_string_lossy().into_owned(),
+            containers: None,
         };
         let executor = LocalExecutor::start(
             &options,

@@ -381,7 +381,7 @@ jobs:
     let project = Project::workflow(text);
     project.tidegate(["check"]).code(0).nowhere("back-end");
     let done = project.tidegate(["check", "--on", "local"]).code(2);
-    done.stdout("error[back-end]: `services`: service containers need `--on kubernetes`")
+    done.stdout("error[back-end]: `services`: service containers need `--on container` or `--on kubernetes`")
         .stdout("warning[back-end]: `queue`");
     project.tidegate(["check", "--on", "kubernetes"]).code(0).nowhere("back-end");
 }

@@ -70,7 +70,7 @@ const TOP: &[Row] = &[
     (
         "defaults.container",
         "defaults: { container: alpine }\njobs: { a: { steps: [{ run: 'true' }] } }",
-        Says("`container`: containers are for clusters"),
+        Says("`container`: the steps run as processes"),
     ),
     (
         "defaults.pod-template",
@@ -144,11 +144,11 @@ const JOB: &[Row] = &[
         "resources: { ephemeral-storage: 8Gi }",
         Says("`resources.ephemeral-storage`: it counts in pods"),
     ),
-    ("container", "container: alpine", Says("`container`: containers are for clusters")),
+    ("container", "container: alpine", Says("`container`: the steps run as processes")),
     (
         "services",
         "services: { db: { image: postgres } }",
-        Refuses("service containers need `--on kubernetes`"),
+        Refuses("service containers need `--on container` or `--on kubernetes`"),
     ),
     ("pod-template", "pod-template: x.yaml", Says("`pod-template`: templates are for pods")),
     ("nodes", "nodes: 4", Refuses("training on several nodes needs `--on kubernetes`")),
@@ -239,7 +239,7 @@ const STEP: &[Row] = &[
     (
         "container",
         "{ container: alpine, run: 'true' }",
-        Says("a container for one step needs `--on kubernetes`; the step runs as a process"),
+        Says("the step runs as a process; `--on container` and `--on kubernetes` use it"),
     ),
     (
         "resources",

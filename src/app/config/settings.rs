@@ -26,6 +26,24 @@ pub struct Settings {
     /// Where `--on kubernetes` runs jobs.
     #[serde(default)]
     pub kubernetes: KubernetesSettings,
+    /// How `--on container` runs jobs.
+    #[serde(default)]
+    pub container: ContainerSettings,
+}
+
+/// The containers of `--on container`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ContainerSettings {
+    /// `docker`, `podman` or the path of one; the first that answers when absent.
+    #[serde(default)]
+    pub engine: Option<String>,
+    /// The image of jobs that name no `container`.
+    #[serde(default)]
+    pub image: Option<String>,
+    /// Tidegate's own image, which the first process of containers is copied from.
+    #[serde(default)]
+    pub agent_image: Option<String>,
 }
 
 /// The cluster of `--on kubernetes`.

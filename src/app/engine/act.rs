@@ -245,7 +245,7 @@ pub(super) fn whole(
     objects: &dyn Objects,
     receipt: &Receipt,
 ) -> Result<bool, EngineError> {
-    if *back_end != BackEnd::Local {
+    if !back_end.is_here() {
         return Ok(true);
     }
     for artifact in artifacts(receipt) {

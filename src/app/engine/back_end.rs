@@ -1,4 +1,4 @@
-//! Where jobs run: as processes of this machine, or as pods of a cluster.
+//! Where jobs run: as processes or in containers of this machine, or as pods of a cluster.
 
 use super::EngineError;
 use super::machine::Ear;
@@ -6,11 +6,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tidegate_edge::executor::Executor;
+use tidegate_edge::executor::container::{ContainerEngine, ContainerOptions, remove_leftovers};
 use tidegate_edge::executor::kubernetes::{
     HubSettings, KubernetesExecutor, KubernetesOptions, Meanwhile, Policy, SpotNodes,
 };
 use tidegate_edge::executor::local::{LocalExecutor, LocalOptions};
 use tidegate_edge::store::{RunLog as _, Store, store_id};
+use tidegate_flow::plan::Place;
 
 /// Where jobs run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,8 +20,21 @@ pub enum BackEnd {
     /// As processes of this machine.
     #[default]
     Local,
+    /// In containers of this machine.
+    Container(ContainerSettings),
     /// As pods of a cluster.
     Kubernetes(ClusterSettings),
+}
+
+/// What containers are made with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainerSettings {
+    /// docker or podman.
+    pub engine: ContainerEngine,
+    /// A static `tidegate`: the first process of each container.
+    pub program: PathBuf,
+    /// The image of jobs that name none; empty: such jobs fail.
+    pub image: String,
 }
 
 /// Which cluster, and what pods are made of.
@@ -75,16 +90,23 @@ impl BackEnd {
     pub fn word(&self) -> &'static str {
         match self {
             Self::Local => "local",
+            Self::Container(_) => "container",
             Self::Kubernetes(_) => "kubernetes",
         }
     }
 
-    /// Where jobs run in pods: the image of those that name none.
-    pub(super) fn pods(&self) -> Option<&str> {
+    /// Where jobs run, and the image of those that name none.
+    pub(super) fn place(&self) -> (Place, &str) {
         match self {
-            Self::Local => None,
-            Self::Kubernetes(settings) => Some(&settings.image),
+            Self::Local => (Place::Machine, ""),
+            Self::Container(settings) => (Place::Containers, &settings.image),
+            Self::Kubernetes(settings) => (Place::Pods, &settings.image),
         }
+    }
+
+    /// Tells whether jobs run on this machine: they share what it has, and keep all in this store.
+    pub(super) fn is_here(&self) -> bool {
+        !matches!(self, Self::Kubernetes(_))
     }
 
     /// Tells whether attempts outlive their engine.
@@ -104,12 +126,18 @@ impl BackEnd {
         meanwhile: &mut Meanwhile<'_>,
     ) -> Result<Box<dyn Executor>, EngineError> {
         match self {
-            Self::Local => {
-                let exe = exe.cloned().map_or_else(std::env::current_exe, Ok);
-                let exe = exe.map_err(EngineError::Executor)?;
-                let options = LocalOptions { exe, store: dir.to_owned(), run: run.to_owned() };
-                let started = LocalExecutor::start(&options, sink);
-                Ok(Box::new(started.map_err(EngineError::Executor)?))
+            Self::Local => start_here(exe, dir, run, None, sink),
+            Self::Container(settings) => {
+                let store_id = store_id(dir)?;
+                let store = Store::open(dir)?;
+                // Containers end with their engine: what another one left that was killed is nobody's.
+                let goes_on = |other: &str| {
+                    let row = store.find(other).ok().flatten();
+                    other != run && row.is_some_and(|row| row.summary.is_none() && row.owner.is_some())
+                };
+                let (engine, program) = (settings.engine.clone(), settings.program.clone());
+                remove_leftovers(&engine, dir, &store_id, &goes_on, false)?;
+                start_here(exe, dir, run, Some(ContainerOptions { engine, program, store_id }), sink)
             }
             Self::Kubernetes(settings) => {
                 let options = KubernetesOptions {
@@ -145,4 +173,17 @@ impl BackEnd {
             }
         }
     }
+}
+
+/// Starts the supervisor of jobs on this machine.
+fn start_here(
+    exe: Option<&PathBuf>,
+    dir: &Path,
+    run: &str,
+    containers: Option<ContainerOptions>,
+    sink: Ear,
+) -> Result<Box<dyn Executor>, EngineError> {
+    let exe = exe.cloned().map_or_else(std::env::current_exe, Ok).map_err(EngineError::Executor)?;
+    let options = LocalOptions { exe, store: dir.to_owned(), run: run.to_owned(), containers };
+    Ok(Box::new(LocalExecutor::start(&options, sink).map_err(EngineError::Executor)?))
 }

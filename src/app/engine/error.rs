@@ -37,6 +37,9 @@ pub enum EngineError {
     /// The supervisor of local jobs cannot be started or reached.
     #[error("cannot run jobs on this machine")]
     Executor(#[source] std::io::Error),
+    /// docker or podman will not do what it is asked.
+    #[error("cannot run jobs in containers")]
+    Container(#[from] tidegate_edge::executor::container::CallError),
     /// The cluster cannot be reached, or will not do what it is asked.
     #[error("cannot run jobs on the cluster")]
     Cluster(#[from] tidegate_edge::executor::kubernetes::ClusterError),

@@ -106,8 +106,8 @@ impl Engine<'_> {
         let (job, contexts) = self.instance_contexts(id)?;
         let written = self.written(job)?;
         let frame = &written.frame;
-        let pods = self.site.back_end.pods();
-        let facts = CacheFacts { workflow: &frame.path, tree: &self.files, pods };
+        let (place, image) = self.site.back_end.place();
+        let facts = CacheFacts { workflow: &frame.path, tree: &self.files, place, image };
         Ok(plan::evaluate_instance(&frame.workflow, written.job()?, &contexts, &facts))
     }
 

@@ -3,7 +3,7 @@
 //!
 //! Not here: who is next (`flow::queue`), and how the line is stored (`edge::store`).
 
-use super::{BackEnd, Engine, EngineError};
+use super::{Engine, EngineError};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tidegate_edge::store::Place;
@@ -184,7 +184,7 @@ impl Engine<'_> {
     /// What it needs of this machine: all of it, where it asks for more.
     fn need(&mut self, settings: &ReadySettings, memory: Option<u64>) -> Need {
         let mut need = self.site.need(&settings.resources);
-        if self.site.back_end == BackEnd::Local {
+        if self.site.back_end.is_here() {
             // After `oom` the next attempt may have more.
             need.memory_bytes = memory.unwrap_or(need.memory_bytes);
         }

@@ -101,17 +101,15 @@ impl Site {
 
     /// Returns what a job needs of this machine: nothing, where it runs elsewhere.
     pub(super) fn need(&mut self, asked: &ResourceRequest) -> Need {
-        match self.back_end {
-            BackEnd::Local => self.machine.need(asked),
-            BackEnd::Kubernetes(_) => Need::default(),
-        }
+        if self.back_end.is_here() { self.machine.need(asked) } else { Need::default() }
     }
 
     /// Tells how many jobs that say nothing could start at most.
     pub(super) fn room(&self) -> usize {
-        match self.back_end {
-            BackEnd::Local => self.machine.room(),
-            BackEnd::Kubernetes(_) => usize::try_from(self.machine.jobs).unwrap_or(usize::MAX),
+        if self.back_end.is_here() {
+            self.machine.room()
+        } else {
+            usize::try_from(self.machine.jobs).unwrap_or(usize::MAX)
         }
     }
 

@@ -27,7 +27,7 @@ mod start;
 mod submission;
 mod turn;
 
-pub use back_end::{BackEnd, ClusterSettings};
+pub use back_end::{BackEnd, ClusterSettings, ContainerSettings};
 pub use error::EngineError;
 pub use happening::Happening;
 pub use load::{Loaded, load, load_action};

@@ -38,7 +38,9 @@ impl<'a> Engine<'a> {
         let (door, inbox) = channel();
         let executor = match &site.back_end {
             // The supervisor of jobs that cannot all be cached starts while the tree is looked at.
-            BackEnd::Local if workflow.jobs.iter().any(|job| job.ml.cache.is_none()) => {
+            BackEnd::Local | BackEnd::Container(_)
+                if workflow.jobs.iter().any(|job| job.ml.cache.is_none()) =>
+            {
                 Some(executor(&site, store.dir(), &run, BTreeSet::new(), door.clone(), &mut |_| true)?)
             }
             _ => None,

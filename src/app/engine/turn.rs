@@ -3,7 +3,7 @@
 use super::clock::Clock;
 use super::evaluate::Frame;
 use super::line::Line;
-use super::{BackEnd, EngineError, Observer, Site};
+use super::{EngineError, Observer, Site};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -258,7 +258,7 @@ impl<'a> Engine<'a> {
         // The end of a run is forced to disk; before that a lost tail only runs again, here. Elsewhere a
         // receipt is forgotten once it is acknowledged, and this is what stands before that.
         let receipt = |event: &RunEvent| matches!(event.kind, EventKind::AttemptEnded { .. });
-        let forgotten = self.site.back_end != BackEnd::Local && self.unsaved.iter().any(receipt);
+        let forgotten = !self.site.back_end.is_here() && self.unsaved.iter().any(receipt);
         let sync = if self.run.ended() || forgotten { Sync::Disk } else { Sync::Process };
         if let (true, Some(executor)) = (self.run.ended(), &mut self.executor) {
             // Nothing runs any more: it ends while the disk is waited for.
@@ -308,7 +308,7 @@ impl<'a> Engine<'a> {
 
     /// Returns which of these artifacts are gone from where jobs would look for them, if that is not here.
     pub(super) fn gone_elsewhere(&mut self, digests: &[String]) -> Result<BTreeSet<String>, EngineError> {
-        if self.site.back_end == BackEnd::Local || digests.is_empty() {
+        if self.site.back_end.is_here() || digests.is_empty() {
             return Ok(BTreeSet::new());
         }
         self.start_executor()?;

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tidegate_flow::job::{
     Answer, ArtifactRef, Conclusion, FailureClass, JobSpec, Masks, MessageBody, Question, Receipt,
+    step_containers,
 };
 
 /// What all attempts of this process share.
@@ -202,8 +203,8 @@ impl Job<'_> {
             }
         }
         if self.failed.is_none() {
-            self.set_up(&self.around.env);
-            if let Err(failed) = self.set_up_python().and_then(|()| self.evaluate_env()) {
+            let made = self.set_up(&self.around.env, 0);
+            if let Err(failed) = made.and_then(|()| self.set_up_python()).and_then(|()| self.evaluate_env()) {
                 self.fail_job(failed);
             }
         }
@@ -302,8 +303,9 @@ impl Job<'_> {
         self.failed.get_or_insert(failed);
     }
 
-    /// Sets the variables that stay the same for all steps (GitHub, "Variables reference").
-    pub(super) fn set_up(&mut self, inherited: &Environment) {
+    /// Sets the variables that stay the same for all steps of a container (GitHub, "Variables
+    /// reference"). `step` is one of them.
+    pub(super) fn set_up(&mut self, inherited: &Environment, step: u32) -> Result<(), Failed> {
         let mut set: Vec<(String, OsString)> = Vec::with_capacity(48);
         let github = self.github();
         for (key, value) in github.iter().filter(|(k, _)| EXPORTED.contains(&k.as_ref())) {
@@ -327,9 +329,29 @@ impl Job<'_> {
             set.push(("CUDA_VISIBLE_DEVICES".into(), list.into()));
         }
         let mut base = inherited.clone();
+        base.extend(self.container_env(step)?);
         base.entry("CI".into()).or_insert_with(|| "true".into());
         base.extend(set.into_iter().map(|(k, v)| (OsString::from(k), v)));
         self.base = base;
+        Ok(())
+    }
+
+    /// Evaluates `env` of the container that a step runs in: where there is none it is empty.
+    fn container_env(&self, step: u32) -> Result<Vec<(OsString, OsString)>, Failed> {
+        if self.spec.pod.container.is_none() && self.spec.pod.steps.is_empty() {
+            return Ok(Vec::new());
+        }
+        let containers = step_containers(self.spec);
+        let Some(container) = containers
+            .iter()
+            .find(|container| container.steps.contains(&step))
+            .or(containers.first())
+            .and_then(|container| container.container.as_ref())
+        else {
+            return Ok(Vec::new());
+        };
+        let env = self.evaluate_layer(&container.env, &Scope::default(), &[])?;
+        Ok(env.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
     }
 
     fn evaluate_env(&mut self) -> Result<(), Failed> {

@@ -104,10 +104,15 @@ impl Job<'_> {
         }
         match self.around.launcher.reach(scope.top) {
             Ok(None) => {}
-            Ok(Some(env)) => self.set_up(&env),
+            Ok(Some(env)) => self.set_up(&env, scope.top)?,
             Err(error) => {
                 let reason = format!("the container of the step: {error}");
-                return Err(Failed::new(FailureClass::Lost, reason));
+                // What it was made of is wrong, or else it is gone.
+                let wrong = error.kind() == std::io::ErrorKind::InvalidInput;
+                return Err(Failed::new(
+                    if wrong { FailureClass::Image } else { FailureClass::Lost },
+                    reason,
+                ));
             }
         }
         Ok(())

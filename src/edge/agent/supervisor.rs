@@ -1,5 +1,5 @@
-//! Hosts all local jobs of an engine: requests in, messages out, a thread a job. When the requests
-//! end, every process of every job is ended with them.
+//! Hosts all jobs of an engine on this machine: requests in, messages out, a thread a job. When the
+//! requests end, everything that a job started is ended with them.
 
 use super::control::{Control, Wish};
 use super::frames::Frames;
@@ -10,27 +10,56 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tidegate_flow::job::{AgentRequest, JobMessage, MessageBody};
+use tidegate_flow::job::{AgentRequest, JobMessage, JobSpec, MessageBody};
 use tidegate_flow::wire::v1::{decode_request, encode_message};
 
 /// A message that was not acknowledged for this long is sent again.
 const RESEND: Duration = Duration::from_secs(10);
 
-/// What the supervisor needs from its command.
-pub struct Hosted {
-    /// What all attempts share.
-    pub around: Surroundings,
+/// Runs attempts on this machine.
+pub trait Host: Send + Sync {
+    /// Runs one attempt to its end; the last message is its receipt.
+    fn attempt(
+        &self,
+        spec: &JobSpec,
+        secrets: &BTreeMap<String, String>,
+        up: Arc<dyn Uplink>,
+        control: Arc<Control>,
+    );
+    /// Removes what attempts left. None runs any more, and none follows.
+    fn end(&self);
+}
+
+/// Steps as processes beside this one.
+impl Host for Surroundings {
+    fn attempt(
+        &self,
+        spec: &JobSpec,
+        secrets: &BTreeMap<String, String>,
+        up: Arc<dyn Uplink>,
+        control: Arc<Control>,
+    ) {
+        run(spec, secrets, self, &Arc::new(Link::new(&spec.token, up, control)));
+    }
+
+    fn end(&self) {
+        // Whatever this process started or adopted. Looking at every process of the machine costs as
+        // much as a small run, so first whether there is anything.
+        if self.launcher.has_strays() {
+            let _ = self.launcher.clean(&self.mark, false);
+        }
+        self.temps.clear();
+    }
 }
 
 /// Serves requests until they end, then ends all jobs.
 pub fn supervise(
-    hosted: Hosted,
+    host: Arc<dyn Host>,
     requests: impl Read,
     messages: impl Write + Send + 'static,
 ) -> io::Result<()> {
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
     super::oom::remember();
-    let around = Arc::new(hosted.around);
     let outbox = Arc::new(Outbox::new(messages));
     let writer = {
         let outbox = outbox.clone();
@@ -49,18 +78,13 @@ pub fn supervise(
                 break;
             }
         };
-        serve(request, &around, &outbox, &workers, &mut running)?;
+        serve(request, &host, &outbox, &workers, &mut running)?;
     }
     for control in running.values() {
         control.ask(Wish::Kill, "the engine is gone");
     }
     workers.wait();
-    // Whatever this process started or adopted. Looking at every process of the machine costs as much
-    // as a small run, so first whether there is anything.
-    if around.launcher.has_strays() {
-        let _ = around.launcher.clean(&around.mark, false);
-    }
-    around.temps.clear();
+    host.end();
     outbox.close();
     let _ = writer.join();
     result
@@ -68,7 +92,7 @@ pub fn supervise(
 
 fn serve(
     request: AgentRequest,
-    around: &Arc<Surroundings>,
+    host: &Arc<dyn Host>,
     outbox: &Arc<Outbox>,
     workers: &Arc<Workers>,
     running: &mut BTreeMap<String, Arc<Control>>,
@@ -83,9 +107,8 @@ fn serve(
             }
             let token = spec.token.clone();
             let control = Arc::new(Control::new());
-            let link = Arc::new(Link::new(&token, outbox.clone(), control.clone()));
-            let around = around.clone();
-            workers.run(move || run(&spec, &secrets, &around, &link))?;
+            let (host, up, told) = (host.clone(), outbox.clone(), control.clone());
+            workers.run(move || host.attempt(&spec, &secrets, up, told))?;
             running.insert(token, control);
         }
         AgentRequest::Cancel { token, reason } => {

@@ -3,7 +3,7 @@
 
 use super::kubernetes::token_of;
 use crate::agent::{
-    Checkpoints, Control, Door, FreshFolders, Link, Row, Surroundings, TempFolders, Uplink, Wish,
+    Brought, Checkpoints, Control, Door, FreshFolders, Link, Row, Surroundings, TempFolders, Uplink, Wish,
     log_path_of, run,
 };
 use crate::hub::{AgentEnd, Connection, LogFollower, Mirrored, client_config, dial_tcp, follow_log};
@@ -133,7 +133,8 @@ fn attempt(place: &Inside, end: &Arc<AgentEnd>, control: Arc<Control>) -> Result
     let link = Arc::new(Link::new(&spec.token, last.clone(), control.clone()));
     let row = doors(place, &spec).map_err(wrong("opening the sockets for steps"))?;
     let steps = step_containers(&spec).into_iter().map(|container| container.steps).collect();
-    let launcher = Row::enter(row, steps, &control).map_err(wrong("waiting for the step container"))?;
+    let launcher = Row::enter(row, steps, &control, Arc::new(Brought))
+        .map_err(wrong("waiting for the step container"))?;
     let Some(launcher) = launcher else {
         // Told to stop before the steps could start.
         link.say(MessageBody::Started { notes: Vec::new() });

@@ -1,8 +1,10 @@
-//! Attempts as processes of this machine: one supervisor process for all of them, over a pipe.
+//! Attempts on this machine, as processes or in containers: one supervisor process for all of them,
+//! over a pipe.
 //!
 //! If the supervisor dies, this process adopts what it left (child subreaper), ends it, and says
 //! [`ExecutorMessage::Gone`].
 
+use super::container::{ContainerOptions, remove_leftovers};
 use super::{Executor, ExecutorMessage};
 use crate::agent::{Frames, MARK, below, has_mark, invalid, processes, reap, signal};
 use rustix::process::{Signal, getpgrp};
@@ -28,6 +30,19 @@ pub struct LocalOptions {
     pub store: PathBuf,
     /// The run whose attempts it hosts: all their processes carry its name.
     pub run: String,
+    /// `Some`: steps run in containers.
+    pub containers: Option<ContainerOptions>,
+}
+
+impl LocalOptions {
+    /// Removes the containers of the run, which nobody looks after any more.
+    fn remove_containers(&self) {
+        if let Some(containers) = &self.containers {
+            let others = |run: &str| run != self.run;
+            let id = &containers.store_id;
+            let _ = remove_leftovers(&containers.engine, &self.store, id, &others, false);
+        }
+    }
 }
 
 /// A supervisor process and the pipe to it.
@@ -44,11 +59,12 @@ impl LocalExecutor {
         // Orphans of a killed supervisor come to this process, so that it can end them.
         let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
         let mark = new_mark(&options.store, &options.run);
-        let mut child = Command::new(&options.exe)
-            .args(["agent", "--supervise", "--mark"])
-            .arg(&mark)
-            .arg("--store")
-            .arg(&options.store)
+        let mut command = Command::new(&options.exe);
+        command.args(["agent", "--supervise", "--mark"]).arg(&mark).arg("--store").arg(&options.store);
+        if let Some(containers) = &options.containers {
+            command.arg("--containers").arg(serde_json::to_string(containers)?);
+        }
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             // Ctrl-C on the terminal is for the engine; it tells the supervisor.
@@ -59,11 +75,13 @@ impl LocalExecutor {
         let messages = messages.ok_or_else(|| io::Error::other("the supervisor has no output"))?;
         let stopping = Arc::new(AtomicBool::new(false));
         let reader = {
-            let stopping = stopping.clone();
+            let (stopping, options) = (stopping.clone(), options.clone());
             std::thread::Builder::new().name("local executor".into()).spawn(move || {
                 let error = read(messages, &sink);
                 let reason = ended(&mut child, error);
                 if !stopping.load(Ordering::Acquire) {
+                    // Before their monitors, which are orphans, too.
+                    options.remove_containers();
                     end_orphans(&mark);
                     sink(ExecutorMessage::Gone { reason });
                 }

@@ -1,9 +1,11 @@
 //! Where attempts run: on this machine, in containers, on a cluster.
 
+pub mod container;
 pub mod inside;
 pub mod kubernetes;
 pub mod local;
 pub mod machine;
+mod secret_values;
 
 use std::io;
 use tidegate_flow::job::{AgentRequest, JobMessage, Receipt};

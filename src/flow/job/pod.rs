@@ -1,7 +1,7 @@
 //! What a job asks of a cluster beyond its resources: evaluated keys, and which containers its steps
-//! run in. On one machine all of it is empty.
+//! run in. Where jobs are processes of one machine all of it is empty.
 
-use super::{JobSpec, ResourceRequest};
+use super::{EnvLayer, JobSpec, ResourceRequest};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -29,6 +29,23 @@ pub struct PodRequest {
     /// `credentials` of the job's container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Credentials>,
+    /// What else the job's container says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<ContainerSpec>,
+}
+
+/// What a `container:` says besides its image.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ContainerSpec {
+    /// `env`, unevaluated: it may read `secrets`. The agent gives it to the steps.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub env: EnvLayer,
+    /// `volumes`, as `docker create --volume` takes them; empty in a pod.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<String>,
+    /// `options` of `docker create`, as words; empty in a pod.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<String>,
 }
 
 impl PodRequest {
@@ -81,6 +98,9 @@ pub struct ServiceSpec {
     /// `credentials`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Credentials>,
+    /// Other `options` of `docker create`, as words; empty in a pod.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<String>,
 }
 
 /// Docker's health check of a service (`docker create`, `--health-*`), with Docker's defaults.
@@ -130,6 +150,9 @@ pub struct StepPlace {
     /// `resources` of the step; `None`: the job's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<ResourceRequest>,
+    /// What else its container says; counts where `image` is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<ContainerSpec>,
 }
 
 /// A container that runs some of the steps.
@@ -143,19 +166,24 @@ pub struct StepContainer {
     pub steps: Range<u32>,
     /// What it asks for.
     pub resources: ResourceRequest,
+    /// What else its `container:` says.
+    pub container: Option<ContainerSpec>,
 }
 
-/// Returns the containers of a job's steps in order: neighbours that share an image share one. There
-/// is always one.
+/// Returns the containers of a job's steps in order: neighbours that share an image, and what else a
+/// `container:` says, share one. There is always one.
 pub fn step_containers(spec: &JobSpec) -> Vec<StepContainer> {
     let own = |step: u32| spec.pod.steps.iter().find(|place| place.step == step);
     let mut made: Vec<StepContainer> = Vec::new();
     for (step, _) in (0_u32..).zip(&spec.steps) {
         let place = own(step);
-        let image = place.and_then(|p| p.image.clone()).or_else(|| spec.image.clone());
+        let (image, container) = match place {
+            Some(StepPlace { image: Some(image), container, .. }) => (Some(image.clone()), container.clone()),
+            _ => (spec.image.clone(), spec.pod.container.clone()),
+        };
         let asked = place.and_then(|p| p.resources.as_ref()).unwrap_or(&spec.resources);
         match made.last_mut() {
-            Some(last) if last.image == image => {
+            Some(last) if last.image == image && last.container == container => {
                 last.steps.end = step + 1;
                 last.resources = most(&last.resources, asked);
             }
@@ -164,12 +192,14 @@ pub fn step_containers(spec: &JobSpec) -> Vec<StepContainer> {
                 image,
                 steps: step..step + 1,
                 resources: asked.clone(),
+                container,
             }),
         }
     }
     if made.is_empty() {
         let (image, resources) = (spec.image.clone(), spec.resources.clone());
-        made.push(StepContainer { name: String::new(), image, steps: 0..0, resources });
+        let container = spec.pod.container.clone();
+        made.push(StepContainer { name: String::new(), image, steps: 0..0, resources, container });
     }
     let last = made.len() - 1;
     for (index, container) in made.iter_mut().enumerate() {
@@ -197,6 +227,11 @@ fn is_zero(count: &u32) -> bool {
     *count == 0
 }
 
+/// The same.
+fn is_nothing(env: &EnvLayer) -> bool {
+    *env == EnvLayer::default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -204,7 +239,7 @@ mod tests {
 
     fn spec(images: &[Option<&str>]) -> JobSpec {
         let places = (0_u32..).zip(images).filter_map(|(step, image)| {
-            image.map(|image| StepPlace { step, image: Some(image.to_owned()), resources: None })
+            image.map(|image| StepPlace { step, image: Some(image.to_owned()), ..StepPlace::default() })
         });
         JobSpec {
             image: Some("job".into()),
@@ -236,7 +271,7 @@ mod tests {
         let mut made = spec(&[None, None]);
         made.resources.memory_bytes = 5;
         let own = ResourceRequest { cpu_millis: 7, ..ResourceRequest::default() };
-        made.pod.steps = vec![StepPlace { step: 1, image: None, resources: Some(own) }];
+        made.pod.steps = vec![StepPlace { step: 1, resources: Some(own), ..StepPlace::default() }];
         let container = step_containers(&made).remove(0);
         assert_eq!((container.resources.cpu_millis, container.resources.memory_bytes), (7, 5));
     }

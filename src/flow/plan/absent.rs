@@ -2,9 +2,10 @@
 //! never ignored.
 
 use super::reads::Reads;
+use super::service::{ours, split};
 use super::spec;
 use serde::{Deserialize, Serialize};
-use tidegate_lang::workflow::{Action, Dynamic, Job, JobKind, Step, Tree, TreeKind, Workflow};
+use tidegate_lang::workflow::{Action, Container, Dynamic, Job, JobKind, Step, Tree, TreeKind, Workflow};
 
 /// Where jobs run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub enum Place {
     /// As processes of one machine.
     #[default]
     Machine,
+    /// In containers of one machine.
+    Containers,
     /// As pods of a cluster.
     Pods,
 }
@@ -25,7 +28,7 @@ pub struct Absent {
     pub words: String,
     /// Whether the job cannot run without it; otherwise it runs and the key has no effect.
     pub blocking: bool,
-    /// Whether it is only this place that cannot do it: a cluster can.
+    /// Whether it is only this place that cannot do it: another one can.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub here: bool,
 }
@@ -49,9 +52,10 @@ pub(super) const NO_REGISTRY: &str = "the model registry is not there yet";
 
 /// Lists what a job asks for and this version, or this place, has not.
 pub fn absent(workflow: &Workflow, job: &Job, place: Place) -> Vec<Absent> {
-    let mut found = match place {
+    let mut found: Vec<Absent> = match place {
         Place::Machine => elsewhere(workflow, job).into_iter().map(Absent::here).collect(),
-        Place::Pods => Vec::new(),
+        Place::Containers => in_containers(workflow, job).into_iter().map(Absent::here).collect(),
+        Place::Pods => in_pods(workflow, job).into_iter().map(Absent::here).collect(),
     };
     if asks_registry(workflow, job) {
         found.push(Absent::blocking("models", NO_REGISTRY));
@@ -73,17 +77,80 @@ pub fn absent(workflow: &Workflow, job: &Job, place: Place) -> Vec<Absent> {
     found
 }
 
-/// Lists what only a cluster does.
+/// Lists what processes of this machine cannot do.
 fn elsewhere(workflow: &Workflow, job: &Job) -> Vec<Absent> {
+    let mut found = Vec::new();
+    if !job.services.is_empty() {
+        let words = "service containers need `--on container` or `--on kubernetes`";
+        found.push(Absent::blocking("services", words));
+    }
+    let inherited = job.defaults.container.is_some() || workflow.defaults.container.is_some();
+    if job.container.is_some() || (inherited && job.ml.python.is_none()) {
+        let words = "the steps run as processes; `--on container` and `--on kubernetes` use it";
+        found.push(Absent::harmless("container", words));
+    }
+    if job.ml.resources.as_ref().is_some_and(|resources| resources.shm.is_some()) {
+        let words = "it counts in containers and pods; here it limits nothing";
+        found.push(Absent::harmless("resources.shm", words));
+    }
+    found.append(&mut one_machine(workflow, job));
+    found
+}
+
+/// Lists what containers of this machine cannot do.
+fn in_containers(workflow: &Workflow, job: &Job) -> Vec<Absent> {
+    let mut found = one_machine(workflow, job);
+    for (key, container) in containers(workflow, job) {
+        if !container.ports.is_empty() {
+            let words = "no port is mapped to this machine; the containers of a job share one network";
+            found.push(Absent::harmless(&format!("{key}.ports"), words));
+        }
+        if let Some(options) = container.options.as_ref().filter(|options| options.is_literal())
+            && let (refused, _) = ours(split(&options.raw))
+            && !refused.is_empty()
+        {
+            let words = format!("{} has no effect", refused.join(" "));
+            found.push(Absent::harmless(&format!("{key}.options"), &words));
+        }
+    }
+    found
+}
+
+/// Lists what of a container there is not in a pod.
+fn in_pods(workflow: &Workflow, job: &Job) -> Vec<Absent> {
+    let mut found = Vec::new();
+    for (key, container) in containers(workflow, job) {
+        let parts = [
+            ("options", container.options.is_some()),
+            ("volumes", !container.volumes.is_empty()),
+            ("ports", !container.ports.is_empty()),
+        ];
+        for (part, _) in parts.into_iter().filter(|(_, there)| *there) {
+            let words = "it has no effect in a pod; `pod-template` may say the same";
+            found.push(Absent::harmless(&format!("{key}.{part}"), words));
+        }
+    }
+    found
+}
+
+/// The containers of a job and of its steps, with their keys.
+fn containers<'a>(workflow: &'a Workflow, job: &'a Job) -> Vec<(String, &'a Container)> {
+    let own = super::pod::container(workflow, job).map(|container| ("container".to_owned(), container));
+    let JobKind::Steps(steps) = &job.kind else { return own.into_iter().collect() };
+    let of_step = |(step, index): (&'a Step, usize)| {
+        Some((format!("{}.container", name(step, index)), step.container.as_deref()?))
+    };
+    own.into_iter().chain(steps.iter().zip(0_usize..).filter_map(of_step)).collect()
+}
+
+/// Lists what only a cluster does.
+fn one_machine(workflow: &Workflow, job: &Job) -> Vec<Absent> {
     let mut found = Vec::new();
     if let Some(nodes) = &job.ml.nodes
         && !matches!(nodes.value, Dynamic::Fixed(count) if (count - 1.0).abs() < f64::EPSILON)
     {
         let words = "training on several nodes needs `--on kubernetes`; `nodes: 1` runs here";
         found.push(Absent::blocking("nodes", words));
-    }
-    if !job.services.is_empty() {
-        found.push(Absent::blocking("services", "service containers need `--on kubernetes`"));
     }
     if job.ml.queue.is_some() {
         found.push(Absent::harmless("queue", "queues are those of a cluster; it runs here at once"));
@@ -97,16 +164,10 @@ fn elsewhere(workflow: &Workflow, job: &Job) -> Vec<Absent> {
     {
         found.push(Absent::harmless("pod-template", "templates are for pods; it has no effect here"));
     }
-    let inherited = job.defaults.container.is_some() || workflow.defaults.container.is_some();
-    if job.container.is_some() || (inherited && job.ml.python.is_none()) {
-        found.push(Absent::harmless("container", "containers are for clusters; the steps run as processes"));
-    }
     if let Some(resources) = &job.ml.resources {
-        for (key, given) in [("shm", &resources.shm), ("ephemeral-storage", &resources.ephemeral_storage)] {
-            if given.is_some() {
-                let words = "it counts in pods; here it limits nothing";
-                found.push(Absent::harmless(&format!("resources.{key}"), words));
-            }
+        if resources.ephemeral_storage.is_some() {
+            let words = "it counts in pods; here it limits nothing";
+            found.push(Absent::harmless("resources.ephemeral-storage", words));
         }
         if let Some(Tree { kind: TreeKind::Mapping(keys), .. }) = &resources.gpu {
             for (key, _) in keys.iter().filter(|(key, _)| &*key.value.raw != "count") {
@@ -122,16 +183,16 @@ fn elsewhere(workflow: &Workflow, job: &Job) -> Vec<Absent> {
     found
 }
 
-/// Lists what only a cluster does with a step.
+/// Lists what processes of this machine cannot do with a step.
 fn elsewhere_step(step: &Step, index: usize) -> Vec<Absent> {
     let at = name(step, index);
     let mut found = Vec::new();
     if step.container.is_some() {
-        let words = "a container for one step needs `--on kubernetes`; the step runs as a process";
+        let words = "the step runs as a process; `--on container` and `--on kubernetes` use it";
         found.push(Absent::harmless(&format!("{at}.container"), words).here());
     }
     if step.resources.is_some() {
-        let words = "resources of one step count in pods; here those of the job do";
+        let words = "resources of one step count in containers and pods; here those of the job do";
         found.push(Absent::harmless(&format!("{at}.resources"), words).here());
     }
     found

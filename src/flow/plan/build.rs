@@ -41,8 +41,10 @@ pub struct PlanInput<'a> {
     pub cached: &'a dyn Fn(&str, &[CacheKey]) -> Vec<CacheAnswer>,
     /// Ids of the wanted jobs of the workflow (`select_jobs`).
     pub jobs: &'a BTreeSet<String>,
-    /// `Some`: jobs run in pods, and this is the image of those that name none.
-    pub pods: Option<&'a str>,
+    /// Where jobs run.
+    pub place: absent::Place,
+    /// The image of jobs that name none, where they run in one.
+    pub image: &'a str,
     /// Matrix values that are wanted (`matrix_filters`).
     pub matrix: &'a [(String, String)],
 }
@@ -174,7 +176,7 @@ impl Builder<'_> {
                 .collect(),
             steps: Vec::new(),
             produces: spec::produces(job).into_iter().map(|given| (given.name, given.path)).collect(),
-            absent: absent(place.workflow, job, self.place()),
+            absent: absent(place.workflow, job, self.input.place),
         }
     }
 
@@ -194,7 +196,12 @@ impl Builder<'_> {
         let cache_later = later.iter().any(|later| later.key.starts_with("con"))
             || spec::reads(place.workflow, job).has_open_needs(known.needs);
         planned.later.extend(later);
-        let facts = CacheFacts { workflow: place.path, tree: self.input.tree, pods: self.input.pods };
+        let facts = CacheFacts {
+            workflow: place.path,
+            tree: self.input.tree,
+            place: self.input.place,
+            image: self.input.image,
+        };
         let total = u32::try_from(instances.len()).unwrap_or(u32::MAX);
         let shape = (planned.fail_fast, planned.max_parallel);
         for (declared, index) in instances.iter().zip(0..) {
@@ -225,7 +232,7 @@ impl Builder<'_> {
             _ => contexts.clone(),
         };
         planned.steps = outline(job, &Known { contexts: &only, needs: known.needs });
-        if let Some(reason) = absent::blocking(place.workflow, job, facts.place()) {
+        if let Some(reason) = absent::blocking(place.workflow, job, facts.place) {
             planned.fate = Fate::Fails { reason };
         } else if planned.fate == Fate::Runs {
             self.ask_cache(&mut planned);
@@ -233,11 +240,6 @@ impl Builder<'_> {
         let standing = Standing { skipped: None, open, instances: ended(&planned) };
         self.jobs.push(planned);
         standing
-    }
-
-    /// Where jobs run.
-    fn place(&self) -> absent::Place {
-        if self.input.pods.is_some() { absent::Place::Pods } else { absent::Place::Machine }
     }
 
     /// Asks the cache for all instances at once.

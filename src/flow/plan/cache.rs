@@ -18,16 +18,11 @@ pub struct CacheFacts<'a> {
     pub workflow: &'a str,
     /// Digests of the project's files.
     pub tree: &'a TreeDigests,
-    /// `Some`: jobs run in pods, and this is the image of those that name none. What they keep is
-    /// where pods can reach it, so their cache is another one than this machine's.
-    pub pods: Option<&'a str>,
-}
-
-impl CacheFacts<'_> {
-    /// Where the job runs.
-    pub(super) fn place(&self) -> Place {
-        if self.pods.is_some() { Place::Pods } else { Place::Machine }
-    }
+    /// Where jobs run. What pods keep is where pods can reach it, and what a container makes is made by
+    /// its image, so each place has a cache of its own.
+    pub place: Place,
+    /// The image of jobs that name none, where they run in one; empty: such jobs fail.
+    pub image: &'a str,
 }
 
 /// Digests of a tree's files by path, relative to the project, and of parts of it by their globs.
@@ -124,11 +119,19 @@ pub(super) fn key(
     parts.insert("environment".to_owned(), environment(settings, facts)?);
     parts.insert("source".to_owned(), facts.tree.part(&globs));
     parts.insert("consumes".to_owned(), consumes(settings));
-    if facts.pods.is_some() {
-        parts.insert("back end".to_owned(), "pods".to_owned());
+    let back_end = match facts.place {
+        Place::Machine => None,
+        Place::Containers => Some("containers"),
+        Place::Pods => Some("pods"),
+    };
+    if let Some(back_end) = back_end {
+        parts.insert("back end".to_owned(), back_end.to_owned());
         let pod = &settings.pod;
         if pod.nodes > 0 || !pod.services.is_empty() || !pod.steps.is_empty() {
             parts.insert("pods".to_owned(), short_hash(&(pod.nodes, &pod.services, &pod.steps))?);
+        }
+        if let Some(container) = &pod.container {
+            parts.insert("container".to_owned(), short_hash(container)?);
         }
     }
     if let Some(key) = &cache.key {

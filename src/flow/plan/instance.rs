@@ -23,7 +23,7 @@ pub fn evaluate_instance(
     contexts: &Contexts,
     facts: &CacheFacts<'_>,
 ) -> InstanceSettings {
-    if let Some(reason) = absent::blocking(workflow, job, facts.place()) {
+    if let Some(reason) = absent::blocking(workflow, job, facts.place) {
         return InstanceSettings::Failed { reason };
     }
     match ready(workflow, job, contexts, facts) {
@@ -68,14 +68,20 @@ pub(super) fn ready(
         pod: crate::job::PodRequest::default(),
         environment: environment(job, contexts)?,
         runs_on: runs_on(job, contexts)?,
-        notes: absent::notes(workflow, job, facts.place()),
+        notes: absent::notes(workflow, job, facts.place),
     };
-    if let Some(image) = facts.pods {
-        settings.pod = pod::request(workflow, job, contexts, &mut settings.notes)?;
-        // A pod runs in its image, which brings its Python along.
+    if facts.place != absent::Place::Machine {
+        settings.pod = pod::request(workflow, job, contexts, facts.place, &mut settings.notes)?;
+        // Steps run in an image, which brings its Python along.
         settings.python = None;
-        if settings.image.is_none() && !image.is_empty() {
-            settings.image = Some(image.to_owned());
+        if settings.image.is_none() && !facts.image.is_empty() {
+            settings.image = Some(facts.image.to_owned());
+        }
+        if facts.place == absent::Place::Containers
+            && settings.image.is_none()
+            && !pod::names_all(job, &settings.pod)
+        {
+            return Err("it names no image: give the job a `container`, or `defaults.container` to the workflow, or `--image` to the run".to_owned());
         }
     }
     settings.cache = cache::key(workflow, job, &settings, contexts, facts)?;

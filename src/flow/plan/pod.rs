@@ -1,20 +1,23 @@
-//! What an instance asks of a cluster: `pod-template nodes queue spot services`, containers of steps.
+//! What an instance asks of a cluster or of its containers: `pod-template nodes queue spot services`,
+//! containers of steps.
 //!
 //! Not here: the keys of a service (`service`).
 
-use super::evaluate::{get, optional, shown, whole};
-use super::service::service;
+use super::absent::Place;
+use super::evaluate::{get, optional, shown, text, whole};
+use super::service::{ours, service, split};
 use super::{Contexts, evaluate, instance};
-use crate::job::{Credentials, PodRequest, ServiceSpec, Spot, StepPlace};
+use crate::job::{ContainerSpec, Credentials, PodRequest, ServiceSpec, Spot, StepPlace};
 use tidegate_lang::expr::Template;
 use tidegate_lang::value::Value;
 use tidegate_lang::workflow::{Container, Job, JobKind, Workflow};
 
-/// Evaluates what a job asks of a cluster. `notes` gets what has no effect there.
+/// Evaluates what a job asks of where it runs. `notes` gets what has no effect there.
 pub(super) fn request(
     workflow: &Workflow,
     job: &Job,
     contexts: &Contexts,
+    place: Place,
     notes: &mut Vec<String>,
 ) -> Result<PodRequest, String> {
     let template = [&job.ml.pod_template, &job.defaults.pod_template, &workflow.defaults.pod_template];
@@ -30,21 +33,60 @@ pub(super) fn request(
         nodes,
         queue: optional("queue", job.ml.queue.as_ref(), contexts)?,
         spot: job.ml.spot.as_ref().map(|given| spot(given, contexts)).transpose()?.flatten(),
-        services: services(job, contexts, notes)?,
-        steps: steps(job, contexts)?,
+        services: services(job, contexts, place, notes)?,
+        steps: steps(job, contexts, place, notes)?,
         credentials: container.and_then(credentials),
+        container: container
+            .map(|given| options(given, "container", contexts, place, notes))
+            .transpose()?
+            .flatten(),
     })
 }
 
-fn services(job: &Job, contexts: &Contexts, notes: &mut Vec<String>) -> Result<Vec<ServiceSpec>, String> {
+/// Evaluates what a container says besides its image; `None` where that is nothing.
+fn options(
+    given: &Container,
+    key: &str,
+    contexts: &Contexts,
+    place: Place,
+    notes: &mut Vec<String>,
+) -> Result<Option<ContainerSpec>, String> {
+    let mut made = ContainerSpec { env: super::spec::env_layer(&given.env), ..ContainerSpec::default() };
+    if place == Place::Containers {
+        for volume in &given.volumes {
+            made.volumes.push(text(&format!("{key}.volumes"), volume, contexts)?);
+        }
+        let written = optional(&format!("{key}.options"), given.options.as_ref(), contexts)?;
+        let refused;
+        (refused, made.options) = ours(split(&written.unwrap_or_default()));
+        if !refused.is_empty() {
+            notes.push(format!("`{key}.options`: {} has no effect", refused.join(" ")));
+        }
+    }
+    Ok(Some(made).filter(|made| *made != ContainerSpec::default()))
+}
+
+/// Tells whether each step has an image of its own.
+pub(super) fn names_all(job: &Job, request: &PodRequest) -> bool {
+    let JobKind::Steps(steps) = &job.kind else { return true };
+    let named = request.steps.iter().filter(|step| step.image.is_some()).count();
+    named == steps.len() && named > 0
+}
+
+fn services(
+    job: &Job,
+    contexts: &Contexts,
+    place: Place,
+    notes: &mut Vec<String>,
+) -> Result<Vec<ServiceSpec>, String> {
     let mut services: Vec<ServiceSpec> = Vec::new();
     for (name, given) in &job.services {
-        let Some(made) = service(&name.value, given, contexts, notes)? else { continue };
-        // Containers of a pod share one network.
+        let Some(made) = service(&name.value, given, contexts, place, notes)? else { continue };
+        // Containers of one attempt share one network.
         let taken = services.iter().find_map(|s| {
             let port = s.ports.iter().find(|port| made.ports.contains(port))?;
             Some(format!(
-                "`services`: `{}` and `{}` both listen on port {port}, and a pod has one network",
+                "`services`: `{}` and `{}` both listen on port {port}, and a job has one network",
                 s.name, made.name
             ))
         });
@@ -87,19 +129,25 @@ pub(super) fn reads_secrets(template: &Template) -> bool {
     reads.reaches("secrets")
 }
 
-fn steps(job: &Job, contexts: &Contexts) -> Result<Vec<StepPlace>, String> {
+fn steps(
+    job: &Job,
+    contexts: &Contexts,
+    place: Place,
+    notes: &mut Vec<String>,
+) -> Result<Vec<StepPlace>, String> {
     let JobKind::Steps(steps) = &job.kind else { return Ok(Vec::new()) };
     let mut places = Vec::new();
     for (index, step) in (0_u32..).zip(steps) {
         if step.container.is_none() && step.resources.is_none() {
             continue;
         }
-        let image = match step.container.as_deref() {
-            Some(given) => instance::image_of(given, "steps.container", contexts)?,
-            None => None,
-        };
+        let (mut image, mut container) = (None, None);
+        if let Some(given) = step.container.as_deref() {
+            image = instance::image_of(given, "steps.container", contexts)?;
+            container = options(given, "steps.container", contexts, place, notes)?;
+        }
         let resources = step.resources.as_deref().map(|r| instance::resources(r, contexts)).transpose()?;
-        places.push(StepPlace { step: index, image, resources });
+        places.push(StepPlace { step: index, image, resources, container });
     }
     Ok(places)
 }

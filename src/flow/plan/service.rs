@@ -1,5 +1,6 @@
-//! A service container: its keys, and what of Docker's `options` there is in a pod.
+//! A service container: its keys, and what of Docker's `options` there is where it runs.
 
+use super::absent::Place;
 use super::evaluate::{optional, text};
 use super::{Contexts, pod};
 use crate::job::{Health, ServiceSpec};
@@ -7,11 +8,12 @@ use tidegate_lang::expr::Template;
 use tidegate_lang::workflow::Container;
 
 /// Evaluates a service; one whose image is empty is left out, as at GitHub. `notes` gets what has no
-/// effect in a pod.
+/// effect there.
 pub(super) fn service(
     name: &str,
     given: &Container,
     contexts: &Contexts,
+    place: Place,
     notes: &mut Vec<String>,
 ) -> Result<Option<ServiceSpec>, String> {
     let key = |part: &str| format!("services.{name}.{part}");
@@ -59,6 +61,10 @@ pub(super) fn service(
     }
     for volume in &given.volumes {
         let volume = text(&key("volumes"), volume, contexts)?;
+        if place == Place::Containers {
+            made.volumes.push(volume);
+            continue;
+        }
         let parts: Vec<&str> = volume.split(':').collect();
         match parts.as_slice() {
             [path] if path.starts_with('/') => made.volumes.push((*path).to_owned()),
@@ -69,11 +75,53 @@ pub(super) fn service(
         }
     }
     let options = optional(&key("options"), given.options.as_ref(), contexts)?.unwrap_or_default();
-    let ignored = take_options(&options, &mut made).map_err(|e| format!("`{}`: {e}", key("options")))?;
+    let mut ignored = take_options(&options, &mut made).map_err(|e| format!("`{}`: {e}", key("options")))?;
+    if place == Place::Containers {
+        (ignored, made.options) = ours(ignored);
+    }
     if !ignored.is_empty() {
-        notes.push(format!("`{}`: {} has no effect in a pod", key("options"), ignored.join(" ")));
+        let there = if place == Place::Containers { "" } else { " in a pod" };
+        notes.push(format!("`{}`: {} has no effect{there}", key("options"), ignored.join(" ")));
     }
     Ok(Some(made))
+}
+
+/// Options of `docker create` that the executor sets itself, and whether each takes a value.
+const OURS: [(&str, bool); 14] = [
+    ("--name", true),
+    ("--network", true),
+    ("--net", true),
+    ("--network-alias", true),
+    ("--entrypoint", true),
+    ("--cidfile", true),
+    ("--publish", true),
+    ("-p", true),
+    ("--publish-all", false),
+    ("-P", false),
+    ("--rm", false),
+    ("--detach", false),
+    ("-d", false),
+    ("--pull", true),
+];
+
+/// Parts words of `docker create` into those that the executor sets itself, and the others.
+pub(super) fn ours(words: Vec<String>) -> (Vec<String>, Vec<String>) {
+    let (mut refused, mut taken) = (Vec::new(), Vec::new());
+    let mut words = words.into_iter();
+    while let Some(word) = words.next() {
+        let name = word.split_once('=').map_or(word.as_str(), |(name, _)| name).to_owned();
+        match OURS.iter().find(|(ours, _)| *ours == name) {
+            Some((_, value)) => {
+                let joined = word.contains('=');
+                refused.push(word);
+                if *value && !joined {
+                    refused.extend(words.next());
+                }
+            }
+            None => taken.push(word),
+        }
+    }
+    (refused, taken)
 }
 
 /// The port of the container, and that of the host where it is another.
@@ -132,7 +180,7 @@ fn take_options(text: &str, into: &mut ServiceSpec) -> Result<Vec<String>, Strin
             "--entrypoint" => into.entrypoint = vec![value],
             "--user" => match value.split(':').next().unwrap_or_default().parse() {
                 Ok(user) => into.user = Some(user),
-                Err(_) => ignored.push(format!("--user {value}")),
+                Err(_) => ignored.extend([name, value]),
             },
             _ => {
                 let (name, value) =
@@ -146,7 +194,7 @@ fn take_options(text: &str, into: &mut ServiceSpec) -> Result<Vec<String>, Strin
 }
 
 /// Splits words as a shell does: quotes hold together, a backslash takes the next character.
-fn split(text: &str) -> Vec<String> {
+pub(super) fn split(text: &str) -> Vec<String> {
     let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
     let mut chars = text.chars();
     while let Some(c) = chars.next() {

@@ -161,6 +161,9 @@ pub(super) fn read_into(workflow: &Workflow, job: &Job, reads: &mut Reads) {
         reads.env(&service.env);
     }
     let container = super::pod::container(workflow, job);
+    if let Some(container) = container {
+        reads.env(&container.env);
+    }
     for given in job.services.iter().map(|(_, service)| service).chain(container) {
         reads.each(given.credentials.iter().flat_map(|(name, word)| [name, word]));
     }

@@ -182,6 +182,9 @@ pub(super) fn tree(given: &Tree) -> Json {
 pub(super) fn reads(step: &Step, reads: &mut Reads) {
     reads.each(step.name.iter().chain(&step.condition));
     reads.env(&step.env);
+    if let Some(container) = &step.container {
+        reads.env(&container.env);
+    }
     if let Some(Dynamic::Expr(template)) = &step.continue_on_error {
         reads.template(template);
     }

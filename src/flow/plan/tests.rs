@@ -164,7 +164,7 @@ fn status_looks_at_all_above() {
 
 fn settings(body: &str, tree: &TreeDigests) -> ReadySettings {
     let workflow = job(body);
-    let facts = CacheFacts { workflow: "w.yml", tree, pods: None };
+    let facts = CacheFacts { workflow: "w.yml", tree, place: Place::Machine, image: "" };
     match evaluate_instance(&workflow, &workflow.jobs[0], &Contexts::new(), &facts) {
         crate::run::InstanceSettings::Ready(settings) => *settings,
         crate::run::InstanceSettings::Failed { reason } => panic!("{reason}"),
@@ -215,7 +215,8 @@ fn planned(workflow: &Workflow, facts: &EventFacts) -> Plan {
     let github = json!({"ref": facts.reference, "event_name": facts.name});
     let contexts = Contexts::new().with("github", Value::from(&github)).with("vars", Value::from(&json!({})));
     plan(&PlanInput {
-        pods: None,
+        place: Place::Machine,
+        image: "",
         workflow,
         called: &BTreeMap::new(),
         path: "w.yml",
@@ -285,15 +286,26 @@ fn keys_without_effect_are_said_of_where_the_job_runs() {
             "{key}: {words}"
         );
     }
-    let here = keys(Place::Machine);
-    let only_here: Vec<&str> =
-        here.iter().map(|(key, _)| key.as_str()).filter(|key| !both.contains(key)).collect();
+    let in_containers: Vec<String> = keys(Place::Containers).into_iter().map(|(key, _)| key).collect();
     let wanted = [
         "queue",
         "spot",
         "pod-template",
+        "resources.ephemeral-storage",
+        "resources.gpu.memory",
+        "checkpoint.every",
+        "consumes.i.mount",
+    ];
+    assert_eq!(in_containers, wanted);
+    let here = keys(Place::Machine);
+    let only_here: Vec<&str> =
+        here.iter().map(|(key, _)| key.as_str()).filter(|key| !both.contains(key)).collect();
+    let wanted = [
         "container",
         "resources.shm",
+        "queue",
+        "spot",
+        "pod-template",
         "resources.ephemeral-storage",
         "resources.gpu.memory",
         "checkpoint.every",

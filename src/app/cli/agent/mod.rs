@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tidegate_edge::agent::{Checkpoints, Children, Hosted, Surroundings, TempFolders, supervise};
+use tidegate_edge::agent::{Checkpoints, Children, Host, Surroundings, TempFolders, supervise};
+use tidegate_edge::executor::container::ContainerHost;
 use tidegate_edge::python::Environments;
 use tidegate_edge::store::FileObjects;
 use tidegate_edge::workspace::Workspaces;
@@ -24,6 +25,9 @@ pub struct Args {
     /// Copy this program into a folder, for the shims of other containers
     #[arg(long, value_name = "DIR", conflicts_with_all = ["supervise", "pod"])]
     install: Option<PathBuf>,
+    /// Run the steps in containers, with what this JSON says of docker or podman
+    #[arg(long, value_name = "JSON", requires = "supervise")]
+    containers: Option<String>,
     /// Start of the mark that the processes of all jobs carry
     #[arg(long, value_name = "TEXT", default_value = "tidegate_")]
     mark: String,
@@ -45,6 +49,11 @@ pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
     let objects =
         FileObjects::open(store.join("objects")).map_err(|e| Failure::tool("the store").caused_by(&e))?;
     let objects = Arc::new(objects);
+    if let Some(options) = &args.containers {
+        let options =
+            serde_json::from_str(options).map_err(|e| Failure::wrong("--containers").caused_by(&e))?;
+        return host(Arc::new(ContainerHost::new(options, store, objects, args.mark)));
+    }
     let pythons = Environments::new(python_folder(|name| std::env::var_os(name), &store));
     // Steps may look into `RUNNER_TOOL_CACHE`, so it is there; without it they see an empty one.
     let _ = std::fs::create_dir_all(store.join("tools"));
@@ -60,8 +69,11 @@ pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
         in_image: false,
         store,
     };
-    let stdout = std::io::stdout();
-    supervise(Hosted { around }, std::io::stdin().lock(), stdout)
+    host(Arc::new(around))
+}
+
+fn host(host: Arc<dyn Host>) -> Result<Exit, Failure> {
+    supervise(host, std::io::stdin().lock(), std::io::stdout())
         .map_err(|e| Failure::tool("the engine's requests").caused_by(&e))?;
     Ok(Exit::Good)
 }

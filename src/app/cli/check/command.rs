@@ -52,7 +52,8 @@ pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
     let inputs = collect(&paths, globals)?;
     let place = on.map(|on| match on {
         Place::Kubernetes => plan::Place::Pods,
-        Place::Local | Place::Container => plan::Place::Machine,
+        Place::Container => plan::Place::Containers,
+        Place::Local => plan::Place::Machine,
     });
     let files = examine(&inputs, dialect.map(Into::into), place);
     globals.print(match format {

@@ -2,7 +2,7 @@
 
 use super::manifests::{Manifests, Target, yaml};
 use super::past::Past;
-use crate::app::cli::run::{ClusterArgs, DialectName, Place, cluster};
+use crate::app::cli::run::{ClusterArgs, DialectName, Place, cluster, image};
 use crate::app::cli::store_trouble::store_trouble;
 use crate::app::cli::{Exit, Failure, Globals};
 use crate::app::config::{Project, dialect_of, workflow_files};
@@ -15,7 +15,7 @@ use tidegate_edge::data::Keep;
 use tidegate_edge::git::{Snapshot, snapshot};
 use tidegate_edge::store::Store;
 use tidegate_flow::plan::{
-    Contexts, Fate, Plan, PlanInput, PlannedSource, TreeDigests, matrix_filters, plan, select_jobs,
+    self, Contexts, Fate, Plan, PlanInput, PlannedSource, TreeDigests, matrix_filters, plan, select_jobs,
 };
 use tidegate_flow::trigger::{Decision, decide};
 use tidegate_lang::source::{self, Diagnostic, Severity, Sources, render};
@@ -134,8 +134,11 @@ pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
             Place::Kubernetes => Some(cluster(&args.cluster, &project.settings, &project)?),
             _ => None,
         };
-        let pods = target.as_ref().map(|cluster| cluster.image.as_str());
-        let planned = one(&args, &project, &loaded, tree, &asked, &filters, pods)?;
+        let image = match &target {
+            Some(cluster) => cluster.image.clone(),
+            None => image(&args.cluster, &project.settings),
+        };
+        let planned = one(&args, &project, &loaded, tree, &asked, &filters, &image)?;
         if let (Some(plan), Some(target)) = (&planned, &target) {
             Target::new(target, &project, args.server, globals)?.add(plan, &mut manifests)?;
         }
@@ -231,7 +234,7 @@ fn one(
     tree: &Tree,
     asked: &Asked,
     filters: &[(String, String)],
-    pods: Option<&str>,
+    image: &str,
 ) -> Result<Option<Plan>, Failure> {
     let workflow = &loaded.linked.root;
     let jobs = match select_jobs(workflow, &args.jobs) {
@@ -290,7 +293,12 @@ fn one(
         cached: &|job, keys| past.ask(workflow, job, keys, &tree.snapshot.source),
         jobs: &jobs,
         matrix: filters,
-        pods,
+        place: match args.on {
+            Place::Local => plan::Place::Machine,
+            Place::Container => plan::Place::Containers,
+            Place::Kubernetes => plan::Place::Pods,
+        },
+        image,
     };
     let mut planned = plan(&input);
     planned.data = sources.into_iter().map(source).collect();

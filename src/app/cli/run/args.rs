@@ -46,23 +46,24 @@ impl From<DialectName> for Dialect {
     }
 }
 
-/// Which cluster, for `--on kubernetes`; `.ml/config.yaml` may say the same under `kubernetes`.
+/// What containers and pods are made of; `.ml/config.yaml` may say the same under `container` and
+/// `kubernetes`.
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "With --on kubernetes")]
+#[command(next_help_heading = "With --on container or kubernetes")]
 pub struct ClusterArgs {
-    /// The context of the kubeconfig [default: the current one]
+    /// On kubernetes: the context of the kubeconfig [default: the current one]
     #[arg(long, value_name = "NAME")]
     pub context: Option<String>,
-    /// The namespace [default: the context's]
+    /// On kubernetes: the namespace [default: the context's]
     #[arg(long, value_name = "NAME")]
     pub namespace: Option<String>,
     /// The image of jobs that name no `container`
     #[arg(long, value_name = "IMAGE")]
     pub image: Option<String>,
-    /// Tidegate's own image
+    /// Tidegate's own image. In containers only a tidegate that is not static needs it
     #[arg(long, value_name = "IMAGE")]
     pub agent_image: Option<String>,
-    /// What pods may ask for; a file outside of the project [default: tidegate/policy.yaml in the
+    /// On kubernetes: what pods may ask for; a file outside of the project [default: tidegate/policy.yaml in the
     /// user's configuration folder]. `tidegate-policy` of the namespace, a config map, goes before it
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
@@ -75,6 +76,7 @@ pub struct ClusterArgs {
   tidegate run .ml/workflows/digits.yml --input seed=3
   tidegate run --job train --matrix model=svm       some of it, with what it needs
   tidegate run --event push                         as a push would
+  tidegate run --on container --image python:3.12   in containers, by docker or podman
   tidegate run --resume 7                           go on with a run that was killed
   tidegate run --on kubernetes --detach             hand it to the engine in the cluster, and go")]
 pub struct Args {

@@ -15,7 +15,6 @@ pub(in crate::app::cli) fn cluster(
 ) -> Result<ClusterSettings, Failure> {
     let kept = &settings.kubernetes;
     let usual = ClusterSettings::default();
-    let own_image = || format!("docker.io/tidegate/tidegate:{}", env!("CARGO_PKG_VERSION"));
     Ok(ClusterSettings {
         context: said.context.clone().or_else(|| kept.context.clone()),
         namespace: said.namespace.clone().or_else(|| kept.namespace.clone()),
@@ -30,6 +29,11 @@ pub(in crate::app::cli) fn cluster(
         pull_secrets: kept.image_pull_secrets.clone(),
         hub: kept.hub.clone(),
     })
+}
+
+/// Tidegate's own image where nobody names one.
+pub(super) fn own_image() -> String {
+    format!("docker.io/tidegate/tidegate:{}", env!("CARGO_PKG_VERSION"))
 }
 
 /// Reads the engine's own policy. A file of the checkout is refused: a change of the repository must

@@ -2,6 +2,7 @@
 
 use super::args::{Args, ClusterArgs, Format, Place, pair_files, pairs, read, secrets};
 use super::cluster::cluster;
+use super::containers::containers;
 use super::watch::Watch;
 use crate::app::cli::store_trouble::store_trouble;
 use crate::app::cli::{Exit, Failure, Globals};
@@ -19,12 +20,6 @@ pub(in crate::app::cli) const PODS_AT_ONCE: u32 = 200;
 /// Runs the command.
 #[expect(clippy::needless_pass_by_value, reason = "every command has this signature")]
 pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
-    if args.on == Place::Container {
-        return Err(Failure::wrong(
-            "`--on container` is not there yet; `--on local` and `--on kubernetes` are",
-        )
-        .hint("with `--on local`, jobs with a `container` run as processes of this machine"));
-    }
     if args.on == Place::Kubernetes && args.in_place {
         return Err(Failure::wrong(
             "`--in-place` is for this machine: a pod has no access to the working tree",
@@ -117,10 +112,11 @@ pub(in crate::app::cli) fn back_end(
     said: &ClusterArgs,
     project: &Project,
 ) -> Result<BackEnd, Failure> {
-    if on != Place::Kubernetes {
-        return Ok(BackEnd::Local);
-    }
-    Ok(BackEnd::Kubernetes(cluster(said, &project.settings, project)?))
+    Ok(match on {
+        Place::Local => BackEnd::Local,
+        Place::Container => BackEnd::Container(containers(said, project)?),
+        Place::Kubernetes => BackEnd::Kubernetes(cluster(said, &project.settings, project)?),
+    })
 }
 
 pub(super) fn request(args: &Args, globals: &Globals) -> Result<RunRequest, Failure> {

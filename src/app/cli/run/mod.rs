@@ -1,8 +1,9 @@
-//! `tidegate run`: runs a workflow on this machine.
+//! `tidegate run`: runs a workflow.
 
 mod args;
 mod cluster;
 mod command;
+mod containers;
 mod detach;
 mod keys;
 mod watch;
@@ -12,5 +13,6 @@ pub(super) use args::{ClusterArgs, DialectName, Format, Place, secrets_of};
 pub(super) use cluster::cluster;
 pub use command::run;
 pub(super) use command::{PODS_AT_ONCE, back_end, launch, machine};
+pub(super) use containers::{engine, image};
 pub(super) use detach::{away, elsewhere};
 pub(super) use watch::Watch;

@@ -1,13 +1,14 @@
 //! `tidegate runs gc`.
 
 use super::{Format, Kept};
-use crate::app::cli::run::{ClusterArgs, Place};
+use crate::app::cli::run::{ClusterArgs, Place, engine};
 use crate::app::cli::store_trouble::store_trouble;
 use crate::app::cli::{Exit, Failure, Globals};
 use crate::app::report::runs::{Figures, Part, collected, collected_json};
 use crate::app::report::{RunView, Style};
 use std::time::{Duration, SystemTime};
 use tidegate_edge::agent::{TempFolders, saved};
+use tidegate_edge::executor::container;
 use tidegate_edge::executor::kubernetes::remove_leftovers;
 use tidegate_edge::store::{Amount, Collect, Collected, RunLog as _, store_id};
 use tidegate_lang::workflow::duration;
@@ -19,6 +20,7 @@ use tidegate_lang::workflow::duration;
   tidegate runs gc --keep 7d
   tidegate runs gc --dry-run        what would go
   tidegate runs gc --on kubernetes  what is left on the cluster of runs that are over
+  tidegate runs gc --on container   what killed runs left with docker or podman
 
 Artifacts, trees, logs, checkpoints and cache entries go; that a run was, and what it measured, stays.
 Runs that have not ended keep all they need, and so do runs that a kept one reran or took something
@@ -30,8 +32,8 @@ pub struct Args {
     /// Only tell what would go
     #[arg(long)]
     dry_run: bool,
-    /// What is left on a cluster instead: Jobs and Secrets of this store that belong to no run which
-    /// goes on
+    /// What is left on a cluster or of containers instead: Jobs, Secrets and containers of this store
+    /// that belong to no run which goes on
     #[arg(long, value_enum, default_value = "local", value_name = "PLACE")]
     on: Place,
     #[command(flatten)]
@@ -57,8 +59,10 @@ fn age(text: &str) -> Result<Age, String> {
 /// Frees what nobody needs any more.
 pub fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
     let mut kept = Kept::open(globals)?;
-    if args.on == Place::Kubernetes {
-        return on_cluster(args, &kept, globals);
+    match args.on {
+        Place::Local => {}
+        Place::Container => return containers(args, &kept, globals),
+        Place::Kubernetes => return on_cluster(args, &kept, globals),
     }
     let dir = kept.project.store.clone();
     let failed = |error: &std::io::Error| {
@@ -109,15 +113,37 @@ fn on_cluster(args: &Args, kept: &Kept, globals: &Globals) -> Result<Exit, Failu
     };
     let left = remove_leftovers(context, namespace, &store, &goes_on, args.dry_run)
         .map_err(|error| Failure::tool("the cluster cannot be cleaned up").caused_by(&error))?;
+    say_removed(args, &left, ["on the cluster", "object"], globals)
+}
+
+/// Removes what killed runs left of their containers.
+fn containers(args: &Args, kept: &Kept, globals: &Globals) -> Result<Exit, Failure> {
+    let engine = engine(&kept.project.settings)?;
+    let store = store_id(kept.store.dir()).map_err(|error| store_trouble("the store has no id", &error))?;
+    let goes_on = |run: &str| {
+        let row = kept.store.find(run).ok().flatten();
+        row.is_some_and(|row| row.summary.is_none() && row.owner.is_some())
+    };
+    let left = container::remove_leftovers(&engine, kept.store.dir(), &store, &goes_on, args.dry_run)
+        .map_err(|error| Failure::tool("containers cannot be cleaned up").caused_by(&error))?;
+    say_removed(args, &left, ["in containers", "container"], globals)
+}
+
+fn say_removed(
+    args: &Args,
+    left: &[String],
+    [place, what]: [&str; 2],
+    globals: &Globals,
+) -> Result<Exit, Failure> {
     globals.print(match args.format {
         Format::Json => format!("{}\n", serde_json::json!({ "dry_run": args.dry_run, "removed": left })),
         Format::Text => {
             let done = if args.dry_run { "would be removed" } else { "removed" };
             let mut text = left.iter().fold(String::new(), |text, name| text + "  " + name + "\n");
             text.push_str(&match left.len() {
-                0 => "nothing of this store is left on the cluster\n".to_owned(),
-                1 => format!("1 object {done}\n"),
-                n => format!("{n} objects {done}\n"),
+                0 => format!("nothing of this store is left {place}\n"),
+                1 => format!("1 {what} {done}\n"),
+                n => format!("{n} {what}s {done}\n"),
             });
             text
         }

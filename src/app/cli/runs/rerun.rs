@@ -67,13 +67,9 @@ pub fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
     let request = request(args, kept.project, &view, Rerun { run: row.run, from })?;
     let on = args.on.unwrap_or(match option::<String>(&view, "on").as_deref() {
         Some("kubernetes") => Place::Kubernetes,
+        Some("container") => Place::Container,
         _ => Place::Local,
     });
-    if on == Place::Container {
-        return Err(Failure::wrong(
-            "`--on container` is not there yet; `--on local` and `--on kubernetes` are",
-        ));
-    }
     let mut site = Site::new(machine(on, args.parallel, args.gpus), false);
     site.back_end = back_end(on, &args.cluster, &request.project)?;
     launch(&request, site, globals, args.format)

@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, PipeReader, Read as _};
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::ExitStatusExt as _;
@@ -19,6 +19,9 @@ use std::process::ExitStatus;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+/// Bytes of a path that surely fit into a socket's address.
+const LONGEST: usize = 100;
 
 /// The socket of one container; its shim is the first that comes.
 #[derive(Debug)]
@@ -31,14 +34,27 @@ impl Door {
     /// Opens the socket. Everybody who sees the folder may come, but only once.
     pub fn open(socket: &Path) -> io::Result<Self> {
         let _ = std::fs::remove_file(socket);
-        let listener = UnixListener::bind(socket)?;
-        std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o666))?;
         let folder = socket.parent().unwrap_or(Path::new("/")).to_owned();
+        let listener = if socket.as_os_str().len() > LONGEST {
+            // A longer path does not fit into an address (unix(7)); one through the folder does.
+            let opened = open(&folder, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+            let name = socket.file_name().unwrap_or_default();
+            UnixListener::bind(Path::new("/proc/self/fd").join(opened.as_raw_fd().to_string()).join(name))?
+        } else {
+            UnixListener::bind(socket)?
+        };
+        std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o666))?;
         Ok(Self { listener, folder })
     }
 
-    /// Waits for the shim; `None` if more than `patience` is wanted of the attempt first.
-    pub fn shim(self, control: &Arc<Control>, patience: Wish) -> io::Result<Option<ShimLauncher>> {
+    /// Waits for the shim; `None` if more than `patience` is wanted of the attempt first. `look` is
+    /// called now and then: an error means that the shim will never come.
+    pub fn shim(
+        self,
+        control: &Arc<Control>,
+        patience: Wish,
+        look: &dyn Fn() -> io::Result<()>,
+    ) -> io::Result<Option<ShimLauncher>> {
         self.listener.set_nonblocking(true)?;
         loop {
             match self.listener.accept() {
@@ -51,7 +67,9 @@ impl Door {
             }
             let mut fds = vec![PollFd::new(&self.listener, PollFlags::IN)];
             fds.extend(control.fd().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
-            let _ = poll(&mut fds, Some(&timespec(Duration::from_secs(1))));
+            if matches!(poll(&mut fds, Some(&timespec(Duration::from_secs(1)))), Ok(0)) {
+                look()?;
+            }
         }
     }
 }

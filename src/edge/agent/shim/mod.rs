@@ -11,5 +11,5 @@ mod row;
 mod serve;
 
 pub use launch::{Door, ShimLauncher};
-pub use row::Row;
+pub use row::{Bring, Brought, Row};
 pub use serve::{ShimError, serve};

@@ -11,10 +11,33 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// Sees to it that the containers of a row come.
+pub trait Bring: Send + Sync {
+    /// Starts a container: the one before it was told to end.
+    fn start(&self, index: usize) -> io::Result<()>;
+    /// Looks after a container whose shim has not come yet; an error means that it never will.
+    fn look(&self, index: usize) -> io::Result<()>;
+}
+
+/// Containers that come by themselves: a kubelet starts them.
+#[derive(Clone, Copy, Debug)]
+pub struct Brought;
+
+impl Bring for Brought {
+    fn start(&self, _index: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn look(&self, _index: usize) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// A row of containers, with the one that runs now.
 pub struct Row {
     steps: Vec<Range<u32>>,
     control: Arc<Control>,
+    bring: Arc<dyn Bring>,
     here: Mutex<Here>,
 }
 
@@ -32,12 +55,14 @@ impl Row {
         mut doors: Vec<Door>,
         steps: Vec<Range<u32>>,
         control: &Arc<Control>,
+        bring: Arc<dyn Bring>,
     ) -> io::Result<Option<Self>> {
         doors.reverse();
         let Some(first) = doors.pop() else { return Ok(None) };
-        let Some(shim) = first.shim(control, Wish::Run)? else { return Ok(None) };
+        bring.start(0)?;
+        let Some(shim) = first.shim(control, Wish::Run, &|| bring.look(0))? else { return Ok(None) };
         let here = Mutex::new(Here { index: 0, shim: Arc::new(shim), doors });
-        Ok(Some(Self { steps, control: control.clone(), here }))
+        Ok(Some(Self { steps, control: control.clone(), bring, here }))
     }
 
     /// The environment that the image of the present container gives.
@@ -73,11 +98,13 @@ impl Launcher for Arc<Row> {
             let Some(door) = here.doors.pop() else { break };
             // After a failed step, too: a step that always runs may follow.
             here.shim.finish(0);
-            let next = door.shim(&self.control, Wish::Cancel)?;
+            let index = here.index + 1;
+            self.bring.start(index)?;
+            let next = door.shim(&self.control, Wish::Cancel, &|| self.bring.look(index))?;
             let stopped =
                 || io::Error::new(io::ErrorKind::Interrupted, "told to stop before the container came");
             here.shim = Arc::new(next.ok_or_else(stopped)?);
-            here.index += 1;
+            here.index = index;
         }
         Ok((here.index > from).then(|| here.shim.environment().clone()))
     }

@@ -389,9 +389,9 @@ mod tests {
             command: vec!["-c".into(), "fsync=off".into()],
             ..ServiceSpec::default()
         };
-        let own = StepPlace { step: 1, image: Some("curl:1".into()), resources: None };
+        let own = StepPlace { step: 1, image: Some("curl:1".into()), ..StepPlace::default() };
         let gpu = ResourceRequest { gpus: 1, shm_bytes: 1 << 20, ..ResourceRequest::default() };
-        let last = StepPlace { step: 2, image: None, resources: Some(gpu) };
+        let last = StepPlace { step: 2, resources: Some(gpu), ..StepPlace::default() };
         let request = PodRequest { services: vec![service], steps: vec![own, last], ..PodRequest::default() };
         let job = job_manifest(&with(request, 3), &settings(), "d1gest", None).unwrap();
         insta::assert_snapshot!(serde_json::to_string_pretty(&job["spec"]["template"]["spec"]).unwrap());

@@ -2,17 +2,10 @@
 
 use super::job::{PodSettings, has_credentials, job_name, labels, pull_secret_name};
 use super::services::secret_key_of;
+use crate::executor::secret_values::{contexts, logins, text};
 use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use tidegate_flow::job::{Credentials, JobSpec};
-use tidegate_flow::plan::Contexts;
-use tidegate_lang::expr::{AnyNames, Template};
-use tidegate_lang::source::Span;
-use tidegate_lang::value::{Object, Value};
-
-/// Where Docker Hub is, as kubelets look for it.
-const DOCKER_HUB: &str = "https://index.docker.io/v1/";
+use tidegate_flow::job::JobSpec;
 
 /// Fills in the variables of services that read secrets: entries of the attempt's Secret.
 pub fn service_secrets(
@@ -41,15 +34,10 @@ pub fn pull_secret(
     if !has_credentials(spec) {
         return Ok(None);
     }
-    let contexts = contexts(spec, secrets);
     let mut registries = Map::new();
-    let own = spec.image.as_deref().zip(spec.pod.credentials.as_ref());
-    let services = spec.pod.services.iter().filter_map(|s| Some((s.image.as_str(), s.credentials.as_ref()?)));
-    for (image, Credentials { username, password }) in own.into_iter().chain(services) {
-        let wrong = |e| format!("credentials of {image}: {e}");
-        let username = text(username, &contexts).map_err(wrong)?;
-        let password = text(password, &contexts).map_err(wrong)?;
-        registries.insert(registry(image).to_owned(), json!({ "username": username, "password": password }));
+    for login in logins(spec, secrets)? {
+        let value = json!({ "username": login.username, "password": login.password });
+        registries.insert(login.registry, value);
     }
     let config = json!({ "auths": registries }).to_string();
     Ok(Some(json!({
@@ -67,36 +55,10 @@ pub fn pull_secret(
     })))
 }
 
-fn contexts(spec: &JobSpec, secrets: &BTreeMap<String, String>) -> Contexts {
-    let mut values = Object::default();
-    for (name, value) in secrets {
-        values.insert(name.as_str(), Value::from(value.as_str()));
-    }
-    Contexts::from_json(&spec.contexts).with("secrets", Value::object(values))
-}
-
-fn text(template: &str, contexts: &Contexts) -> Result<String, String> {
-    let template =
-        Template::parse(&Arc::from(template), Span::default(), &AnyNames).map_err(|e| e.to_string())?;
-    let value = template.evaluate(contexts).map_err(|e| e.to_string())?;
-    Ok(value.to_text().to_string())
-}
-
-/// The registry of an image (Docker's reference grammar: a first part with a dot, a port, or `localhost`).
-fn registry(image: &str) -> &str {
-    match image.split_once('/') {
-        Some((first, _)) if first.contains(['.', ':']) || first == "localhost" => match first {
-            "docker.io" => DOCKER_HUB,
-            other => other,
-        },
-        _ => DOCKER_HUB,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tidegate_flow::job::ServiceSpec;
+    use tidegate_flow::job::{Credentials, ServiceSpec};
 
     #[test]
     fn secrets_are_filled_in_and_nowhere_else() {
@@ -122,19 +84,5 @@ mod tests {
         let job = super::super::job_manifest(&spec, &PodSettings::default(), "d", None).unwrap().to_string();
         assert!(!job.contains("hush") && !job.contains("secrets.") && job.contains("service.db.PW"), "{job}");
         assert!(job.contains(&pull_secret_name(&spec)));
-    }
-
-    #[test]
-    fn the_registry_of_an_image() {
-        for (image, found) in [
-            ("python:3.12", DOCKER_HUB),
-            ("acme/x", DOCKER_HUB),
-            ("docker.io/acme/x", DOCKER_HUB),
-            ("ghcr.io/a/b", "ghcr.io"),
-            ("localhost/a", "localhost"),
-            ("r:5000/a", "r:5000"),
-        ] {
-            assert_eq!(registry(image), found, "{image}");
-        }
     }
 }

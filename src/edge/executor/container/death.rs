@@ -1,0 +1,85 @@
+//! Why a container ended: what the engine knows of it as a failure class.
+
+use super::engine::{Bounds, CallError, ContainerEngine};
+use serde::Deserialize;
+use tidegate_flow::job::{Answer, FailureClass};
+
+/// What an engine says of a container.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Inspected {
+    state: State,
+}
+
+/// How a container is.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct State {
+    /// Whether its first process runs.
+    #[serde(default)]
+    pub(super) running: bool,
+    /// Whether the kernel killed something of it for memory.
+    #[serde(default, rename = "OOMKilled")]
+    pub(super) oom_killed: bool,
+    /// The first process's exit code.
+    #[serde(default)]
+    pub(super) exit_code: i32,
+}
+
+/// Asks how a container is; `None` where there is none of that name.
+pub(super) fn state(engine: &ContainerEngine, name: &str) -> Result<Option<State>, CallError> {
+    let args = ["inspect", "--type=container", name].map(str::to_owned);
+    match engine.ask::<Vec<Inspected>>(&args, Bounds::minutes(1)) {
+        Ok(found) => Ok(found.into_iter().next().map(|one| one.state)),
+        Err(CallError::Failed { text, .. }) if text.to_lowercase().contains("no such") => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Says why a container of steps ended; `None` while it runs. `memory_bytes` is what it had; 0: no limit.
+pub(super) fn death(state: Option<&State>, memory_bytes: u64) -> Option<Answer> {
+    let made = |class, exit, reason: String| Some(Answer::Death { class, exit, reason });
+    let Some(state) = state else {
+        let reason = "its container was removed while it ran".to_owned();
+        return made(FailureClass::Lost, None, reason);
+    };
+    if state.running {
+        return None;
+    }
+    let exit = state.exit_code;
+    if state.oom_killed {
+        let limit = if memory_bytes > 0 { format!(" of {}", amount(memory_bytes)) } else { String::new() };
+        let reason = format!(
+            "its container was killed at its memory limit{limit}; `resources.memory` raises it, and `retry: {{on: [oom]}}` tries again"
+        );
+        return made(FailureClass::Oom, Some(137), reason);
+    }
+    let reason = format!("its container was ended by somebody (exit {exit})");
+    made(FailureClass::Lost, Some(exit), reason)
+}
+
+/// Bytes for people.
+fn amount(bytes: u64) -> String {
+    const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    let unit = UNITS.into_iter().find(|(_, size)| bytes >= *size && bytes.is_multiple_of(*size));
+    unit.map_or_else(|| format!("{bytes} bytes"), |(name, size)| format!("{} {name}", bytes / size))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_end_has_a_class() {
+        let state = |running, oom_killed, exit_code| State { running, oom_killed, exit_code };
+        let class = |state: Option<State>| match death(state.as_ref(), 1 << 30) {
+            Some(Answer::Death { class, exit, .. }) => Some((class, exit)),
+            _ => None,
+        };
+        assert_eq!(class(None), Some((FailureClass::Lost, None)));
+        assert_eq!(class(Some(state(true, false, 0))), None);
+        assert_eq!(class(Some(state(false, true, 137))), Some((FailureClass::Oom, Some(137))));
+        assert_eq!(class(Some(state(false, false, 137))), Some((FailureClass::Lost, Some(137))));
+        assert_eq!((amount(3 << 29), amount(1000)), ("1536 MiB".to_owned(), "1000 bytes".to_owned()));
+    }
+}

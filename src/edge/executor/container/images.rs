@@ -1,0 +1,213 @@
+//! Images of this machine: found, else pulled, each once.
+
+use super::engine::{Bounds, CallError, ContainerEngine, Kind};
+use crate::agent::{Control, Wish};
+use crate::executor::secret_values::Login;
+use serde::Deserialize;
+use serde_json::{Map, Value as Json, json};
+use std::collections::BTreeMap;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// The longest that one image may take.
+const PULL: Duration = Duration::from_hours(6);
+
+/// An image that is here.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Image {
+    /// A name that the engine starts it by.
+    pub(super) name: String,
+    /// `NAME@DIGEST`, for the record.
+    pub(super) resolved: String,
+    /// What it starts by itself.
+    pub(super) entrypoint: Vec<String>,
+    /// Arguments of that.
+    pub(super) command: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Inspected {
+    id: String,
+    #[serde(default)]
+    repo_digests: Option<Vec<String>>,
+    #[serde(default)]
+    config: Option<Config>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Config {
+    #[serde(default)]
+    entrypoint: Option<Vec<String>>,
+    #[serde(default)]
+    cmd: Option<Vec<String>>,
+}
+
+/// What is known of images: they do not change while an engine runs.
+#[derive(Debug, Default)]
+pub(super) struct Images {
+    known: Mutex<BTreeMap<String, Arc<Mutex<Option<Image>>>>>,
+}
+
+impl Images {
+    /// Finds an image, and pulls it where it is not here. `waits` is called before that.
+    pub(super) fn get(
+        &self,
+        engine: &ContainerEngine,
+        name: &str,
+        logins: &Logins<'_>,
+        control: &Control,
+        waits: &dyn Fn(),
+    ) -> Result<Image, CallError> {
+        let slot = {
+            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            known.entry(name.to_owned()).or_default().clone()
+        };
+        // Others that want the same one wait for it.
+        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(image) = &*slot {
+            return Ok(image.clone());
+        }
+        let image = match look(engine, name) {
+            Ok(image) => image,
+            Err(_) => {
+                waits();
+                let full = full_name(name);
+                let asked = if engine.kind == Kind::Podman { &full } else { name };
+                logins.pull(engine, asked, control)?;
+                look(engine, asked)?
+            }
+        };
+        *slot = Some(image.clone());
+        Ok(image)
+    }
+}
+
+fn look(engine: &ContainerEngine, name: &str) -> Result<Image, CallError> {
+    let args = ["image", "inspect", name].map(str::to_owned);
+    let found: Vec<Inspected> = engine.ask(&args, Bounds::minutes(1))?;
+    let Some(found) = found.into_iter().next() else { return Ok(Image::default()) };
+    let config = found.config.unwrap_or_default();
+    Ok(Image {
+        name: name.to_owned(),
+        resolved: resolved(name, &found.id, &found.repo_digests.unwrap_or_default()),
+        entrypoint: config.entrypoint.unwrap_or_default(),
+        command: config.cmd.unwrap_or_default(),
+    })
+}
+
+/// `NAME@DIGEST`: as it was pulled, else the digest of the image itself.
+fn resolved(name: &str, id: &str, digests: &[String]) -> String {
+    match digests.first() {
+        Some(digest) => digest.clone(),
+        None => format!(
+            "{}@sha256:{}",
+            name.split('@').next().unwrap_or_default(),
+            id.trim_start_matches("sha256:")
+        ),
+    }
+}
+
+/// An image's whole name, as docker understands a short one: podman would ask its own lists.
+fn full_name(name: &str) -> String {
+    match name.split_once('/') {
+        Some((first, _)) if first.contains(['.', ':']) || first == "localhost" => name.to_owned(),
+        Some(_) => format!("docker.io/{name}"),
+        None => format!("docker.io/library/{name}"),
+    }
+}
+
+/// Credentials of an attempt's images, and a private folder to hand them over in.
+pub(super) struct Logins<'a> {
+    pub(super) logins: Vec<Login>,
+    pub(super) folder: &'a Path,
+}
+
+impl Logins<'_> {
+    fn pull(&self, engine: &ContainerEngine, name: &str, control: &Control) -> Result<(), CallError> {
+        let bounds = Bounds { attempt: Some((control, Wish::Run)), time: PULL };
+        let words = |more: &[&str]| more.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
+        if self.logins.is_empty() {
+            return engine.call(&words(&["pull", "--quiet", name]), bounds).map(drop);
+        }
+        let folder = self.folder.join("login");
+        let file = folder.join("config.json");
+        let written = std::fs::create_dir_all(&folder).and_then(|()| self.write(&file));
+        written.map_err(|source| CallError::Io { call: "handing over `credentials`".to_owned(), source })?;
+        // Not as arguments: every process of this machine can read those.
+        let done = match engine.kind {
+            Kind::Docker => {
+                let mut args = vec![format!("--config={}", folder.display())];
+                args.extend(words(&["pull", "--quiet", name]));
+                engine.call(&args, bounds)
+            }
+            Kind::Podman => {
+                let file = format!("--authfile={}", file.display());
+                engine.call(&words(&["pull", "--quiet", &file, name]), bounds)
+            }
+        };
+        let _ = std::fs::remove_dir_all(&folder);
+        done.map(drop)
+    }
+
+    /// Writes them as docker keeps them (`config.json`, `auths`).
+    fn write(&self, file: &Path) -> io::Result<()> {
+        let mut auths = Map::new();
+        for login in &self.logins {
+            let auth = base64(format!("{}:{}", login.username, login.password).as_bytes());
+            auths.insert(login.registry.clone(), json!({ "auth": auth }));
+            if login.registry.contains("index.docker.io") {
+                auths.insert("docker.io".to_owned(), json!({ "auth": auth }));
+            }
+        }
+        let mut file =
+            std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file)?;
+        file.write_all(json!({ "auths": Json::Object(auths) }).to_string().as_bytes())
+    }
+}
+
+/// Base 64 (RFC 4648, section 4).
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let sum = (0..3).fold(0_usize, |sum, at| sum << 8 | usize::from(chunk.get(at).copied().unwrap_or(0)));
+        for at in 0..4 {
+            let digit = DIGITS.get(sum >> (18 - 6 * at) & 63).copied().unwrap_or(b'=');
+            text.push(if at > chunk.len() { '=' } else { char::from(digit) });
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_digests() {
+        for (name, full) in [
+            ("python:3.12", "docker.io/library/python:3.12"),
+            ("acme/x", "docker.io/acme/x"),
+            ("ghcr.io/a/b", "ghcr.io/a/b"),
+            ("localhost/a", "localhost/a"),
+        ] {
+            assert_eq!(full_name(name), full);
+        }
+        assert_eq!(resolved("a:1", "sha256:ff", &[]), "a:1@sha256:ff");
+        assert_eq!(resolved("a:1", "ff", &["a@sha256:00".to_owned()]), "a@sha256:00");
+    }
+
+    #[test]
+    fn base_64_of_every_length() {
+        for (bytes, text) in
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("user:pass", "dXNlcjpwYXNz")]
+        {
+            assert_eq!(base64(bytes.as_bytes()), text);
+        }
+    }
+}
