@@ -138,7 +138,7 @@ const JOB: &[Row] = &[
         "resources: { gpu: { count: 1, resource: example.com/gpu } }",
         Says("`resources.gpu.resource`: it counts in pods"),
     ),
-    ("resources.shm", "resources: { shm: 8Gi }", Says("`resources.shm`: it counts in pods")),
+    ("resources.shm", "resources: { shm: 8Gi }", Says("`resources.shm`: it counts in containers and pods")),
     (
         "resources.ephemeral-storage",
         "resources: { ephemeral-storage: 8Gi }",
@@ -244,7 +244,7 @@ const STEP: &[Row] = &[
     (
         "resources",
         "{ resources: { cpu: 2 }, run: 'true' }",
-        Says(".resources`: resources of one step count in pods"),
+        Says(".resources`: resources of one step count in containers and pods"),
     ),
     ("gate.min", "{ gate: { metrics: { loss: { min: 1 } } } }", Ends(3, "0.25")),
     ("gate.max", "{ gate: { metrics: { loss: { max: 0.1 } } } }", Ends(3, "0.25")),

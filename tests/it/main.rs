@@ -12,6 +12,8 @@ mod conformance_actionlint;
 mod conformance_expressions;
 mod conformance_parser;
 mod conformance_runs;
+#[cfg(feature = "cluster")]
+mod container;
 mod diff;
 mod docs;
 mod durability;

@@ -1,0 +1,105 @@
+//! Engines that are killed: nothing of theirs runs on, and nothing is left.
+
+use super::{containers, nothing_left, project, run, spawn, tidegate, wait_log};
+use crate::harness::{Project, until};
+use std::process::Child;
+
+const JOBS: &str = "  a:
+    services: { db: { image: 'docker.io/test/busybox:1', entrypoint: sleep, command: '600' } }
+    steps: [{ run: 'echo going; [ -e /tmp/never ] || sleep 600' }]
+  b:
+    steps: [{ run: 'true' }]
+";
+
+fn kill(pid: u32) {
+    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+}
+
+fn supervisor(child: &Child) -> u32 {
+    let path = format!("/proc/{0}/task/{0}/children", child.id());
+    until("there is a supervisor", || {
+        let children = std::fs::read_to_string(&path).ok()?;
+        children.split_whitespace().filter_map(|pid| pid.parse().ok()).find(|pid: &u32| {
+            std::fs::read(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|line| String::from_utf8_lossy(&line).contains("--supervise"))
+        })
+    })
+}
+
+fn started() -> (Project, Child) {
+    let project = project(JOBS);
+    let child = spawn(&project, &["--job", "a"]);
+    wait_log(&project, "going");
+    assert_eq!(containers(&project).len(), 3);
+    (project, child)
+}
+
+#[test]
+fn a_killed_engine_leaves_no_container() {
+    let (project, mut child) = started();
+    kill(child.id());
+    child.wait().unwrap();
+    until("its containers are gone", || containers(&project).is_empty().then_some(()));
+    until("its folder is gone", || {
+        std::fs::read_dir(project.path().join(".tidegate/containers")).unwrap().next().is_none().then_some(())
+    });
+    let resumed = tidegate(&project, &["run", "--resume", "1"]).code(2);
+    resumed.stderr("--on container");
+}
+
+#[test]
+fn what_an_engine_and_its_supervisor_left_goes_with_the_next_run() {
+    for gc in [false, true] {
+        let (project, mut child) = started();
+        let supervisor = supervisor(&child);
+        kill(child.id());
+        kill(supervisor);
+        child.wait().unwrap();
+        assert!(!containers(&project).is_empty());
+        if gc {
+            let listed = tidegate(&project, &["runs", "gc", "--on", "container", "--dry-run"]).code(0);
+            listed.stdout("would be removed").stdout("-service-db");
+            assert!(!containers(&project).is_empty());
+            tidegate(&project, &["runs", "gc", "--on", "container"]).code(0).stdout("3 containers removed");
+        } else {
+            run(&project, &["--job", "b"]).code(0);
+        }
+        nothing_left(&project);
+    }
+}
+
+#[test]
+fn a_killed_supervisor_costs_an_attempt() {
+    let jobs = "  a:
+    checkpoint: c
+    steps: [{ run: 'echo x >> c/n; echo attempt $(wc -l < c/n); [ $(wc -l < c/n) -ge 2 ] || sleep 600' }]
+";
+    let project = project(jobs);
+    let child = spawn(&project, &[]);
+    wait_log(&project, "attempt 1");
+    kill(supervisor(&child));
+    project.done(child).code(0).stdout("lost").stdout("on attempt 2");
+    nothing_left(&project);
+}
+
+#[test]
+fn a_resumed_run_starts_anew_what_ran() {
+    let jobs = "  a:
+    steps: [{ run: 'echo first' }]
+  b:
+    needs: a
+    checkpoint: c
+    steps: [{ run: 'echo x >> c/n; echo attempt $(wc -l < c/n); [ $(wc -l < c/n) -ge 2 ] || sleep 600' }]
+";
+    let project = project(jobs);
+    let mut child = spawn(&project, &[]);
+    wait_log(&project, "attempt 1");
+    let supervisor = supervisor(&child);
+    kill(child.id());
+    kill(supervisor);
+    child.wait().unwrap();
+    tidegate(&project, &["run", "--resume", "1", "--on", "container"]).code(0);
+    project.tidegate(["runs", "logs", "1"]).stdout("attempt 2");
+    nothing_left(&project);
+}
