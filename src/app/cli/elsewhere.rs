@@ -12,6 +12,8 @@ use tidegate_edge::executor::kubernetes::detached::{Beside, Terminal, run_beside
 
 /// An engine that starts again is waited for this long by one who follows a run.
 const PATIENCE: Duration = Duration::from_mins(2);
+/// And this long by one who only asks.
+const GLANCE: Duration = Duration::from_secs(10);
 /// The pause before it is asked again.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -45,27 +47,37 @@ impl Elsewhere {
         let given: Vec<String> =
             std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
         let args = forwarded(&given, &where_to, globals.color());
-        let mut shown = Shown { to: io::stdout(), written: 0, passed: 0 };
-        let mut since = Instant::now();
+        let live = terminal(globals).is_some();
+        let mut shown = Shown { to: io::stdout(), written: 0, passed: 0, live, any: false };
+        let patience = if follow { PATIENCE } else { GLANCE };
+        let (mut since, mut said) = (Instant::now(), false);
         loop {
             let beside = Beside { context, namespace, args: args.clone(), terminal: terminal(globals) };
             let done = run_beside(beside, &mut shown, &mut io::stderr());
-            match done.map(|code| code.and_then(Exit::from_code)) {
+            let failure = match done.map(|code| code.and_then(Exit::from_code)) {
                 Ok(Some(exit)) => return Ok(Some(exit)),
-                Ok(None) | Err(ClusterError::EngineAway { .. } | ClusterError::Api { .. })
-                    if follow && shown.written > 0 && since.elapsed() < PATIENCE =>
-                {
-                    std::thread::sleep(PAUSE);
+                Ok(None) => Failure::tool("the connection to the engine in the cluster broke")
+                    .hint("the run goes on; ask again"),
+                Err(error @ (ClusterError::NoEngine { .. } | ClusterError::Config(_))) => {
+                    return Err(away(&error, &where_to));
                 }
-                Ok(None) => {
-                    return Err(Failure::tool("the connection to the engine in the cluster broke")
-                        .hint("the run goes on; ask again"));
+                // Who was let in once is let in again; who never was is told at once.
+                Err(error @ ClusterError::Api { .. }) if !shown.any => {
+                    return Err(away(&error, &where_to));
                 }
-                Err(error) => return Err(away(&error, &where_to)),
-            }
+                Err(error) => away(&error, &where_to),
+            };
             if shown.again() {
                 since = Instant::now();
             }
+            // What was shown in part is not begun again, unless it can be gone on with.
+            if since.elapsed() >= patience || !follow && shown.any {
+                return Err(failure);
+            }
+            if follow && !std::mem::replace(&mut said, true) {
+                globals.warn(format!("{}; it is waited for\n", failure.message));
+            }
+            std::thread::sleep(PAUSE);
         }
     }
 }
@@ -86,13 +98,20 @@ struct Shown<W> {
     written: u64,
     /// Bytes of this connection.
     passed: u64,
+    /// It is a terminal that is drawn on: what is said again is drawn again.
+    live: bool,
+    /// Whether anything was shown.
+    any: bool,
 }
 
 impl<W> Shown<W> {
     /// Begins with a new connection; tells whether the last one showed something new.
     fn again(&mut self) -> bool {
-        let new = self.passed >= self.written;
+        let new = self.written > 0 && self.passed >= self.written;
         self.passed = 0;
+        if self.live {
+            self.written = 0;
+        }
         new
     }
 }
@@ -104,6 +123,7 @@ impl<W: Write> Write for Shown<W> {
         self.to.write_all(new)?;
         self.passed += bytes.len() as u64;
         self.written = self.written.max(self.passed);
+        self.any |= !bytes.is_empty();
         Ok(bytes.len())
     }
 
@@ -171,7 +191,7 @@ mod tests {
 
     #[test]
     fn what_was_shown_is_not_shown_again() {
-        let mut shown = Shown { to: Vec::new(), written: 0, passed: 0 };
+        let mut shown = Shown { to: Vec::new(), written: 0, passed: 0, live: false, any: false };
         shown.write_all(b"one\ntw").unwrap();
         assert!(shown.again());
         shown.write_all(b"on").unwrap();

@@ -12,7 +12,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tidegate_edge::executor::kubernetes::ClusterError;
 use tidegate_edge::executor::kubernetes::detached::{Asked, Desk, EngineLease, Held, Request};
 use tidegate_edge::store::{RunLog as _, Store, store_id};
@@ -27,6 +27,8 @@ const LEAVE: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_secs(2);
 /// See [`PAUSE`].
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// A request that was refused stays this many seconds, for people to see why.
+const REFUSED_FOR: i64 = 24 * 60 * 60;
 /// Runs that are looked through for such as have not ended.
 const ROWS: usize = 100_000;
 
@@ -165,6 +167,7 @@ impl Serving<'_> {
                         break Some(reason);
                     }
                     self.try_again().await;
+                    self.forget_refused().await;
                 }
             }
         };
@@ -229,11 +232,14 @@ impl Serving<'_> {
         let (run, taken_by) = (request.run.clone(), request.taken_by.clone());
         match self.ended(&run) {
             Some(true) => return self.over(name).await,
-            None if taken_by.is_some_and(|store| store != self.id) => {
-                let reason = "its log is lost: it was in a store that is not there any more";
-                return self.refuse(name, reason).await;
+            None => {
+                if let Some(store) = taken_by.filter(|store| *store != self.id) {
+                    self.noted(self.desk.remove_attempts(&store, &run).await);
+                    let reason = "its log is lost with the store that it was in; hand the run over again";
+                    return self.refuse(name, reason).await;
+                }
             }
-            _ => {}
+            Some(false) => {}
         }
         match request.read() {
             Ok((submission, secrets)) => {
@@ -336,6 +342,17 @@ impl Serving<'_> {
                 self.later.remove(&name);
                 self.cancel_orphan(&name);
             }
+        }
+    }
+
+    /// Removes requests that were refused long ago.
+    async fn forget_refused(&mut self) {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
+        let old = |request: &&Request| request.refused && now.saturating_sub(request.made) > REFUSED_FOR;
+        let names: Vec<String> = self.requests.values().filter(old).map(|r| r.name.clone()).collect();
+        for name in names {
+            self.noted(self.desk.remove(&name).await);
         }
     }
 

@@ -87,6 +87,14 @@ impl Desk {
         gone_is_fine(done.map(drop), || format!("noting something on the Secret {name}"))
     }
 
+    /// Removes what runs of a run whose log is lost: nobody will hear of it.
+    pub async fn remove_attempts(&self, store: &str, run: &str) -> Result<(), ClusterError> {
+        for job in self.cluster.kept_jobs(store).await?.iter().filter(|job| job.run == run) {
+            self.cluster.remove_job(&job.name).await?;
+        }
+        Ok(())
+    }
+
     /// Removes a request: its run has ended.
     pub async fn remove(&self, name: &str) -> Result<(), ClusterError> {
         let done = self.cluster.secrets().delete(name, &DeleteParams::default()).await;

@@ -34,6 +34,8 @@ pub struct Request {
     pub taken_by: Option<String>,
     /// The engine has refused it.
     pub refused: bool,
+    /// When it was made, in seconds since 1970.
+    pub made: i64,
     submission: Vec<u8>,
     secrets: Vec<u8>,
 }
@@ -103,6 +105,7 @@ impl Request {
             run: name.strip_prefix("tidegate-run-").unwrap_or(&name).to_ascii_uppercase(),
             taken_by: notes.get(TAKEN_BY).cloned(),
             refused: notes.contains_key(REFUSED),
+            made: secret.metadata.creation_timestamp.map_or(0, |time| time.0.as_second()),
             submission: part(RUN),
             secrets: part(SECRETS),
             name,
