@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tidegate_flow::job::{
-    Conclusion, JobMessage, JobSpec, MessageBody, MetricsSpec, Receipt, step_containers,
+    ActionSpec, Conclusion, JobMessage, JobSpec, MessageBody, MetricsSpec, Receipt, step_containers,
 };
 
 /// Folders and addresses of an agent in a pod.
@@ -163,12 +163,17 @@ fn attempt(place: &Inside, end: &Arc<AgentEnd>, control: Arc<Control>) -> Result
     done
 }
 
-/// What the nodes above 0 write and measure does not count.
+/// What the nodes above 0 write and measure does not count, and their gates have nothing to judge.
 fn follows(spec: &mut JobSpec, node: u32) {
     spec.token = token_of(&spec.token, node);
     spec.produces.clear();
     spec.outputs.clear();
     (spec.metrics, spec.params) = (MetricsSpec::default(), MetricsSpec::default());
+    for step in &mut spec.steps {
+        if matches!(step.action, ActionSpec::Gate(_)) {
+            step.condition = "false".to_owned();
+        }
+    }
 }
 
 /// Opens a socket for each container of steps: a shim knows its own by name.

@@ -8,6 +8,7 @@ mod adoption;
 mod containers;
 mod detach;
 mod ends;
+mod examples;
 mod left;
 mod nodes;
 mod objects;

@@ -47,7 +47,7 @@ fn a_queue_lets_a_job_start_when_it_has_room() {
 }
 
 /// Evicts the only running pod of a project, as a drain or a spot node's end does.
-fn evict(project: &Project, child: &mut Child) {
+pub(super) fn evict(project: &Project, child: &mut Child) {
     let pod = wait("a pod runs", 90, || {
         assert!(child.try_wait().unwrap().is_none(), "the run is over");
         pods(project).into_iter().next()

@@ -35,7 +35,9 @@ pub fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
     events.iter().for_each(|event| view.apply(event));
     let running = row.owner.is_some() && view.summary.is_none();
     let objects = kept.store.file_objects();
-    let gone = |artifact: &ArtifactRef| !objects.has(&artifact.digest);
+    // What pods made lies at their hub, which is not asked here.
+    let at_hub = view.created.options.get("on").is_some_and(|on| on == "kubernetes");
+    let gone = |artifact: &ArtifactRef| !at_hub && !objects.has(&artifact.digest);
     let text = match args.format {
         Format::Json => format!("{}\n", show_json(&view, running, &gone)),
         Format::Text => {
