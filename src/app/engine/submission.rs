@@ -61,6 +61,7 @@ fn submitted(pods: &ClusterSettings) -> SubmittedPods {
         image: pods.image.clone(),
         image_patience: pods.image_patience.as_secs_f64(),
         node_patience: pods.node_patience.as_secs_f64(),
+        pending_timeout: pods.pending_timeout.map(|time| time.as_secs_f64()),
         orphan_after: pods.orphan_after.as_secs_f64(),
         pull_secrets: pods.pull_secrets.clone(),
         spot: json!({ "labels": pods.spot.labels, "taints": pods.spot.taints }),

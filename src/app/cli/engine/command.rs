@@ -3,6 +3,7 @@
 use super::{one, serve};
 use crate::app::cli::{Exit, Failure, Globals};
 use std::path::PathBuf;
+use tidegate_edge::executor::kubernetes::HubSettings;
 
 /// Arguments of `tidegate engine`.
 #[derive(Debug, clap::Args)]
@@ -13,9 +14,22 @@ pub struct Args {
     /// Who holds the right to be the engine: the pod's UID
     #[arg(long, value_name = "UID", env = "TIDEGATE_HOLDER")]
     pub holder: String,
+    /// The size of the hub's volume, if a hub has to be put up
+    #[arg(long, value_name = "SIZE")]
+    pub hub_volume: Option<String>,
+    /// Its storage class
+    #[arg(long, value_name = "NAME")]
+    pub hub_storage_class: Option<String>,
     /// Carry out one run, whose request comes on standard input
     #[arg(long, value_name = "ULID")]
     pub run: Option<String>,
+}
+
+impl Args {
+    /// How a hub keeps things that has to be put up.
+    pub(super) fn hub(&self) -> HubSettings {
+        HubSettings { volume: self.hub_volume.clone(), storage_class: self.hub_storage_class.clone() }
+    }
 }
 
 /// Runs the command.

@@ -128,7 +128,11 @@ fn source_of(store: &Store, run: &str) -> Result<tidegate_flow::job::SourceSpec,
 /// What a run's pods are made of: the engine's own image, else what the request says. The policy is the
 /// namespace's, never a request's.
 fn site(args: &Args, submission: Option<&Submission>) -> Site {
-    let usual = ClusterSettings { agent_image: args.agent_image.clone(), ..ClusterSettings::default() };
+    let usual = ClusterSettings {
+        agent_image: args.agent_image.clone(),
+        hub: args.hub(),
+        ..ClusterSettings::default()
+    };
     let seconds = |seconds: f64, usual| Duration::try_from_secs_f64(seconds).unwrap_or(usual);
     let (settings, at_once) = match submission {
         None => (usual, None),
@@ -137,6 +141,7 @@ fn site(args: &Args, submission: Option<&Submission>) -> Site {
                 image: pods.image.clone(),
                 image_patience: seconds(pods.image_patience, usual.image_patience),
                 node_patience: seconds(pods.node_patience, usual.node_patience),
+                pending_timeout: pods.pending_timeout.and_then(|s| Duration::try_from_secs_f64(s).ok()),
                 orphan_after: seconds(pods.orphan_after, usual.orphan_after),
                 spot: serde_json::from_value(pods.spot.clone()).unwrap_or_default(),
                 pull_secrets: pods.pull_secrets.clone(),

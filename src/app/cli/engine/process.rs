@@ -34,13 +34,22 @@ impl Running {
         told: &Told,
         to: UnboundedSender<Heard>,
     ) -> std::io::Result<Self> {
-        let mut child = Command::new(std::env::current_exe()?)
-            .arg("--store")
-            .arg(store)
-            .args(["engine", "--agent-image", &args.agent_image, "--holder", &args.holder, "--run", run])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("--store").arg(store).args([
+            "engine",
+            "--agent-image",
+            &args.agent_image,
+            "--holder",
+            &args.holder,
+            "--run",
+            run,
+        ]);
+        for (option, value) in
+            [("--hub-volume", &args.hub_volume), ("--hub-storage-class", &args.hub_storage_class)]
+        {
+            command.args(value.iter().flat_map(|value| [option, value]));
+        }
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let mut input = child.stdin.take().ok_or(std::io::ErrorKind::BrokenPipe)?;
         follow(name.to_owned(), child, to)?;
         let mut line = serde_json::to_vec(told)?;

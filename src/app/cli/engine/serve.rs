@@ -60,11 +60,13 @@ async fn serve(
 ) -> Result<(), Failure> {
     let store = Store::open(dir).map_err(|e| store_trouble("the engine's store cannot be opened", &e))?;
     let id = store_id(dir).map_err(|e| store_trouble("the engine's store has no id", &e))?;
-    let desk = insist(globals, || Desk::open(&args.agent_image)).await?;
+    let hub = args.hub();
+    let desk = insist(globals, || Desk::open(&args.agent_image, &hub)).await?;
     let mut lease = EngineLease::new(&desk, &args.holder);
     if !take_over(&mut lease, globals, &mut hears).await {
         return Ok(());
     }
+    desk.notes.iter().for_each(|note| globals.warn(format!("{note}\n")));
     globals.warn(format!("engine of namespace {}, store {id}\n", desk.namespace()));
     let engine = Serving {
         args,

@@ -1,10 +1,12 @@
 //! Arguments of `tidegate install`; prints manifests, or applies them.
 
+use crate::app::cli::run::own_image;
 use crate::app::cli::{Exit, Failure, Globals};
 use crate::app::config::Project;
 use clap::ValueEnum;
 use serde_json::Value as Json;
 use std::path::Path;
+use tidegate_edge::executor::kubernetes::HubSettings;
 use tidegate_edge::executor::kubernetes::detached::{
     Installation, Kept, engine_manifests, install, user_manifests,
 };
@@ -37,8 +39,11 @@ pub struct Args {
     /// Keep the engine's log and objects on a volume of this size; without it they are lost with its pod
     #[arg(long, value_name = "SIZE")]
     volume: Option<String>,
-    /// The volume's storage class [default: the cluster's]
-    #[arg(long, value_name = "NAME", requires = "volume")]
+    /// Keep the hub's artifacts on a volume of this size, if there is no hub yet
+    #[arg(long, value_name = "SIZE")]
+    hub_volume: Option<String>,
+    /// The volumes' storage class [default: the cluster's]
+    #[arg(long, value_name = "NAME")]
     storage_class: Option<String>,
 }
 
@@ -60,7 +65,11 @@ pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
     let context = args.context.as_deref().or(kept.context.as_deref());
     let namespace = args.namespace.as_deref().or(kept.namespace.as_deref());
     let image = args.agent_image.clone().or_else(|| kept.agent_image.clone());
-    let image = image.unwrap_or_else(|| format!("docker.io/tidegate/tidegate:{}", env!("CARGO_PKG_VERSION")));
+    let image = image.unwrap_or_else(own_image);
+    let hub = match &args.hub_volume {
+        Some(size) => HubSettings { volume: Some(size.clone()), storage_class: args.storage_class.clone() },
+        None => kept.hub.clone(),
+    };
     let volume = match &args.volume {
         Some(size) => Kept::Volume { size: size.clone(), class: args.storage_class.clone() },
         None => Kept::Pod,
@@ -77,6 +86,7 @@ pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
             image: image.clone(),
             pull_secrets: kept.image_pull_secrets.clone(),
             kept: volume.clone(),
+            hub: hub.clone(),
         }),
     };
     if args.print {

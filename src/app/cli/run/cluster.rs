@@ -32,7 +32,7 @@ pub(in crate::app::cli) fn cluster(
 }
 
 /// Tidegate's own image where nobody names one.
-pub(super) fn own_image() -> String {
+pub(in crate::app::cli) fn own_image() -> String {
     format!("docker.io/tidegate/tidegate:{}", env!("CARGO_PKG_VERSION"))
 }
 

@@ -122,6 +122,9 @@ fn submissions_are_written_and_read_as_in_the_golden_file() {
     let sample = samples::submission();
     assert_written(&encode_submission(&sample).unwrap(), SUBMISSION);
     assert_eq!(decode_submission(SUBMISSION.as_bytes()).unwrap(), sample);
+    let mut longer = sample.clone();
+    longer.pods.pending_timeout = Some(60.0);
+    assert_eq!(decode_submission(&encode_submission(&longer).unwrap()).unwrap(), longer);
     let newer = SUBMISSION.replace("\"v\":1", "\"v\":9");
     assert!(matches!(decode_submission(newer.as_bytes()), Err(WireError::Newer { found: 9, .. })));
     assert!(decode_submission(b"{}").is_err() && decode_submission(b"x").is_err());

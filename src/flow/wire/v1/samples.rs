@@ -459,6 +459,7 @@ pub(super) fn submission() -> super::Submission {
             image: text("ghcr.io/acme/sklearn:1.5"),
             image_patience: 300.0,
             node_patience: 120.0,
+            pending_timeout: None,
             orphan_after: 86400.0,
             pull_secrets: vec![text("regcred")],
             spot: json!({ "labels": { "pool": "cheap" }, "taints": ["cheap"] }),

@@ -36,6 +36,9 @@ pub struct SubmittedPods {
     pub image_patience: f64,
     /// A node that is not ready is waited for this many seconds.
     pub node_patience: f64,
+    /// A node, room in a quota or in a queue is waited for this many seconds; without it, without end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending_timeout: Option<f64>,
     /// An attempt ends that no engine has looked after for this many seconds.
     pub orphan_after: f64,
     /// Secrets of the namespace that images are pulled with.

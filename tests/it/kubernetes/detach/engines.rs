@@ -83,17 +83,16 @@ fn a_store_on_a_volume_outlives_the_engines_pod() {
     place.wait_log(&number, "line 1");
     let args = ["runs", "watch", &number, "--on", "kubernetes"];
     let watcher = place.spawn(&args);
-    // Told to go, it leaves the run to the next one, which need not wait for its lease to run out.
+    // Renewed: told to go, the first one leaves the run to the next, which need not wait for the lease.
     let first = place.engine(".metadata.name");
-    place.kubectl(&["delete", "pod", &first, "--wait=false"]);
-    wait("another pod is the engine", 90, || {
-        let now = place.engine(".metadata.name");
-        (!now.is_empty() && !now.contains(&first)).then_some(())
-    });
+    let renewed = [&install[..], &["--hub-volume", "1Gi"]].concat();
+    place.tidegate(&renewed).code(0);
+    assert!(!place.engine(".metadata.name").contains(&first));
+    let said = place.kubectl(&["logs", "deploy/tidegate-engine"]);
+    assert!(!said.contains("waits for its turn"), "{said}");
     place.wait_log(&number, "line 6");
     // Gone without a word.
     place.kubectl(&["delete", "pod", &place.engine(".metadata.name"), "--grace-period=0", "--force"]);
-    // Renewed meanwhile: applied again with another form.
     place.place.project.done(watcher).code(0).stdout("passed").nowhere("attempt 2");
     let logs = place.asked(&["runs", "logs", &number]).code(0).stdout;
     assert_eq!(logs.lines().filter(|line| line.contains("line ")).count(), 20, "{logs}");
@@ -101,6 +100,25 @@ fn a_store_on_a_volume_outlives_the_engines_pod() {
     place.wait_gone();
     kubectl(&["delete", "pv", &class, "--wait=false"]);
     drop(folder);
+}
+
+#[test]
+fn of_two_engines_one_waits() {
+    let place = Detached::new("two", "  a: { steps: [{ run: 'echo started; sleep 5' }] }\n");
+    place.kubectl(&["scale", "deployment", "tidegate-engine", "--replicas=2"]);
+    wait("both run", 90, || {
+        (place.engine(".status.containerStatuses[0].ready") == "true true").then_some(())
+    });
+    wait("one of them waits", 60, || {
+        let chosen = ["logs", "-l", "app.kubernetes.io/name=tidegate-engine", "--prefix", "--tail=-1"];
+        let said = place.kubectl(&chosen);
+        said.contains("is the engine; this one waits for its turn").then_some(())
+    });
+    for _ in 0..3 {
+        place.submit(&[]);
+    }
+    place.wait_gone();
+    assert_eq!(place.pods_made(), [1; 3]);
 }
 
 #[test]

@@ -33,6 +33,36 @@ fn a_run_goes_on_without_the_laptop_and_is_watched_from_outside() {
 }
 
 #[test]
+fn data_travels_and_a_terminal_is_a_terminal_there_too() {
+    let place = Detached::new("data", CHAIN);
+    place.write("raw/a.csv", "x\n1\n");
+    place.write(
+        ".ml/workflows/test.yml",
+        "on: workflow_dispatch
+data: { raw: { uri: raw } }
+defaults: { container: 'docker.io/test/busybox:1', run: { shell: sh } }
+jobs:
+  a:
+    consumes: { in/: '${{ data.raw }}' }
+    steps: [{ run: 'cat in/a.csv; echo files ${{ data.raw.files }}; sleep 4' }]
+",
+    );
+    // Ignored by git: it is in no tree.
+    place.write(".gitignore", "raw/\n");
+    let number = place.submit(&[]);
+    std::fs::remove_dir_all(place.path().join("raw")).unwrap();
+    let program = env!("CARGO_BIN_EXE_tidegate");
+    let line = format!(
+        "KUBECONFIG={} TERM=xterm script -qec 'stty cols 91; {program} runs watch {number} --on kubernetes' /dev/null",
+        kubeconfig()
+    );
+    let done = place.place.project.shell(&line).code(0);
+    done.stdout("\u{1b}[").stdout("passed");
+    place.asked(&["runs", "logs", &number]).code(0).stdout("x\n1\n").stdout("files 1");
+    place.wait_gone();
+}
+
+#[test]
 fn the_watcher_ends_as_the_run_does_and_ctrl_c_only_ends_the_watcher() {
     let jobs =
         "  a: { steps: [{ run: 'echo started; sleep 600' }, { if: 'always()', run: 'echo cleaned up' }] }\n";

@@ -34,15 +34,17 @@ pub enum Asked {
 #[derive(Clone)]
 pub struct Desk {
     pub(super) cluster: Cluster,
+    /// What a person should know of the hub.
+    pub notes: Vec<String>,
 }
 
 impl Desk {
     /// Opens the desk of the namespace that this pod stands in, or that the configuration names; the hub
     /// is put up where there is none.
-    pub async fn open(image: &str) -> Result<Self, ClusterError> {
+    pub async fn open(image: &str, hub: &HubSettings) -> Result<Self, ClusterError> {
         let cluster = Cluster::connect(None, None).await?;
-        Box::pin(service::ensure(&cluster, image, &HubSettings::default())).await?;
-        Ok(Self { cluster })
+        let found = Box::pin(service::ensure(&cluster, image, hub)).await?;
+        Ok(Self { cluster, notes: found.notes })
     }
 
     /// The namespace.

@@ -1,6 +1,7 @@
 //! What an engine in a cluster is made of: its account with no right too many, its store, its Deployment;
 //! and the rights of a person who only runs from outside. Pure.
 
+use crate::executor::kubernetes::HubSettings;
 use serde_json::{Value as Json, json};
 
 /// Name of everything that is the engine's.
@@ -35,6 +36,8 @@ pub struct Installation {
     pub pull_secrets: Vec<String>,
     /// Where the store is.
     pub kept: Kept,
+    /// How the hub keeps things that the engine puts up.
+    pub hub: HubSettings,
 }
 
 /// Returns the manifests of an engine, in the order in which they are applied.
@@ -49,7 +52,7 @@ pub fn engine_manifests(made: &Installation) -> Vec<Json> {
         json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
             "metadata": metadata(NAME, &made.namespace),
-            "rules": engine_rules(),
+            "rules": engine_rules(&made.hub),
         }),
         json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
@@ -92,8 +95,8 @@ pub fn user_manifests(namespace: &str) -> Vec<Json> {
 }
 
 /// Every right that the engine uses, and no other: a test holds both.
-fn engine_rules() -> Json {
-    json!([
+fn engine_rules(hub: &HubSettings) -> Json {
+    let mut rules = vec![
         // Attempts.
         rule("batch", &["jobs"], &["create", "delete", "get", "list", "watch"]),
         rule("", &["pods"], &["deletecollection", "list", "watch"]),
@@ -103,13 +106,17 @@ fn engine_rules() -> Json {
         rule("", &["secrets"], &["create", "delete", "get", "list", "patch", "watch"]),
         // The hub, and names for attempts on several nodes.
         rule("", &["services"], &["create", "get"]),
-        rule("apps", &["deployments"], &["create"]),
+        rule("apps", &["deployments"], &["create", "get"]),
         named_rule("apps", "deployments", &["tidegate-hub"], &["get"]),
         named_rule("", "configmaps", &["tidegate-policy"], &["get"]),
         // A right to create cannot be bound to a name.
         rule("coordination.k8s.io", &["leases"], &["create"]),
         named_rule("coordination.k8s.io", "leases", &[NAME], &["get", "update"]),
-    ])
+    ];
+    if hub.volume.is_some() {
+        rules.push(rule("", &["persistentvolumeclaims"], &["create"]));
+    }
+    Json::Array(rules)
 }
 
 fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> Json {
@@ -167,7 +174,7 @@ fn container(made: &Installation) -> Json {
         "name": "engine",
         "image": made.image,
         "imagePullPolicy": "IfNotPresent",
-        "command": ["/tidegate", "engine", "--agent-image", made.image],
+        "command": command(made),
         "workingDir": FOLDER,
         "env": [
             { "name": "TIDEGATE_STORE", "value": format!("{FOLDER}/store") },
@@ -186,6 +193,13 @@ fn container(made: &Installation) -> Json {
     })
 }
 
+fn command(made: &Installation) -> Vec<&str> {
+    let hub = &made.hub;
+    let options = [("--hub-volume", &hub.volume), ("--hub-storage-class", &hub.storage_class)];
+    let given = options.into_iter().filter_map(|(option, value)| Some([option, value.as_deref()?]));
+    ["/tidegate", "engine", "--agent-image", &made.image].into_iter().chain(given.flatten()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,6 +211,7 @@ mod tests {
             image,
             pull_secrets: vec!["regcred".to_owned()],
             kept,
+            hub: HubSettings { volume: Some("5Gi".to_owned()), storage_class: None },
         })
     }
 
@@ -204,6 +219,8 @@ mod tests {
     fn a_volume_is_claimed_only_where_it_is_wanted() {
         let kinds = |all: &[Json]| all.iter().map(|m| m["kind"].clone()).collect::<Vec<_>>();
         assert_eq!(kinds(&made(Kept::Pod)), ["ServiceAccount", "Role", "RoleBinding", "Deployment"]);
+        let command = made(Kept::Pod)[3]["spec"]["template"]["spec"]["containers"][0]["command"].clone();
+        assert!(command.to_string().ends_with("\"--hub-volume\",\"5Gi\"]"), "{command}");
         let kept = made(Kept::Volume { size: "10Gi".to_owned(), class: Some("fast".to_owned()) });
         assert_eq!(kept[3]["kind"], "PersistentVolumeClaim");
         assert_eq!(kept[3]["spec"]["storageClassName"], "fast");
