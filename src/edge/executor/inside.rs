@@ -143,7 +143,7 @@ fn attempt(place: &Inside, end: &Arc<AgentEnd>, control: Arc<Control>) -> Result
     };
     let launcher = Arc::new(launcher);
     let around = Surroundings {
-        checkpoints: Checkpoints::Saved(place.shared.clone()),
+        checkpoints: checkpoints(place, &spec),
         store: place.own.clone(),
         places: Arc::new(FreshFolders::new(place.shared.join("work"), objects.clone())),
         objects,
@@ -161,6 +161,17 @@ fn attempt(place: &Inside, end: &Arc<AgentEnd>, control: Arc<Control>) -> Result
         _ => 1,
     });
     done
+}
+
+/// Where a claim is mounted that holds the checkpoint.
+pub(super) const CLAIMED: &str = "/run/tidegate/checkpoints";
+
+fn checkpoints(place: &Inside, spec: &JobSpec) -> Checkpoints {
+    let claimed = spec.checkpoint.as_ref().is_some_and(|checkpoint| !checkpoint.volume.is_empty());
+    match Path::new(CLAIMED) {
+        folder if claimed && folder.is_dir() => Checkpoints::Stay(folder.to_owned()),
+        _ => Checkpoints::Saved(place.shared.clone()),
+    }
 }
 
 /// What the nodes above 0 write and measure does not count, and their gates have nothing to judge.

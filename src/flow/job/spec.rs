@@ -306,6 +306,9 @@ pub struct CheckpointSpec {
     /// What was saved last, where the agent does not find it by the key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saved: Option<ArtifactRef>,
+    /// The claim of the namespace that holds the folder, in a pod; empty: it is saved as objects.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub volume: String,
 }
 
 /// What an attempt asks of a machine or a pod.

@@ -116,9 +116,14 @@ fn in_containers(workflow: &Workflow, job: &Job) -> Vec<Absent> {
     found
 }
 
-/// Lists what of a container there is not in a pod.
+/// Lists what of a job there is not in a pod.
 fn in_pods(workflow: &Workflow, job: &Job) -> Vec<Absent> {
     let mut found = Vec::new();
+    let claims = job.ml.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.volume.is_some());
+    if claims && job.ml.nodes.is_some() {
+        let words = "a claim is that of one pod; with `nodes`, leave `volume` out: node 0's folder is saved";
+        found.push(Absent::blocking("checkpoint.volume", words));
+    }
     for (key, container) in containers(workflow, job) {
         let parts = [
             ("options", container.options.is_some()),
@@ -175,6 +180,10 @@ fn one_machine(workflow: &Workflow, job: &Job) -> Vec<Absent> {
                 found.push(Absent::harmless(&format!("resources.gpu.{}", key.value.raw), words));
             }
         }
+    }
+    if job.ml.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.volume.is_some()) {
+        let words = "claims are those of a cluster; here the folder is kept in the store";
+        found.push(Absent::harmless("checkpoint.volume", words));
     }
     if job.ml.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.every.is_some()) {
         let words = "it counts in pods; here what is in the folder is kept at every moment";

@@ -282,11 +282,13 @@ fn checkpoint(
     let identity = serde_json::json!([facts.workflow, job.id.value, matrix]);
     let every = optional("checkpoint.every", given.every.as_ref(), contexts)?.map(Value::from);
     let grace = optional("checkpoint.grace", given.grace.as_ref(), contexts)?.map(Value::from);
+    let volume = optional("checkpoint.volume", given.volume.as_ref(), contexts)?;
     Ok(Some(CheckpointSpec {
         path: text("checkpoint.path", &given.path, contexts)?,
         every_seconds: measure::seconds("checkpoint.every", every.as_ref(), 60.0)?,
         grace_seconds: measure::seconds("checkpoint.grace", grace.as_ref(), GRACE_SECONDS)?,
         key: blake3::hash(identity.to_string().as_bytes()).to_hex().to_string(),
         saved: None,
+        volume: volume.unwrap_or_default(),
     }))
 }

@@ -279,6 +279,7 @@ impl<'a> Walk<'a> {
             self.add("jobs.<job_id>.checkpoint", Sink::Path, &checkpoint.path);
             self.option("jobs.<job_id>.checkpoint", Sink::Value, checkpoint.every.as_ref());
             self.option("jobs.<job_id>.checkpoint", Sink::Value, checkpoint.grace.as_ref());
+            self.option("jobs.<job_id>.checkpoint", Sink::Machine, checkpoint.volume.as_ref());
         }
         for consume in &ml.consumes {
             self.add("jobs.<job_id>.consumes", Sink::Value, &consume.from);

@@ -58,6 +58,8 @@ pub struct Checkpoint {
     pub every: Option<Template>,
     /// `grace`, a duration.
     pub grace: Option<Template>,
+    /// `volume`, the name of a claim.
+    pub volume: Option<Template>,
 }
 
 /// One entry of `produces`.

@@ -3,6 +3,7 @@
 use super::*;
 use crate::in_process::{Nobody, by_hand};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use tidegate::app::engine::{BackEnd, ClusterSettings, Engine, Machine, Site};
 use tidegate_edge::store::{FaultyLog, Moment, RunLog as _, Store};
@@ -170,24 +171,7 @@ fn end_of(run: &Run) -> Vec<String> {
 #[test]
 fn a_run_whose_engine_dies_at_any_write_makes_every_pod_once() {
     let _guard = beside();
-    let next = std::sync::atomic::AtomicU32::new(0);
-    let last = std::sync::atomic::AtomicU32::new(u32::MAX);
-    std::thread::scope(|threads| {
-        for _ in 0..3 {
-            threads.spawn(|| {
-                loop {
-                    let fault = next.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-                    if fault > last.load(std::sync::atomic::Ordering::SeqCst) {
-                        return;
-                    }
-                    if !die_and_resume(fault) {
-                        last.fetch_min(fault, std::sync::atomic::Ordering::SeqCst);
-                    }
-                }
-            });
-        }
-    });
-    let writes = last.into_inner();
+    let writes = each(die_and_resume);
     assert!(writes > 8, "only {writes} writes");
 }
 
@@ -232,26 +216,109 @@ fn die_and_resume(fault: u32) -> bool {
     true
 }
 
-/// Kill points are counts of events in the log.
-#[test]
-fn an_engine_killed_with_9_at_some_moment_is_followed_by_one_that_goes_on() {
-    for count in [3, 6, 9, 13, 18, 22] {
-        let project = project(CHAIN);
-        let mut child = spawn(&project, &[]);
-        wait("the log has grown", 90, || {
-            let there = Store::open(&store(&project)).ok()?.find("1").ok()??;
-            let grown = Store::open(&store(&project)).ok()?.events(&there.run, 0).ok()?.len() >= count;
-            grown.then_some(())
-        });
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let before = log(&store(&project));
-        if Run::replay(&before).ended() {
-            continue;
+/// Calls with 0, 1, 2 … from some threads until it says that there is no more; returns how many there were.
+fn each(look: impl Fn(u32) -> bool + Sync) -> u32 {
+    let (next, last) = (AtomicU32::new(0), AtomicU32::new(u32::MAX));
+    std::thread::scope(|threads| {
+        for _ in 0..3 {
+            threads.spawn(|| {
+                loop {
+                    let at = next.fetch_add(1, Ordering::SeqCst);
+                    if at > last.load(Ordering::SeqCst) {
+                        return;
+                    }
+                    if !look(at) {
+                        last.fetch_min(at, Ordering::SeqCst);
+                    }
+                }
+            });
         }
-        resume(&project).code(0).nowhere("attempt 2");
-        let made = pods_made(&project);
-        assert!(made.len() == 3 && made.values().all(|c| *c == 1), "killed at {}: {made:?}", before.len());
-        wait_gone(&project);
+    });
+    last.into_inner()
+}
+
+/// An engine is killed after each event of the log, and the next one goes on.
+#[test]
+fn an_engine_killed_with_9_after_any_event_is_followed_by_one_that_goes_on() {
+    let _guard = beside();
+    let kills = each(|count| kill_and_resume(count as usize + 2));
+    assert!(kills > 15, "only {kills} events");
+}
+
+/// Returns whether there was such an event before the run's end.
+fn kill_and_resume(count: usize) -> bool {
+    let project = made(CHAIN, "");
+    let mut child = spawn(&project, &[]);
+    let events = || {
+        let store = Store::open(&store(&project)).ok()?;
+        let there = store.find("1").ok()??;
+        Some(store.events(&there.run, 0).ok()?.len())
+    };
+    let end = Instant::now() + Duration::from_mins(2);
+    while events().is_none_or(|events| events < count) {
+        if child.try_wait().unwrap().is_some() {
+            return false;
+        }
+        assert!(Instant::now() < end, "there are never {count} events");
+        std::thread::sleep(Duration::from_millis(10));
     }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let before = log(&store(&project));
+    if Run::replay(&before).ended() {
+        return false;
+    }
+    resume(&project).code(0).nowhere("attempt 2");
+    let after = log(&store(&project));
+    assert_eq!(after[..before.len()], before[..], "killed at {}", before.len());
+    let steps = after.iter().filter(|e| matches!(e.kind, EventKind::StepEnded { .. })).count();
+    assert_eq!(steps, 4, "killed at {}: every step is in the log once", before.len());
+    let made = pods_made(&project);
+    assert!(made.len() == 3 && made.values().all(|c| *c == 1), "killed at {}: {made:?}", before.len());
+    wait_gone(&project);
+    true
+}
+
+#[test]
+fn several_nodes_go_on_under_the_next_engine() {
+    let project = project(
+        "  a:
+    nodes: 2
+    steps: [{ run: 'echo started on $NODE_RANK; sleep 6; echo done on $NODE_RANK' }]
+  b: { needs: a, steps: [{ run: 'echo last' }] }
+",
+    );
+    let mut child = spawn(&project, &[]);
+    let said = |node: &str, text: &str| {
+        project.tidegate(["runs", "logs", "1", "a", "--node", node]).stdout.contains(text)
+    };
+    wait("both have started", 90, || (said("0", "started on 0") && said("1", "started on 1")).then_some(()));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    resume(&project).code(0).stdout("taken up again").nowhere("attempt 2");
+    assert!(said("0", "done on 0") && said("1", "done on 1"));
+    let made = pods_made(&project);
+    assert_eq!(made.values().sum::<u32>(), 3, "{made:?}");
+    wait_gone(&project);
+}
+
+#[test]
+fn a_spot_job_with_a_saved_checkpoint_goes_on_under_the_next_engine() {
+    let project = project(
+        "  a:
+    spot: { fallback: on-demand }
+    checkpoint: { path: state, every: 1s }
+    steps: [{ run: 'mkdir -p state; for n in 1 2 3 4 5 6 7 8; do echo $n > state/n; echo epoch $n; sleep 1; done' }]
+",
+    );
+    let mut child = spawn(&project, &[]);
+    wait_log(&project, "epoch 4");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    resume(&project).code(0).stdout("taken up again").nowhere("attempt 2");
+    let logs = project.tidegate(["runs", "logs", "1"]).code(0).stdout;
+    assert_eq!(logs.lines().filter(|l| l.contains("epoch ")).count(), 8, "{logs}");
+    let made = pods_made(&project);
+    assert!(made.values().eq([&1]), "{made:?}");
+    wait_gone(&project);
 }

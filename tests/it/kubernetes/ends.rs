@@ -8,6 +8,11 @@ const WAITS: &str =
 
 /// Kills all processes of a container, as a control group of version 2 does that runs out of memory.
 fn kill_container(project: &Project, container: &str) {
+    kill_in(project, container, "");
+}
+
+/// Kills the processes of a container whose command line has this.
+fn kill_in(project: &Project, container: &str, command: &str) {
     let list = if container == "agent" { "initContainerStatuses" } else { "containerStatuses" };
     let path = format!("jsonpath={{.status.{list}[?(@.name==\"{container}\")].containerID}}");
     // What the container says is here before the kubelet has said that it runs.
@@ -19,7 +24,7 @@ fn kill_container(project: &Project, container: &str) {
         said.trim().trim_start_matches("containerd://").clone_into(&mut id);
     }
     let script = format!(
-        "for f in $(find /sys/fs/cgroup -path '*{id}*' -name cgroup.procs); do for p in $(cat $f); do kill -9 $p; done; done; true"
+        "for f in $(find /sys/fs/cgroup -path '*{id}*' -name cgroup.procs); do for p in $(cat $f); do grep -q '{command}' /proc/$p/cmdline && kill -9 $p; done; done; true"
     );
     cluster(&["enter", "sh", "-c", &script]);
 }
@@ -75,6 +80,37 @@ fn an_agent_that_is_killed() {
     kill_container(&project, "agent");
     project.done(child).code(0).stdout("lost").stdout("Tidegate's own container").stdout("attempt 2");
     wait_gone(&project);
+}
+
+#[test]
+fn a_shim_that_is_killed() {
+    let project = project(WAITS);
+    let child = spawn(&project, &[]);
+    wait_log(&project, "started");
+    kill_in(&project, "steps", "shim");
+    project.done(child).code(0).stdout("lost").stdout("was killed (exit 137)").stdout("attempt 2");
+    wait_gone(&project);
+}
+
+#[test]
+fn a_job_that_somebody_deletes() {
+    let project = project(WAITS);
+    let child = spawn(&project, &[]);
+    wait_log(&project, "started");
+    kubectl(&["delete", "jobs", "-l", &selector(&project), "--wait=false"]);
+    let done = project.done(child).code(0).stdout("lost").stdout("attempt 2");
+    done.stdout("does not count as an attempt");
+    wait_gone(&project);
+}
+
+#[test]
+fn a_namespace_that_somebody_deletes() {
+    let project = project("  a: { steps: [{ run: 'echo started; sleep 600' }] }\n");
+    let namespace = Namespace::new("deleted", "");
+    let child = spawn(&project, &["--namespace", &namespace.0]);
+    wait_log(&project, "started");
+    kubectl(&["delete", "namespace", &namespace.0, "--wait=false"]);
+    project.done(child).code(1).stdout("being terminated");
 }
 
 #[test]
@@ -197,30 +233,5 @@ fn a_hub_whose_pod_is_deleted_loses_no_message_of_a_running_job() {
     project.done(child).code(0).nowhere("attempt 2");
     let logs = project.tidegate(["runs", "logs", "1"]).code(0).stdout;
     assert_eq!(logs.lines().filter(|l| l.contains("line ")).count(), 9, "{logs}");
-    wait_gone(&project);
-}
-
-#[test]
-fn a_node_that_is_not_ready_is_lost_and_comes_back() {
-    let project = project_alone(
-        "  a: { steps: [{ run: 'echo started; sleep 90; echo done' }] }\n",
-        "  node-patience: 3s\n",
-    );
-    let child = spawn(&project, &[]);
-    wait_log(&project, "started");
-    // Nobody but the node says that a pod is ready; that it is not any more, the cluster does.
-    kubectl(&["wait", "--for=condition=Ready", "pod", &pod(&project), "--timeout=30s"]);
-    cluster(&["signal", "kubelet", "STOP"]);
-    let lost = wait_or("the node is given up", 120, || {
-        project.tidegate(["runs", "show", "1"]).stdout.contains("attempt 2").then_some(())
-    });
-    cluster(&["signal", "kubelet", "CONT"]);
-    assert!(lost.is_some(), "{}", project.tidegate(["runs", "show", "1"]).stdout);
-    interrupt(&child);
-    project.done(child).code(5).stdout("has not been ready");
-    wait("the node is ready again", 120, || {
-        let ready = "jsonpath={.items[*].status.conditions[?(@.type==\"Ready\")].status}";
-        (kubectl(&["get", "nodes", "-o", ready]).trim() == "True").then_some(())
-    });
     wait_gone(&project);
 }

@@ -1,6 +1,6 @@
 //! `queue`, `spot`, `checkpoint`: where pods run, when, and what survives when they are taken away.
 
-use super::{kubectl, project, selector, spawn, wait, wait_gone};
+use super::{apply, cluster, kubectl, project, selector, spawn, wait, wait_gone};
 use crate::harness::Project;
 use std::process::Child;
 
@@ -99,5 +99,61 @@ fn a_spot_job_that_is_preempted_twice_goes_on_from_its_checkpoint() {
     kubectl(&["label", "nodes", "--all", "karpenter.sh/capacity-type-"]);
     let logs = project.tidegate(["runs", "logs", "1"]).code(0);
     logs.stdout("from epoch 20").stdout("finished at 30");
+    wait_gone(&project);
+}
+
+/// A volume that is a folder of the node, and a claim to it; both go when the test is over.
+struct Claim(String);
+
+impl Claim {
+    fn new() -> Self {
+        let name = format!("test-state-{}", std::process::id());
+        cluster(&["enter", "sh", "-c", &format!("mkdir -m 777 /tmp/{name}")]);
+        apply(&format!(
+            r#"{{"apiVersion":"v1","kind":"PersistentVolume","metadata":{{"name":"{name}"}},"spec":{{"capacity":{{"storage":"1Gi"}},
+"accessModes":["ReadWriteOncePod"],"storageClassName":"{name}","hostPath":{{"path":"/tmp/{name}"}}}}}}"#
+        ));
+        apply(&format!(
+            r#"{{"apiVersion":"v1","kind":"PersistentVolumeClaim","metadata":{{"name":"{name}","namespace":"default"}},"spec":{{
+"accessModes":["ReadWriteOncePod"],"storageClassName":"{name}","resources":{{"requests":{{"storage":"1Gi"}}}}}}}}"#
+        ));
+        Self(name)
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        kubectl(&["delete", "persistentvolumeclaim", &self.0, "--wait=false"]);
+        kubectl(&["delete", "persistentvolume", &self.0, "--wait=false"]);
+        cluster(&["enter", "rm", "-rf", &format!("/tmp/{}", self.0)]);
+    }
+}
+
+#[test]
+fn a_checkpoint_on_a_claim_is_there_for_the_next_attempt() {
+    let claim = Claim::new();
+    let project = project(&format!(
+        "  a:
+    checkpoint: {{ path: state, volume: '{}' }}
+    steps:
+      - run: |
+          n=$(cat state/epoch 2>/dev/null || echo 0)
+          echo \"from epoch $n\"
+          echo 7 > state/new; mv state/new state/epoch; echo reached 7
+          case $HOSTNAME in *-0-1-*) sleep 600;; esac
+",
+        claim.0
+    ));
+    let mut child = spawn(&project, &[]);
+    super::wait_log(&project, "reached 7");
+    evict(&project, &mut child);
+    let done = project.done(child).code(0).stdout("preempted").stdout("attempt 2");
+    done.stdout("continues from the checkpoint in state");
+    project.tidegate(["runs", "logs", "1"]).code(0).stdout("from epoch 7");
+    let saved = project.path().join(".tidegate/checkpoints");
+    let pods = |entry: std::io::Result<std::fs::DirEntry>| {
+        entry.unwrap().file_name().to_string_lossy().ends_with(".pods")
+    };
+    assert!(!saved.exists() || !saved.read_dir().unwrap().any(pods), "nothing is saved as an artifact");
     wait_gone(&project);
 }

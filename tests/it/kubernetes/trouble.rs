@@ -7,16 +7,24 @@ const SLOW: &str = "  a: { steps: [{ run: 'echo started; sleep 8; echo a done' }
   b: { needs: a, steps: [{ run: 'echo b done' }] }
 ";
 
+fn signal_hub(signal: &str) {
+    cluster(&["enter", "sh", "-c", &format!("kill -{signal} $(pgrep -f '[t]idegate hub') || true")]);
+}
+
+/// The first job ends while nobody can hear it.
 #[test]
-fn an_api_server_that_is_away_for_a_while() {
+fn an_api_server_and_a_hub_that_are_away_for_a_minute() {
     let project = project_alone(SLOW, "");
     let child = spawn(&project, &[]);
     wait_log(&project, "started");
+    signal_hub("STOP");
     cluster(&["signal", "apiserver", "KILL"]);
-    std::thread::sleep(Duration::from_secs(20));
+    std::thread::sleep(Duration::from_mins(1));
     cluster(&["start", "apiserver"]);
+    signal_hub("CONT");
     let done = project.done(child).code(0).nowhere("attempt 2");
-    done.stderr("API server does not answer").stderr("answers again");
+    let done = done.stderr("API server does not answer").stderr("API server answers again");
+    done.stderr("the hub does not answer").stderr("the hub answers again");
     project.tidegate(["runs", "logs", "1"]).code(0).stdout("a done").stdout("b done");
     wait_gone(&project);
 }
@@ -113,4 +121,63 @@ fn a_watch_that_stalls_without_a_word() {
     door.is("open");
     project.done(child).code(0).stdout("lost").stdout("attempt 2");
     wait_gone(&project);
+}
+
+/// What runs on a node goes on without its kubelet, and the next kubelet finds it.
+#[test]
+fn a_kubelet_that_starts_again_loses_nothing() {
+    let project = project_alone(
+        "  a: { steps: [{ run: 'for i in 1 2 3 4 5 6 7 8 9; do echo line $i; sleep 1; done' }] }
+  b: { needs: a, steps: [{ run: 'echo b done' }] }
+",
+        "",
+    );
+    let child = spawn(&project, &[]);
+    wait_log(&project, "line 2");
+    cluster(&["signal", "kubelet", "KILL"]);
+    // The engine hears nothing now: its way to the hub is through the kubelet.
+    std::thread::sleep(Duration::from_secs(4));
+    cluster(&["start", "kubelet"]);
+    project.done(child).code(0).nowhere("attempt 2");
+    let logs = project.tidegate(["runs", "logs", "1"]).code(0).stdout;
+    assert_eq!(logs.lines().filter(|l| l.contains("line ")).count(), 9, "{logs}");
+    wait_gone(&project);
+}
+
+fn wait_ready(node: &str) {
+    wait(&format!("the node is {node}"), 120, || {
+        let ready = "jsonpath={.items[*].status.conditions[?(@.type==\"Ready\")].status}";
+        (kubectl(&["get", "nodes", "-o", ready]).trim() == node).then_some(())
+    });
+}
+
+/// One run gives the node up before it is back, the other one does not.
+#[test]
+fn a_node_that_is_not_ready_is_lost_and_comes_back() {
+    let job = "  a: { steps: [{ run: 'echo started; case $HOSTNAME in *-0-1-*) while ! test -e /tmp/go; do sleep 0.2; done;; esac; echo done' }] }\n";
+    let project = project_alone(job, "  node-patience: 3s\n");
+    let patient = made(job, "  node-patience: 10m\n");
+    let (child, other) = (spawn(&project, &[]), spawn(&patient, &[]));
+    for project in [&project, &patient] {
+        wait_log(project, "started");
+        // Nobody but the node says that a pod is ready; that it is not any more, the cluster does.
+        kubectl(&["wait", "--for=condition=Ready", "pod", &pod(project), "--timeout=60s"]);
+    }
+    let its = pod(&patient);
+    cluster(&["signal", "kubelet", "STOP"]);
+    let lost = wait_or("the node is given up", 120, || {
+        project.tidegate(["runs", "show", "1"]).stdout.contains("attempt 2").then_some(())
+    });
+    cluster(&["signal", "kubelet", "CONT"]);
+    assert!(lost.is_some(), "{}", project.tidegate(["runs", "show", "1"]).stdout);
+    wait_ready("True");
+    project
+        .done(child)
+        .code(0)
+        .stdout("lost: the node node-1 has not been ready for 3 s")
+        .stdout("attempt 2");
+    kubectl(&["exec", &its, "-c", "steps", "--", "/bin/busybox", "touch", "/tmp/go"]);
+    patient.done(other).code(0).nowhere("attempt 2");
+    wait_gone(&project);
+    wait_gone(&patient);
 }

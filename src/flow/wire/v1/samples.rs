@@ -364,6 +364,7 @@ fn spec() -> JobSpec {
             grace_seconds: 120.0,
             key: text("ck"),
             saved: None,
+            volume: String::new(),
         }),
         gpus: Some(vec![0]),
         image: Some(text("ghcr.io/acme/sklearn:1.5")),

@@ -200,21 +200,22 @@ impl Reader<'_> {
         let key = "jobs.checkpoint";
         let NodeKind::Mapping(entries) = &node.kind else {
             let path = self.filled(node, key, "the checkpoint folder")?;
-            return Some(Checkpoint { path, every: None, grace: None });
+            return Some(Checkpoint { path, every: None, grace: None, volume: None });
         };
-        let (mut path, mut every, mut grace) = (None, None, None);
+        let (mut path, mut every, mut grace, mut volume) = (None, None, None, None);
         for entry in entries {
             match &*entry.key {
                 "path" => path = self.filled(&entry.value, key, "the checkpoint folder"),
+                "volume" => volume = self.filled(&entry.value, key, "the name of a claim"),
                 "every" => every = self.span_of_time(&entry.value, key),
                 "grace" => grace = self.span_of_time(&entry.value, key),
-                _ => self.unknown(entry, "`checkpoint`", &["path", "every", "grace"]),
+                _ => self.unknown(entry, "`checkpoint`", &["path", "every", "grace", "volume"]),
             }
         }
         if !entries.iter().any(|e| &*e.key == "path") {
             self.missing(node, "`checkpoint`", "path");
         }
-        Some(Checkpoint { path: path?, every, grace })
+        Some(Checkpoint { path: path?, every, grace, volume })
     }
 
     fn produces(&mut self, node: &Node) -> Vec<Produce> {

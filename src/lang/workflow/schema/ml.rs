@@ -153,6 +153,7 @@ fn checkpoint() -> Value {
                 ("path", "The folder.", of("filled")),
                 ("every", "How often it is saved.", of("duration")),
                 ("grace", "How long a killed job has to save.", of("duration")),
+                ("volume", "A claim of the namespace that holds it.", of("filled")),
             ],
         ),
     ])

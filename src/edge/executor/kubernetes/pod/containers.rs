@@ -2,6 +2,7 @@
 
 use super::gpu::Gpu;
 use super::{GROUP, PodSettings};
+use crate::executor::inside::CLAIMED;
 use serde_json::{Value as Json, json};
 use tidegate_flow::job::{JobSpec, StepContainer};
 
@@ -17,7 +18,7 @@ pub(super) fn agent(spec: &JobSpec, settings: &PodSettings, digest: &str) -> Jso
     if spec.pod.nodes > 0 {
         env.push(json!({ "name": "TIDEGATE_NODE", "valueFrom": { "fieldRef": { "fieldPath": super::nodes::INDEX } } }));
     }
-    json!({
+    let mut made = json!({
         "name": "agent",
         "image": settings.agent_image,
         "imagePullPolicy": "IfNotPresent",
@@ -37,7 +38,22 @@ pub(super) fn agent(spec: &JobSpec, settings: &PodSettings, digest: &str) -> Jso
             { "name": "own", "mountPath": "/run/tidegate/own" },
             { "name": "secret", "mountPath": "/run/tidegate/secret", "readOnly": true },
         ],
-    })
+    });
+    mount_claim(&mut made, spec);
+    made
+}
+
+/// The claim that holds the checkpoint, where the agent and the steps find it.
+fn mount_claim(container: &mut Json, spec: &JobSpec) {
+    if claim(spec).is_some()
+        && let Some(mounts) = container["volumeMounts"].as_array_mut()
+    {
+        mounts.push(json!({ "name": "checkpoint", "mountPath": CLAIMED }));
+    }
+}
+
+fn claim(spec: &JobSpec) -> Option<&str> {
+    spec.checkpoint.as_ref().map(|c| c.volume.as_str()).filter(|name| !name.is_empty())
 }
 
 /// A container that runs steps. Each has a socket of its own, so that no shim is taken for another.
@@ -74,6 +90,7 @@ pub(super) fn steps(spec: &JobSpec, container: &StepContainer, image: &str, gpu:
         "securityContext": { "allowPrivilegeEscalation": false },
         "volumeMounts": mounts,
     });
+    mount_claim(&mut made, spec);
     if spec.pod.nodes > 0 {
         made["env"] = Json::Array(super::nodes::env(spec, asked));
     }
@@ -81,7 +98,7 @@ pub(super) fn steps(spec: &JobSpec, container: &StepContainer, image: &str, gpu:
 }
 
 /// What the containers share. `shm_bytes` is the most that one of them asks for.
-pub(super) fn volumes(name: &str, shm_bytes: u64) -> Vec<Json> {
+pub(super) fn volumes(spec: &JobSpec, name: &str, shm_bytes: u64) -> Vec<Json> {
     let mut volumes = vec![
         json!({ "name": "bin", "emptyDir": {} }),
         json!({ "name": "shared", "emptyDir": {} }),
@@ -91,6 +108,9 @@ pub(super) fn volumes(name: &str, shm_bytes: u64) -> Vec<Json> {
     if shm_bytes > 0 {
         let size = shm_bytes.to_string();
         volumes.push(json!({ "name": "shm", "emptyDir": { "medium": "Memory", "sizeLimit": size } }));
+    }
+    if let Some(claim) = claim(spec) {
+        volumes.push(json!({ "name": "checkpoint", "persistentVolumeClaim": { "claimName": claim } }));
     }
     volumes
 }

@@ -1,4 +1,4 @@
-//! The Job and the Secret of an attempt, put together.
+//! The Job of an attempt, put together.
 //!
 //! The agent is a native sidecar (Kubernetes, "Sidecar Containers"): an init container that always
 //! restarts. Its start puts this program into a volume that the containers of the steps start from, so
@@ -7,12 +7,12 @@
 
 use super::finding::{Findings, finding, written};
 use super::gpu::{GpuError, gpu};
+use super::names::{identity, job_name, labels, pull_secret_name};
 use super::policy::Policy;
 use super::scheduling::{self, SpotNodes};
 use super::template::{self, Rendered, Template};
 use super::{GROUP, containers, overlay, services};
 use serde_json::{Value as Json, json};
-use std::collections::BTreeMap;
 use tidegate_flow::job::{JobSpec, step_containers};
 use tidegate_lang::source::{Diagnostic, Style};
 
@@ -46,69 +46,6 @@ pub struct PodSettings {
     pub pull_secrets: Vec<String>,
 }
 
-/// Returns the name of an attempt's Job and Secret: at most 63 characters (DNS label, RFC 1123).
-pub fn job_name(spec: &JobSpec) -> String {
-    let slug: String = spec
-        .job
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
-        .take(18)
-        .collect();
-    let run = spec.run.to_ascii_lowercase();
-    format!("tg-{run}-{}-{}-{}", slug.trim_matches('-'), instance_of(spec), spec.attempt)
-}
-
-/// The run's number of the instance, which is unique in the run; the token holds it.
-fn instance_of(spec: &JobSpec) -> String {
-    spec.token.split('.').nth(1).unwrap_or_default().to_owned()
-}
-
-pub(super) fn labels(spec: &JobSpec, settings: &PodSettings) -> Json {
-    json!({
-        "app.kubernetes.io/managed-by": "tidegate",
-        "tidegate.dev/store": settings.store,
-        "tidegate.dev/run": spec.run.to_ascii_lowercase(),
-        "tidegate.dev/job": label(&spec.job),
-        "tidegate.dev/instance": instance_of(spec),
-        "tidegate.dev/attempt": spec.attempt.to_string(),
-    })
-}
-
-/// Text as a label's value (Kubernetes, "Labels and Selectors"): at most 63 of letters, digits, `-_.`.
-fn label(text: &str) -> String {
-    let clean = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
-    let text: String = text.chars().take(63).map(clean).collect();
-    text.trim_matches(|c: char| !c.is_ascii_alphanumeric()).to_owned()
-}
-
-/// Returns the Secret of an attempt: what its agent alone may read. `owner` is the UID of its Job.
-pub fn secret_manifest(
-    spec: &JobSpec,
-    settings: &PodSettings,
-    owner: Option<&str>,
-    files: &BTreeMap<String, String>,
-) -> Json {
-    let name = job_name(spec);
-    let mut secret = json!({
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": { "name": name, "namespace": settings.namespace, "labels": labels(spec, settings) },
-        "type": "Opaque",
-        "immutable": true,
-        "stringData": files,
-    });
-    if let Some(uid) = owner {
-        set(
-            &mut secret,
-            &["metadata", "ownerReferences"],
-            json!([
-                { "apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": uid, "controller": false, "blockOwnerDeletion": false }
-            ]),
-        );
-    }
-    secret
-}
-
 /// Why no pod can be made of a job.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ManifestError {
@@ -134,20 +71,6 @@ impl ManifestError {
             _ => self.to_string(),
         }
     }
-}
-
-/// Returns what says that a Job does the work of a spec: its digest, but for the checkpoint that was
-/// saved last, which another engine finds changed.
-pub fn identity(spec: &JobSpec, digest: &str) -> String {
-    let mut spec = match &spec.checkpoint {
-        Some(checkpoint) if checkpoint.saved.is_some() => spec.clone(),
-        _ => return digest.to_owned(),
-    };
-    if let Some(checkpoint) = &mut spec.checkpoint {
-        checkpoint.saved = None;
-    }
-    let bytes = serde_json::to_vec(&spec).unwrap_or_default();
-    blake3::hash(&bytes).to_hex().to_string()
 }
 
 /// Returns the Job of an attempt. `digest` is that of the spec as an object: a Job that is there
@@ -227,7 +150,7 @@ fn pod(spec: &JobSpec, settings: &PodSettings, digest: &str) -> Result<Json, Man
     init.extend(spec.pod.services.iter().map(|service| services::container(service, &name)));
     init.append(&mut steps);
     let shm = parts.iter().map(|part| part.resources.shm_bytes).max().unwrap_or_default();
-    let mut volumes = containers::volumes(&name, shm);
+    let mut volumes = containers::volumes(spec, &name, shm);
     volumes.extend(spec.pod.services.iter().flat_map(services::volumes));
     let mut pod = json!({
         "restartPolicy": "Never",
@@ -259,11 +182,6 @@ fn pod(spec: &JobSpec, settings: &PodSettings, digest: &str) -> Result<Json, Man
 /// Tells whether the job brings credentials for its images.
 pub fn has_credentials(spec: &JobSpec) -> bool {
     spec.pod.credentials.is_some() || spec.pod.services.iter().any(|s| s.credentials.is_some())
-}
-
-/// The Secret with the credentials of an attempt's images.
-pub fn pull_secret_name(spec: &JobSpec) -> String {
-    format!("{}-pull", job_name(spec))
 }
 
 /// What a template may read.
@@ -315,22 +233,13 @@ pub(super) fn seconds(seconds: f64) -> u64 {
     whole
 }
 
-/// Sets a member of an object, making the objects on the way.
-fn set(object: &mut Json, path: &[&str], value: Json) {
-    let mut at = object;
-    for key in path {
-        at = &mut at[*key];
-    }
-    *at = value;
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::service_manifest;
     use super::*;
     use tidegate_flow::job::{Health, PodRequest, ResourceRequest, ServiceSpec, Spot, StepPlace};
 
-    fn settings() -> PodSettings {
+    pub(in super::super) fn settings() -> PodSettings {
         PodSettings {
             namespace: "ml".into(),
             store: "01store".into(),
@@ -342,7 +251,7 @@ mod tests {
         }
     }
 
-    fn spec() -> JobSpec {
+    pub(in super::super) fn spec() -> JobSpec {
         JobSpec {
             run: "01JDX3Z9M7ABCDEFGHJKMNPQRS".into(),
             job: "Train_model".into(),
@@ -448,23 +357,5 @@ spec:
         assert_eq!(pod["tolerations"][1]["value"], "a");
         let mounts = pod["containers"][0]["volumeMounts"].as_array().unwrap();
         assert_eq!(mounts.last().unwrap(), &json!({"name": "data", "mountPath": "/data", "readOnly": true}));
-    }
-
-    #[test]
-    fn a_secret_is_its_jobs() {
-        let files = BTreeMap::from([("key".to_owned(), "k".to_owned())]);
-        let secret = secret_manifest(&spec(), &settings(), Some("uid-1"), &files);
-        insta::assert_snapshot!(serde_json::to_string_pretty(&secret).unwrap());
-    }
-
-    #[test]
-    fn names_are_dns_labels_whatever_the_job_is_called() {
-        for job in ["a", "A_very-long_name_of_a_job_that_goes_on_and_on", "_x_", "é"] {
-            let name = job_name(&JobSpec { job: job.into(), attempt: 1000, ..spec() });
-            assert!(
-                name.len() <= 63 && !name.contains(|c: char| !(c.is_ascii_alphanumeric() || c == '-')),
-                "{name}"
-            );
-        }
     }
 }

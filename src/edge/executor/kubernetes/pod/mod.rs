@@ -1,13 +1,16 @@
 //! A `JobSpec` as a `batch/v1` Job. Pure: names, ids and secrets come in as arguments.
 //!
 //! `job` puts it together from `containers`, `services`, `nodes`, `gpu` and `scheduling`; a team's
-//! `template` is `merge`d over it, and the `policy` judges what came out.
+//! `template` is `merge`d over it, and the `policy` is what came out is `judge`d by. `names` says what things are
+//! called, `private` makes the Secrets.
 
 mod containers;
 mod finding;
 mod gpu;
 mod job;
+mod judge;
 mod merge;
+mod names;
 mod nodes;
 mod overlay;
 mod policy;
@@ -17,10 +20,11 @@ mod services;
 mod template;
 
 pub use finding::Findings;
-pub use job::{ManifestError, PodSettings, identity, job_manifest, job_name, secret_manifest};
+pub use job::{ManifestError, PodSettings, job_manifest};
+pub use names::{identity, job_name};
 pub use nodes::service_manifest;
 pub use policy::Policy;
-pub use private::{pull_secret, service_secrets};
+pub use private::{pull_secret, secret_manifest, service_secrets};
 pub use scheduling::SpotNodes;
 pub use template::Template;
 

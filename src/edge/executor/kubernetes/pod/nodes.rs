@@ -1,7 +1,7 @@
 //! `nodes: N`: pods of one indexed Job that find each other by name.
 
 use super::PodSettings;
-use super::job::{job_name, labels};
+use super::names::{job_name, labels};
 use serde_json::{Value as Json, json};
 use tidegate_flow::job::{JobSpec, ResourceRequest};
 

@@ -25,7 +25,7 @@ const STEPS: [(&str, &str); 4] = [
     ("restartPolicy", "what is tried again is the engine's to decide"),
 ];
 /// Volumes that agent and steps share.
-const VOLUMES: [&str; 5] = ["bin", "shared", "own", "secret", "shm"];
+const VOLUMES: [&str; 6] = ["bin", "shared", "own", "secret", "shm", "checkpoint"];
 
 /// Lays a template over `pod`, which has `metadata` and `spec`.
 pub(super) fn lay_over(pod: &mut Json, rendered: &Rendered) -> Result<(), Findings> {

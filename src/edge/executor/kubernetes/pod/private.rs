@@ -1,11 +1,37 @@
-//! What of an attempt is secret, as Kubernetes Secrets: variables of services, credentials of images.
+//! What of an attempt is secret, as Kubernetes Secrets: what its agent alone may read, variables of
+//! services, credentials of images.
 
-use super::job::{PodSettings, has_credentials, job_name, labels, pull_secret_name};
+use super::job::{PodSettings, has_credentials};
+use super::names::{job_name, labels, pull_secret_name};
 use super::services::secret_key_of;
 use crate::executor::secret_values::{contexts, logins, text};
 use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeMap;
 use tidegate_flow::job::JobSpec;
+
+/// Returns the Secret of an attempt: what its agent alone may read. `owner` is the UID of its Job.
+pub fn secret_manifest(
+    spec: &JobSpec,
+    settings: &PodSettings,
+    owner: Option<&str>,
+    files: &BTreeMap<String, String>,
+) -> Json {
+    let name = job_name(spec);
+    let mut secret = json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": { "name": name, "namespace": settings.namespace, "labels": labels(spec, settings) },
+        "type": "Opaque",
+        "immutable": true,
+        "stringData": files,
+    });
+    if let Some(uid) = owner {
+        secret["metadata"]["ownerReferences"] = json!([
+            { "apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": uid, "controller": false, "blockOwnerDeletion": false }
+        ]);
+    }
+    secret
+}
 
 /// Fills in the variables of services that read secrets: entries of the attempt's Secret.
 pub fn service_secrets(
@@ -57,6 +83,7 @@ pub fn pull_secret(
 
 #[cfg(test)]
 mod tests {
+    use super::super::job::tests::{settings, spec};
     use super::*;
     use tidegate_flow::job::{Credentials, ServiceSpec};
 
@@ -84,5 +111,12 @@ mod tests {
         let job = super::super::job_manifest(&spec, &PodSettings::default(), "d", None).unwrap().to_string();
         assert!(!job.contains("hush") && !job.contains("secrets.") && job.contains("service.db.PW"), "{job}");
         assert!(job.contains(&pull_secret_name(&spec)));
+    }
+
+    #[test]
+    fn a_secret_is_its_jobs() {
+        let files = BTreeMap::from([("key".to_owned(), "k".to_owned())]);
+        let secret = secret_manifest(&spec(), &settings(), Some("uid-1"), &files);
+        insta::assert_snapshot!(serde_json::to_string_pretty(&secret).unwrap());
     }
 }
