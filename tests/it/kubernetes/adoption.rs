@@ -125,7 +125,7 @@ fn a_cancel_after_a_change_of_engines_runs_what_always_runs() {
     child.kill().unwrap();
     child.wait().unwrap();
     let child = spawn(&project, &["--resume", "1"]);
-    until("the next engine has it", || {
+    wait("the next engine has it", 90, || {
         let owned = |e: &RunEvent| matches!(e.kind, EventKind::EngineStarted { .. });
         log(&store(&project)).iter().any(owned).then_some(())
     });

@@ -16,7 +16,7 @@ fn kill_in(project: &Project, container: &str, command: &str) {
     let list = if container == "agent" { "initContainerStatuses" } else { "containerStatuses" };
     let path = format!("jsonpath={{.status.{list}[?(@.name==\"{container}\")].containerID}}");
     // What the container says is here before the kubelet has said that it runs.
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(90);
     let mut id = String::new();
     while id.is_empty() {
         assert!(Instant::now() < deadline, "{container} has no id");

@@ -21,7 +21,7 @@ mod templates;
 mod trouble;
 mod waiting;
 
-use crate::harness::{Done, Project, until};
+use crate::harness::{Done, Project};
 use std::ops::Deref;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -93,7 +93,7 @@ fn project_with(jobs: &str, settings: &str) -> Place {
 
 fn made(jobs: &str, settings: &str) -> Project {
     let head = format!("on: workflow_dispatch\ndefaults: {{ container: '{IMAGE}', run: {{ shell: sh }} }}\n");
-    let settings = format!("kubernetes:\n  image-patience: 2\n{settings}");
+    let settings = format!("kubernetes:\n  image-patience: 4\n{settings}");
     Project::workflow(&format!("{head}jobs:\n{jobs}")).file(".ml/config.yaml", &settings).git()
 }
 
@@ -122,7 +122,7 @@ impl Namespace {
             "{{\"apiVersion\":\"v1\",\"kind\":\"Namespace\",\"metadata\":{{\"name\":\"{name}\",\"labels\":{{{labels}}}}}}}"
         );
         apply(&text);
-        wait("the namespace has its account", 30, || {
+        wait("the namespace has its account", 90, || {
             kubectl(&["get", "serviceaccounts", "-n", &name, "-o", "name"]).contains("default").then_some(())
         });
         Self(name)
@@ -185,7 +185,7 @@ fn wait_gone(project: &Project) {
     wait("Jobs, pods and Secrets are gone", 90, || left(project).trim().is_empty().then_some(()));
 }
 
-/// Waits longer than [`until`] does.
+/// Waits until something is there, for some seconds; a loaded machine takes its time.
 #[track_caller]
 fn wait<T>(what: &str, seconds: u64, look: impl FnMut() -> Option<T>) -> T {
     wait_or(what, seconds, look).unwrap_or_else(|| panic!("waited in vain until {what}"))

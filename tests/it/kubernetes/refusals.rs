@@ -31,7 +31,7 @@ fn a_quota_is_waited_for() {
     apply(&quota("500m"));
     let more = in_namespace(&namespace);
     let child = spawn(&project, &more.iter().map(String::as_str).collect::<Vec<_>>());
-    wait("its Job has no pod", 60, || {
+    wait("its Job has no pod", 120, || {
         let said = kubectl(&["get", "events", "-n", &namespace.0, "--field-selector", "reason=FailedCreate"]);
         said.contains("exceeded quota").then_some(())
     });
@@ -53,7 +53,15 @@ fn a_policy_of_the_cluster_is_named() {
         r#"{{"apiVersion":"admissionregistration.k8s.io/v1","kind":"ValidatingAdmissionPolicyBinding","metadata":{{"name":"{name}"}},
 "spec":{{"policyName":"{name}","validationActions":["Deny"],"matchResources":{{"namespaceSelector":{{"matchLabels":{{"kubernetes.io/metadata.name":"{name}"}}}}}}}}}}"#
     ));
-    std::thread::sleep(Duration::from_secs(2));
+    wait("the policy is in force", 90, || {
+        let program = std::env::var("TIDEGATE_KUBECTL").unwrap_or_else(|_| "kubectl".into());
+        let pod = ["run", "probe", "-n", name, "--image", IMAGE, "--annotations", "tidegate.dev/attempt=x"];
+        let mut words = program.split_whitespace();
+        let mut asked = Command::new(words.next().unwrap());
+        asked.args(words).args(pod).arg("--dry-run=server").env("KUBECONFIG", kubeconfig());
+        let said = asked.stdin(Stdio::null()).output().unwrap().stderr;
+        String::from_utf8_lossy(&said).contains("no training on Fridays").then_some(())
+    });
     let done = run_in(&project, &namespace);
     kubectl(&["delete", "validatingadmissionpolicybindings", name]);
     kubectl(&["delete", "validatingadmissionpolicies", name]);

@@ -77,7 +77,7 @@ fn an_image_that_is_not_there_is_named() {
 fn a_pod_that_no_node_takes_waits_and_is_gone_after_a_cancel() {
     let project = project("  a: { resources: { gpu: 9 }, steps: [{ run: 'true' }] }\n");
     let child = spawn(&project, &[]);
-    until("the pod is there", || {
+    wait("the pod is there", 90, || {
         let pods = kubectl(&["get", "pods", "-l", &selector(&project), "-o", "name"]);
         (selector(&project).len() > 30 && !pods.trim().is_empty()).then_some(())
     });
@@ -94,7 +94,7 @@ fn a_cancel_runs_what_always_runs() {
 ",
     );
     let child = spawn(&project, &[]);
-    until("the step says something", || {
+    wait("the step says something", 90, || {
         let logs = project.tidegate(["runs", "logs", "1"]);
         logs.stdout.contains("started").then_some(())
     });
@@ -112,7 +112,7 @@ fn a_pod_deleted_by_force_is_lost_and_tried_again() {
 ",
     );
     let child = spawn(&project, &[]);
-    until("the step says something", || {
+    wait("the step says something", 90, || {
         project.tidegate(["runs", "logs", "1"]).stdout.contains("started").then_some(())
     });
     kubectl(&["delete", "pods", "-l", &selector(&project), "--force", "--grace-period=0", "--wait=false"]);
@@ -149,7 +149,7 @@ fn a_secret_is_only_where_it_must_be() {
 ",
     );
     let child = spawn(&project, &["--secret", "TOKEN=hush-hush-7"]);
-    let jobs = until("the step runs", || {
+    let jobs = wait("the step runs", 90, || {
         let logs = project.tidegate(["runs", "logs", "1"]).stdout;
         logs.contains("token")
             .then(|| kubectl(&["get", "jobs,pods", "-l", &selector(&project), "-o", "yaml"]))

@@ -14,7 +14,7 @@ fn wait_shown(project: &Project, reason: &str) {
 fn a_queue_and_then_no_node_until_the_time_is_up() {
     let project = project_with(
         "  a: { queue: research, resources: { gpu: 9 }, steps: [{ run: 'echo ran' }] }\n",
-        "  pending-timeout: 40s\n",
+        "  pending-timeout: 1m\n",
     );
     let child = spawn(&project, &[]);
     wait_shown(&project, "waits: it waits in the queue `research`");

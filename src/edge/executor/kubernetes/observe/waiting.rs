@@ -113,7 +113,8 @@ fn stuck(status: &ContainerStatus) -> Option<Waiting> {
         | "InvalidImageName"
         | "ImageInspectError"
         | "RegistryUnavailable") => {
-            Some(Waiting::Image(format!("the image {image} cannot be pulled ({reason}): {said}")))
+            let advice = image_advice(&said);
+            Some(Waiting::Image(format!("the image {image} cannot be pulled ({reason}): {said}{advice}")))
         }
         // A Secret of the attempt itself comes a moment after its Job.
         "CreateContainerConfigError" if !is_own(&said) => Some(Waiting::SetUp(missing(name, &said))),
@@ -122,6 +123,18 @@ fn stuck(status: &ContainerStatus) -> Option<Waiting> {
         }
         _ => None,
     }
+}
+
+/// What a registry's answer means for a person.
+fn image_advice(said: &str) -> &'static str {
+    let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
+    if has(&["no match for platform", "no matching manifest", "platform does not match"]) {
+        return "; it is made for another kind of machine than the node (`docker buildx build --platform`)";
+    }
+    if has(&["unauthorized", "Unauthorized", "denied", "authorization failed", "403 Forbidden"]) {
+        return "; it may need credentials: `credentials` of the `container`, or `image-pull-secrets`";
+    }
+    ""
 }
 
 /// What the first container does that has not come as far as the next one needs.
@@ -163,23 +176,14 @@ fn scheduler_words(said: &str) -> String {
     short(&said.replace("no new claims to deallocate,", "")).trim_end_matches([',', '.', ' ']).to_owned()
 }
 
-/// What of a pod only an event says: a volume that cannot be mounted. `None`: it may pass by itself.
-pub(in super::super) fn not_set_up(reason: &str, said: &str) -> Option<Waiting> {
-    if !matches!(reason, "FailedMount" | "FailedAttachVolume") || is_own(said) {
-        return None;
-    }
-    let said = short(said);
-    Some(Waiting::SetUp(format!("a volume of its pod cannot be mounted: {said}; {ADVICE}")))
-}
-
-const ADVICE: &str = "make what is missing in the namespace, or change the pod template";
+pub(super) const ADVICE: &str = "make what is missing in the namespace, or change the pod template";
 
 fn missing(container: &str, said: &str) -> String {
     format!("what the container `{container}` needs is not there: {said}; {ADVICE}")
 }
 
 /// Tells whether words of the kubelet are about a Secret that the engine makes.
-fn is_own(said: &str) -> bool {
+pub(super) fn is_own(said: &str) -> bool {
     said.contains("secret \"tg-")
 }
 
@@ -221,30 +225,6 @@ fn advice(waits: &Waiting) -> &'static str {
     }
 }
 
-/// What an event of a Job means that gets no pod: it waits, or there will never be one.
-pub(in super::super) fn not_made(said: &str) -> Result<Waiting, Death> {
-    let said = said.split_once("forbidden: ").map_or(said, |(_, why)| why);
-    let said = short(said.trim_start_matches("Error creating: "));
-    let never = |reason: String| Err(Death { class: FailureClass::Unschedulable, exit: None, reason });
-    if said.contains("violates PodSecurity") {
-        return never(format!(
-            "the namespace's Pod Security level does not allow its pod: {said}; run it in another namespace, or let \
-             the level of this one be changed"
-        ));
-    }
-    if said.contains("must specify") {
-        return never(format!("the namespace's quota wants more to be said in `resources`: {said}"));
-    }
-    if said.starts_with("exceeded quota") {
-        let words = "a quota of the namespace is used up; it waits until there is room";
-        return Ok(Waiting::NotMade(format!("{words} ({said})")));
-    }
-    if said.contains("denied request") || said.contains("denied the request") {
-        return never(format!("a policy of the cluster does not allow its pod: {said}"));
-    }
-    Ok(Waiting::NotMade(format!("the cluster does not make its pod: {said}")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -275,6 +255,11 @@ mod tests {
             image,
             Some(Waiting::Image("the image nope:1 cannot be pulled (ErrImagePull): not found".into()))
         );
+        let other =
+            json!({"reason": "ErrImagePull", "message": "no match for platform in manifest: not found"});
+        assert!(waits(other).unwrap().reason().contains("another kind of machine"));
+        let closed = json!({"reason": "ImagePullBackOff", "message": "pull access denied, 403 Forbidden"});
+        assert!(waits(closed).unwrap().reason().contains("`image-pull-secrets`"));
         let missing =
             waits(json!({"reason": "CreateContainerConfigError", "message": "secret \"x\" not found"}));
         assert!(matches!(missing, Some(Waiting::SetUp(_))));
@@ -350,48 +335,6 @@ mod tests {
             let death = given_up(&waits, 60);
             assert!(death.class == class && death.reason.contains(words), "{death:?}");
             assert_eq!(waits.bound() == Bound::Pending, death.reason.contains("`pending-timeout`"));
-        }
-    }
-
-    #[test]
-    fn a_volume_that_cannot_be_mounted() {
-        let said = "MountVolume.SetUp failed for volume \"x\" : configmap \"nope\" not found";
-        assert!(
-            matches!(not_set_up("FailedMount", said), Some(Waiting::SetUp(words)) if words.contains("nope"))
-        );
-        assert_eq!(not_set_up("FailedMount", "secret \"tg-01j-a-0-1\" not found"), None);
-        assert_eq!(not_set_up("BackOff", said), None);
-    }
-
-    #[test]
-    fn what_keeps_a_pod_from_being_made() {
-        let quota = r#"Error creating: pods "tg-x-1" is forbidden: exceeded quota: small, requested: cpu=2, used: cpu=0, limited: cpu=1"#;
-        let Ok(Waiting::NotMade(words)) = not_made(quota) else { panic!() };
-        assert!(words.contains("waits until there is room") && words.contains("limited: cpu=1"), "{words}");
-        let hook =
-            "Error creating: Internal error occurred: failed calling webhook \"x\": connection refused";
-        assert!(matches!(not_made(hook), Ok(Waiting::NotMade(_))), "it may answer later");
-        let table = [
-            (
-                r#"Error creating: pods "t" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true"#,
-                "Pod Security level does not allow its pod: violates PodSecurity \"restricted:latest\": runAsNonRoot",
-            ),
-            (
-                r#"Error creating: pods "t" is forbidden: failed quota: q: must specify cpu for: steps"#,
-                "`resources`: failed quota: q: must specify cpu",
-            ),
-            (
-                r#"Error creating: pods "t" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no"#,
-                "a policy of the cluster does not allow its pod: ValidatingAdmissionPolicy 'p'",
-            ),
-            (
-                r#"Error creating: admission webhook "v.kyverno.io" denied the request: labels"#,
-                "a policy of the cluster does not allow its pod: admission webhook",
-            ),
-        ];
-        for (said, words) in table {
-            let death = not_made(said).unwrap_err();
-            assert!(death.class == FailureClass::Unschedulable && death.reason.contains(words), "{death:?}");
         }
     }
 }
