@@ -182,7 +182,7 @@ fn follows(spec: &mut JobSpec, node: u32) {
     (spec.metrics, spec.params) = (MetricsSpec::default(), MetricsSpec::default());
     for step in &mut spec.steps {
         if matches!(step.action, ActionSpec::Gate(_)) {
-            step.condition = "false".to_owned();
+            "false".clone_into(&mut step.condition);
         }
     }
 }
