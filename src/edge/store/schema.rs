@@ -1,8 +1,14 @@
 //! The tables of `runs.db`, and the way from an older version to this one.
 
 use super::StoreError;
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// A process that makes the same store is waited for this long, and looked at this often.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// See [`PATIENCE`].
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// The version this program writes (`PRAGMA user_version`).
 pub(super) const VERSION: i64 = 4;
@@ -162,10 +168,14 @@ pub(super) fn migrate(db: &mut Connection, path: &Path) -> Result<(), StoreError
     }
     if found == 0 {
         // Nothing is there that a journal could bring back; `open::settle` forces what is made.
-        db.pragma_update(None, "journal_mode", "memory")?;
+        match db.pragma_update(None, "journal_mode", "memory") {
+            // Another process makes it just now.
+            Err(error) if is_busy(&error) => {}
+            done => done?,
+        }
         db.pragma_update(None, "synchronous", "off")?;
     }
-    db.pragma_update(None, "journal_mode", "wal")?;
+    write_ahead(db)?;
     let step = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // Another process may have done it while this one waited for the lock.
     let found = version(&step)?;
@@ -184,6 +194,22 @@ pub(super) fn migrate(db: &mut Connection, path: &Path) -> Result<(), StoreError
     }
     step.pragma_update(None, "user_version", VERSION)?;
     Ok(step.commit()?)
+}
+
+/// Changes to a write-ahead log. Another process that makes the same store just now is waited for: SQLite
+/// itself does not wait for this lock.
+fn write_ahead(db: &Connection) -> Result<(), StoreError> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match db.pragma_update(None, "journal_mode", "wal") {
+            Err(error) if is_busy(&error) && Instant::now() < until => std::thread::sleep(PAUSE),
+            done => return Ok(done?),
+        }
+    }
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
 }
 
 fn version(db: &Connection) -> Result<i64, StoreError> {

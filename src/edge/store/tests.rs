@@ -61,6 +61,18 @@ fn events_come_back_in_order_and_the_number_is_the_stores() {
 }
 
 #[test]
+fn a_store_may_be_made_by_several_at_once() {
+    for _ in 0..10 {
+        let folder = tempfile::tempdir().unwrap();
+        std::thread::scope(|threads| {
+            let open = || Store::open(&folder.path().join("store")).map(|store| store.list(1).unwrap().len());
+            let opened: Vec<_> = (0..6).map(|_| threads.spawn(open)).collect();
+            opened.into_iter().for_each(|thread| assert_eq!(thread.join().unwrap().unwrap(), 0));
+        });
+    }
+}
+
+#[test]
 fn a_second_engine_is_told_who_owns_the_run() {
     let (_folder, mut first) = store();
     let run = first.create(&created("01A")).unwrap();

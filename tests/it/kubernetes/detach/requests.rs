@@ -123,6 +123,8 @@ fn a_secret_of_a_run_is_in_its_secrets_alone() {
     let place = Detached::new("secrets", jobs);
     let number = place.submit(&["--secret", "WORD=hush-hush-7", "--secret", "OTHER=never-read-8"]);
     place.wait_log(&number, "started");
+    let ready = ["wait", "--for=condition=Ready", "pod", "-l", "tidegate.dev/store", "--timeout=60s"];
+    place.kubectl(&ready);
     let all =
         "pods,jobs,deployments,replicasets,services,configmaps,events,leases.coordination.k8s.io,endpoints";
     let seen = place.kubectl(&["get", all, "-o", "yaml"])
