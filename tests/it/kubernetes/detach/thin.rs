@@ -35,7 +35,7 @@ fn a_run_goes_on_without_the_laptop_and_is_watched_from_outside() {
 #[test]
 fn data_travels_and_a_terminal_is_a_terminal_there_too() {
     let place = Detached::new("data", CHAIN);
-    place.write("raw/a.csv", "x\n1\n");
+    place.write("raw/a.csv", "kept row\n");
     place.write(
         ".ml/workflows/test.yml",
         "on: workflow_dispatch
@@ -44,7 +44,7 @@ defaults: { container: 'docker.io/test/busybox:1', run: { shell: sh } }
 jobs:
   a:
     consumes: { in/: '${{ data.raw }}' }
-    steps: [{ run: 'cat in/a.csv; echo files ${{ data.raw.files }}; sleep 4' }]
+    steps: [{ run: 'cat in/a.csv; echo version ${{ data.raw.version }}; sleep 4' }]
 ",
     );
     // Ignored by git: it is in no tree.
@@ -58,7 +58,7 @@ jobs:
     );
     let done = place.place.project.shell(&line).code(0);
     done.stdout("\u{1b}[").stdout("passed");
-    place.asked(&["runs", "logs", &number]).code(0).stdout("x\n1\n").stdout("files 1");
+    place.asked(&["runs", "logs", &number]).code(0).stdout("kept row").stdout("version ");
     place.wait_gone();
 }
 
