@@ -2,7 +2,7 @@
 
 use crate::conformance_expressions::conformance;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Cases that end otherwise here, each explained on `docs/deviations.md`; at most three.
@@ -38,24 +38,46 @@ fn repository(from: &Path) -> tempfile::TempDir {
     folder
 }
 
-/// Runs one workflow and returns its exit code and all it printed.
-fn run(folder: &Path, arguments: &[String]) -> (i32, String) {
-    let store = tempfile::tempdir().unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_tidegate"))
-        .arg("run")
-        .args(arguments)
-        .args(["--dialect", "github", "--store"])
-        .arg(store.path().join("store"))
-        .current_dir(folder)
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap())
-        .env("HOME", store.path())
-        .env("CI", "true")
-        .output()
-        .unwrap();
-    let text =
-        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    (output.status.code().unwrap_or(-1), text)
+/// One workflow of another project, and how it should end.
+pub struct Case {
+    /// As its project calls it.
+    pub name: String,
+    /// `success`, `failure`, or what else a file that is refused is called.
+    pub expected: String,
+    /// A repository that holds it.
+    pub folder: PathBuf,
+    /// Arguments of `tidegate run`.
+    pub arguments: Vec<String>,
+}
+
+/// Cases, and the folders that they are in.
+pub struct Cases {
+    /// In the order of their table.
+    pub cases: Vec<Case>,
+    _folders: Vec<tempfile::TempDir>,
+}
+
+impl Case {
+    /// Runs it; its exit code, its standard output and its standard error.
+    pub fn run(&self, more: &[&str], env: &[(&str, &str)]) -> (i32, String, String) {
+        let store = tempfile::tempdir().unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_tidegate"))
+            .arg("run")
+            .args(&self.arguments)
+            .args(more)
+            .args(["--dialect", "github", "--store"])
+            .arg(store.path().join("store"))
+            .current_dir(&self.folder)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap())
+            .env("HOME", store.path())
+            .env("CI", "true")
+            .envs(env.iter().copied())
+            .output()
+            .unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+    }
 }
 
 struct Counts {
@@ -82,12 +104,12 @@ impl Counts {
     }
 }
 
-#[test]
-fn act_cases() {
+/// The cases of act that need nothing but this machine.
+pub fn act() -> Cases {
     let root = conformance("nektos+act");
     let runner = repository(&root.join("pkg/runner/testdata"));
     let model = repository(&root.join("pkg/model/testdata"));
-    let mut counts = Counts { right: 0, total: 0, wrong: Vec::new() };
+    let mut cases = Vec::new();
     let table = fs::read_to_string(root.join("EXPECTED.tsv")).unwrap();
     for line in table.lines().skip(1) {
         let columns: Vec<&str> = line.split('\t').collect();
@@ -102,11 +124,22 @@ fn act_cases() {
         };
         let mut arguments: Vec<String> = vec![file.into(), "--event".into(), event.into()];
         arguments.extend(setup(case, folder, file));
-        let (code, text) = run(folder, &arguments);
         // Three cases are about plans: GitHub refuses such a file.
         let expected = if matches!(expected, "success" | "failure") { expected } else { "rejected" };
-        counts.add(case, expected, code, &text);
-        if case == "job-status-check" {
+        cases.push(Case { name: case.into(), expected: expected.into(), folder: folder.into(), arguments });
+    }
+    Cases { cases, _folders: vec![runner, model] }
+}
+
+#[test]
+fn act_cases() {
+    let all = act();
+    let mut counts = Counts { right: 0, total: 0, wrong: Vec::new() };
+    for case in &all.cases {
+        let (code, out, err) = case.run(&[], &[]);
+        let text = out + &err;
+        counts.add(&case.name, &case.expected, code, &text);
+        if case.name == "job-status-check" {
             assert!(text.contains("next") && text.contains("skipped"), "`next` must be skipped:\n{text}");
         }
     }
@@ -136,10 +169,11 @@ fn setup(case: &str, folder: &Path, file: &str) -> Vec<String> {
     }
 }
 
-#[test]
-fn runner_server_cases() {
+/// The cases of runner.server that need nothing but this machine.
+pub fn runner_server() -> Cases {
     let root = conformance("ChristopherHX+runner.server");
-    let mut counts = Counts { right: 0, total: 0, wrong: Vec::new() };
+    let mut cases = Vec::new();
+    let mut folders = Vec::new();
     let table = fs::read_to_string(root.join("EXPECTED.tsv")).unwrap();
     let all = repository(&root);
     for line in table.lines().skip(1) {
@@ -147,7 +181,6 @@ fn runner_server_cases() {
         let [expected, "yes", _, upstream] = columns[..] else { continue };
         let words: Vec<String> = words(upstream);
         let mut folder = all.path().to_path_buf();
-        let mut own = None;
         let (mut files, mut event, mut arguments) = (Vec::new(), "push".to_owned(), Vec::new());
         let mut rest = words.into_iter();
         while let Some(word) = rest.next() {
@@ -157,7 +190,7 @@ fn runner_server_cases() {
                 "-C" => {
                     let case = repository(&root.join(next()));
                     folder = case.path().to_path_buf();
-                    own = Some(case);
+                    folders.push(case);
                 }
                 "-e" => arguments.extend(["--event-path".to_owned(), next()]),
                 "-s" => arguments.extend(["--secret".to_owned(), next()]),
@@ -184,9 +217,20 @@ fn runner_server_cases() {
         let Some(file) = files.first() else { continue };
         let mut all_arguments = vec![file.clone(), "--event".into(), event];
         all_arguments.extend(arguments);
-        let (code, text) = run(&folder, &all_arguments);
-        counts.add(upstream, expected, code, &text);
-        drop(own);
+        let (name, expected) = (upstream.to_owned(), expected.to_owned());
+        cases.push(Case { name, expected, folder, arguments: all_arguments });
+    }
+    folders.push(all);
+    Cases { cases, _folders: folders }
+}
+
+#[test]
+fn runner_server_cases() {
+    let all = runner_server();
+    let mut counts = Counts { right: 0, total: 0, wrong: Vec::new() };
+    for case in &all.cases {
+        let (code, out, err) = case.run(&[], &[]);
+        counts.add(&case.name, &case.expected, code, &(out + &err));
     }
     println!("runner.server: {} of {} local cases end as expected", counts.right, counts.total);
     assert!(counts.total > 15, "only {} cases were found", counts.total);

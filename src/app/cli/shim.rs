@@ -9,17 +9,20 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
-use tidegate_edge::agent::serve;
+use tidegate_edge::agent::{remove_folder, serve};
 
 /// Arguments of `tidegate shim`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The agent's socket
-    #[arg(long, value_name = "PATH", required_unless_present = "env")]
+    #[arg(long, value_name = "PATH", required_unless_present_any = ["env", "clear"])]
     socket: Option<PathBuf>,
     /// Become another program instead, with variables that this file names: a JSON object
     #[arg(long, value_name = "FILE", conflicts_with = "socket", requires = "program")]
     env: Option<PathBuf>,
+    /// Remove a folder instead, as a user who may
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["socket", "env"])]
+    clear: Option<PathBuf>,
     /// The other program and its arguments
     #[arg(last = true)]
     program: Vec<OsString>,
@@ -32,6 +35,10 @@ pub struct Args {
 pub fn run(args: Args, _: &Globals) -> Result<ExitCode, Failure> {
     if let Some(file) = &args.env {
         return Err(become_other(file, &args.program));
+    }
+    if let Some(folder) = &args.clear {
+        remove_folder(folder);
+        return Ok(Exit::Good.into());
     }
     let socket = args.socket.unwrap_or_default();
     // The first process of a container hears only signals that it listens to.

@@ -30,6 +30,10 @@ pub trait Launcher: Send + Sync {
     }
     /// Finds a program as a shell would: a path stands for itself, a name is looked for along `path`.
     fn find(&self, name: &str, path: &OsStr, directory: &Path) -> Option<PathBuf>;
+    /// Tells whether there is such a folder to work in.
+    fn is_folder(&self, path: &Path) -> bool {
+        path.is_dir()
+    }
     /// Starts a program; stdout and stderr come out of one pipe, which does not block.
     fn start(&self, program: &Program<'_>) -> io::Result<(Box<dyn Running>, PipeReader)>;
     /// Tells whether processes may be left that no attempt started on purpose.

@@ -63,7 +63,7 @@ impl Job<'_> {
             .or_else(|| default(&self.spec.working_directory))
             .unwrap_or_default();
         let directory = self.place.project.join(self.text(&directory, scope, env)?);
-        if !directory.is_dir() {
+        if !self.around.launcher.is_folder(&directory) {
             return Err(Failed::user(format!(
                 "the working directory {} does not exist",
                 directory.display()

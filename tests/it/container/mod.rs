@@ -5,6 +5,7 @@
 mod ends;
 mod left;
 mod runs;
+mod trace;
 
 use crate::harness::{Done, Project};
 use std::process::{Child, Command, Stdio};

@@ -194,6 +194,14 @@ impl Launcher for Arc<ShimLauncher> {
         }
     }
 
+    fn is_folder(&self, path: &Path) -> bool {
+        // Where the container is gone, the start of the program says so.
+        !matches!(
+            self.ask(&Order::Folder { path: path.as_os_str().into() }),
+            Ok(Word::Folder { there: false })
+        )
+    }
+
     fn start(&self, program: &Program<'_>) -> io::Result<(Box<dyn Running>, PipeReader)> {
         let number = {
             let mut number = self.number.lock().unwrap_or_else(PoisonError::into_inner);

@@ -33,6 +33,8 @@ impl From<Bytes> for OsString {
 pub(super) enum Order {
     /// Look for a program along a path; answered by [`Word::Found`].
     Find { name: Bytes, path: Bytes, directory: Bytes },
+    /// Tell whether there is such a folder; answered by [`Word::Folder`].
+    Folder { path: Bytes },
     /// Start a program whose output goes to a named pipe; answered by [`Word::Started`], and later
     /// followed by [`Word::Exited`].
     Start { program: Bytes, args: Vec<Bytes>, directory: Bytes, env: Vec<(Bytes, Bytes)>, output: Bytes },
@@ -54,6 +56,8 @@ pub(super) enum Word {
     Hello { version: u32, env: Vec<(Bytes, Bytes)> },
     /// Where the program is.
     Found { path: Option<Bytes> },
+    /// Whether there is such a folder.
+    Folder { there: bool },
     /// It runs, or the system's error number says why not.
     Started { error: Option<i32> },
     /// It ended; `status` as `wait(2)` gives it.
@@ -67,7 +71,7 @@ pub(super) enum Word {
 }
 
 /// Version of these forms.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// Writes one line.
 pub(super) fn say<T: Serialize>(mut to: &UnixStream, what: &T) -> io::Result<()> {

@@ -113,6 +113,10 @@ impl Launcher for Arc<Row> {
         self.shim().find(name, path, directory)
     }
 
+    fn is_folder(&self, path: &Path) -> bool {
+        self.shim().is_folder(path)
+    }
+
     fn start(&self, program: &Program<'_>) -> io::Result<(Box<dyn Running>, PipeReader)> {
         self.shim().start(program)
     }

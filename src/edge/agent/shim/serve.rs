@@ -151,6 +151,7 @@ impl Shim {
                 );
                 Word::Found { path: found.map(|p| Bytes::from(p.as_os_str())) }
             }
+            Order::Folder { path } => Word::Folder { there: Path::new(&OsString::from(path)).is_dir() },
             Order::Start { program, args, directory, env, output } => {
                 let started = self.start(program, args, directory, env, output);
                 Word::Started { error: started.err().map(|e| e.raw_os_error().unwrap_or(5)) }

@@ -121,6 +121,19 @@ impl Site {
         words
     }
 
+    /// A container that removes what is shared, as root of the image: steps of other users may have made
+    /// what this process may not remove.
+    pub(super) fn clear(&self, image: &str) -> Vec<String> {
+        let all = self.shared.parent().unwrap_or(&self.shared);
+        let mut words = self.start("clear");
+        words.retain(|word| word != "--detach");
+        words.extend(["--rm", "--user=0", "--network=none"].map(str::to_owned));
+        words.extend([bind(&self.program, Path::new(PROGRAM), true), bind(all, all, false)]);
+        words.extend([format!("--entrypoint={PROGRAM}"), image.to_owned()]);
+        words.extend(["shim".to_owned(), "--clear".to_owned(), self.shared.display().to_string()]);
+        words
+    }
+
     fn start(&self, part: &str) -> Vec<String> {
         let mut words: Vec<String> = ["run", "--detach", "--pull=never"].map(str::to_owned).to_vec();
         words.push(format!("--name={}", self.name(part)));

@@ -195,6 +195,11 @@ impl Stand {
         let _ = self.engine.remove(&others);
         let _ = self.engine.remove(&net);
         remove_folder(&self.site.shared);
+        if self.site.shared.exists()
+            && let Some(image) = self.images.values().next()
+        {
+            let _ = self.engine.call(&self.site.clear(&image.name), Bounds::minutes(10));
+        }
         if self.engine.kind == Kind::Podman {
             reap_monitors();
         }
