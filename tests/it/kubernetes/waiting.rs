@@ -39,8 +39,8 @@ fn a_queue_and_then_no_node_until_the_time_is_up() {
 #[test]
 fn a_quota_without_room_until_the_time_is_up() {
     let project = project_with(
-        "  a: { resources: { cpu: 1 }, steps: [{ run: 'echo ran' }] }\n",
-        "  pending-timeout: 8s\n",
+        "  a: { strategy: { matrix: { n: [1, 2] } }, resources: { cpu: 1 }, steps: [{ run: 'echo ran' }] }\n",
+        "  pending-timeout: 15s\n",
     );
     let namespace = Namespace::new("full", "");
     apply(&format!(
@@ -49,7 +49,10 @@ fn a_quota_without_room_until_the_time_is_up() {
     ));
     let done = run(&project, &["--namespace", &namespace.0]).code(1);
     let done = done.stdout("waits: a quota of the namespace is used up").stdout("unschedulable: a quota");
-    done.stdout("let the quota be raised");
+    let done = done.stdout("let the quota be raised");
+    assert_eq!(done.stdout.matches("waits: a quota").count(), 1, "once for all instances: {}", done.stdout);
+    let events = project.tidegate(["runs", "watch", "1", "--format", "json"]).code(1).stdout;
+    assert_eq!(events.matches("\"attempt-waiting\"").count(), 2, "{events}");
 }
 
 #[test]

@@ -14,6 +14,8 @@ pub struct Plain {
     folded: bool,
     /// Notes that were said; the same is true for most jobs.
     notes: BTreeSet<String>,
+    /// Waits that were said, by job and attempt: hundreds of instances may wait for the same.
+    waits: BTreeSet<(u32, u32, String)>,
     /// Failed instances of each job so far.
     failures: BTreeMap<u32, u32>,
 }
@@ -85,7 +87,9 @@ impl Plain {
                 InstanceSettings::Failed { .. } => String::new(),
             },
             EventKind::AttemptReady { notes, .. } => self.noted(notes),
-            EventKind::AttemptWaiting { reason, .. } if !self.folded => {
+            EventKind::AttemptWaiting { attempt, reason, .. }
+                if !self.folded && self.waits.insert((instance.job, *attempt, reason.clone())) =>
+            {
                 row::row("…", &row::name(view, instance), "", None, &[style.dim(&format!("waits: {reason}"))])
             }
             EventKind::RetryScheduled { due, infra, .. } => {

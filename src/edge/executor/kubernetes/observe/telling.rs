@@ -5,8 +5,11 @@ use std::mem::{Discriminant, discriminant};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Other words for the same are said again after this long.
+/// Other words for the same are said again after this long, then after twice as long, and so on: hundreds of
+/// pods may wait for a night on a cluster whose nodes come and go.
 const AGAIN: Duration = Duration::from_mins(1);
+/// At the latest after this long.
+const SELDOM: Duration = Duration::from_hours(1);
 
 /// What was said of one attempt.
 #[derive(Debug, Default)]
@@ -14,6 +17,8 @@ pub(in super::super) struct Telling {
     /// What it waits for, and since when.
     since: Option<(Discriminant<Waiting>, Instant)>,
     told: Option<(Waiting, Instant)>,
+    /// How long what was told holds.
+    again: Duration,
 }
 
 impl Telling {
@@ -28,11 +33,13 @@ impl Telling {
         let tells = now.duration_since(since) >= waits.patience()
             && match &self.told {
                 Some((told, at)) if discriminant(told) == kind => {
-                    waits.changes() && told != waits && now.duration_since(*at) >= AGAIN
+                    waits.changes() && told != waits && now.duration_since(*at) >= self.again
                 }
                 _ => true,
             };
         if tells {
+            let same = self.told.as_ref().is_some_and(|(told, _)| discriminant(told) == kind);
+            self.again = if same { (self.again * 2).min(SELDOM) } else { AGAIN };
             self.told = Some((waits.clone(), now));
         }
         tells
@@ -59,7 +66,9 @@ mod tests {
         assert!(!at(7, &node("0/3")));
         assert!(!at(20, &node("0/4")), "a node came and went");
         assert!(at(70, &node("0/4")));
-        assert!(!at(200, &node("0/4")), "the same");
+        assert!(!at(140, &node("0/5")), "not as often");
+        assert!(at(195, &node("0/5")));
+        assert!(!at(200, &node("0/5")), "the same");
         let image = Waiting::Image("i".to_owned());
         assert!(!at(201, &image));
         assert!(at(210, &image), "another reason");
