@@ -4,7 +4,7 @@ use super::{Exit, Failure, Globals};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tidegate_edge::hub::{Hub, Identity};
+use tidegate_edge::hub::{Bucket, Hub, Identity};
 
 /// Arguments of `tidegate hub`.
 #[derive(Debug, clap::Args)]
@@ -18,13 +18,19 @@ pub struct Args {
     /// A folder with `hub.pem` (certificate), `hub.key` (private key) and `key` (the engines' secret)
     #[arg(long, value_name = "DIR")]
     identity: PathBuf,
+    /// An object store to keep objects in: s3://BUCKET/PREFIX, gs://… or az://…; its credentials are this
+    /// process's environment, or the pod's identity
+    #[arg(long, value_name = "URL")]
+    object_store: Option<String>,
 }
 
 /// Runs the command.
 pub fn run(args: Args, _: &Globals) -> Result<Exit, Failure> {
     let read = |name: &str| read(&args.identity.join(name));
     let identity = Identity { certificate: read("hub.pem")?, key: read("hub.key")? };
-    let hub = Hub::open(&args.folder, read("key")?.trim())
+    let bucket = args.object_store.as_deref().map(|url| Bucket::open(url, std::env::vars())).transpose();
+    let bucket = bucket.map_err(|reason| Failure::wrong(format!("the object store: {reason}")))?;
+    let hub = Hub::open(&args.folder, read("key")?.trim(), bucket)
         .map_err(|e| Failure::tool("the hub's folder").caused_by(&e))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

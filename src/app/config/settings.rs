@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tidegate_edge::executor::kubernetes::{HubSettings, SpotNodes};
+use tidegate_edge::hub::check_store;
 
 /// What `.ml/config.yaml` says; everything may be left out.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -80,9 +81,24 @@ pub struct KubernetesSettings {
     /// How the namespace's hub keeps things, if one has to be put up; in an `emptyDir` when absent.
     #[serde(default)]
     pub hub: HubSettings,
+    /// The object store that the hub keeps objects in; its own folder when absent.
+    #[serde(default)]
+    pub store: Option<StoreUrl>,
     /// How the cluster marks its spot nodes; those of Karpenter, EKS, GKE and AKS when absent.
     #[serde(default)]
     pub spot: Option<SpotNodes>,
+}
+
+/// The URL of an object store, without credentials: `s3://BUCKET/PREFIX`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreUrl(pub String);
+
+impl<'de> Deserialize<'de> for StoreUrl {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let url = String::deserialize(from)?;
+        check_store(&url).map_err(D::Error::custom)?;
+        Ok(Self(url))
+    }
 }
 
 /// A time, written as seconds or with a unit: `300`, `5m`, `24h`.
@@ -183,6 +199,23 @@ mod tests {
         assert_eq!(settings.store, Some(PathBuf::from("/big/runs")));
         assert_eq!(settings.vars().get("seed").map(String::as_str), Some("7"));
         assert_eq!(settings.environments["production"].branches, ["main"]);
+    }
+
+    #[test]
+    fn an_object_store_has_a_url_without_credentials() {
+        let kept = |url: &str| read(&format!("kubernetes: {{ store: '{url}' }}\n"));
+        for url in ["s3://bucket", "s3://bucket/some/prefix", "gs://bucket/x", "az://container/x"] {
+            assert_eq!(kept(url).unwrap().kubernetes.store, Some(StoreUrl(url.to_owned())));
+        }
+        for (url, words) in [
+            ("bucket/x", "no object store"),
+            ("file:///tmp/x", "no object store"),
+            ("http://minio:9000/bucket", "no object store"),
+            ("s3://key:secret@bucket/x", "tidegate-store"),
+        ] {
+            let error = kept(url).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
     }
 
     #[test]

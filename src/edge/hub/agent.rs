@@ -143,7 +143,8 @@ impl Peer for AgentEnd {
         }
     }
 
-    fn welcome(&self, connection: &Connection, kept: u64, log: u64) {
+    fn welcome(&self, connection: &Connection, kept: u64, log: u64, store: bool) {
+        self.objects.has_store(store);
         let mut state = self.state();
         for message in state.messages.iter().filter(|m| m.seq > kept) {
             connection.say(&ToHub::Message(message.clone()));

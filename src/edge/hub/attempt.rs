@@ -75,8 +75,8 @@ impl Attempt {
     }
 
     /// An agent came; one that was there before it is the same one, whose connection broke.
-    pub(super) fn came(&mut self, connection: u64, agent: &Frames) {
-        agent.say(&FromHub::Welcome { kept: self.spool.kept, log: self.spool.length });
+    pub(super) fn came(&mut self, connection: u64, agent: &Frames, store: bool) {
+        agent.say(&FromHub::Welcome { kept: self.spool.kept, log: self.spool.length, store });
         for request in self.waiting.drain(..) {
             agent.say(&FromHub::Request(request));
         }

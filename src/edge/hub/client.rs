@@ -59,7 +59,7 @@ pub trait Peer: Send + Sync + 'static {
     /// The first word of each connection.
     fn hello(&self) -> ToHub;
     /// The connection stands: what has to be said again goes to `connection`.
-    fn welcome(&self, connection: &Connection, kept: u64, log: u64);
+    fn welcome(&self, connection: &Connection, kept: u64, log: u64, store: bool);
     /// Where the content of this word goes, if it is not to be whole in memory; [`Self::landed`] follows.
     fn landing(&self, _word: &FromHub) -> Option<Incoming> {
         None
@@ -186,9 +186,9 @@ async fn once(
 async fn read(connection: &Connection, reader: &mut Reading, peer: &dyn Peer, number: u64) -> End {
     loop {
         match reader.next(decode_from_hub).await {
-            Ok(Some(FromHub::Welcome { kept, log })) => {
+            Ok(Some(FromHub::Welcome { kept, log, store })) => {
                 let _ = connection.frames.send(Out::Mark(number));
-                peer.welcome(connection, kept, log);
+                peer.welcome(connection, kept, log, store);
             }
             Ok(Some(FromHub::Refused { reason })) => {
                 peer.refused(&reason);

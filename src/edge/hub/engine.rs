@@ -30,6 +30,8 @@ pub enum HubEvent {
     Broken(String),
     /// The hub does not want this engine.
     Refused(String),
+    /// The hub's object store does not answer, and why; `None`: it does again.
+    Store(Option<String>),
 }
 
 /// An engine's connection to a hub.
@@ -189,7 +191,8 @@ impl Peer for EngineEnd {
         ToHub::Engine { key: self.key.clone(), store: self.store.clone() }
     }
 
-    fn welcome(&self, connection: &Connection, _: u64, _: u64) {
+    fn welcome(&self, connection: &Connection, _: u64, _: u64, store: bool) {
+        self.objects.has_store(store);
         for (token, attempt) in &*self.attempts() {
             let (key, spec) = (attempt.key.clone(), attempt.spec.clone());
             connection.say(&ToHub::Open { attempt: token.clone(), key, spec });
@@ -228,6 +231,7 @@ impl Peer for EngineEnd {
                     }
                 }
             }
+            FromHub::Store { problem } => (self.sink)(HubEvent::Store(problem)),
             _ => {}
         }
     }

@@ -2,27 +2,37 @@
 //!
 //! `server` is the service in the namespace: agents dial out to it, it keeps what they say until the
 //! engine has it (`spool`) and gives agents the objects that are theirs (`access`). `client` keeps a connection up; `agent`, `engine` and `objects` are built on it.
+//! `bucket` is an object store behind the hub, `transfer` what a client does with the URLs that the hub signs for it.
 //! Not here: what is said (`flow::wire::v1`), pods (`executor::kubernetes`).
 
 mod access;
 mod agent;
 mod attempt;
+mod bucket;
 mod client;
 mod engine;
+mod http;
+mod mirrored;
 mod objects;
 mod outgoing;
+mod questions;
 mod server;
 mod shelf;
 mod spool;
+#[cfg(test)]
+mod store_tests;
 mod stream;
 #[cfg(test)]
 mod tests;
 mod threshold;
 mod tls;
+mod transfer;
 
 pub use agent::{AgentEnd, LogFollower, follow_log};
+pub use bucket::{Bucket, check_store};
 pub use client::{Connection, Dial, Dialled, Peer, Stream, dial_tcp};
 pub use engine::{EngineEnd, HubEvent};
-pub use objects::{HubObjects, Mirrored, digests_of};
+pub use mirrored::Mirrored;
+pub use objects::{HubObjects, digests_of};
 pub use server::{Hub, HubError};
 pub use tls::{Identity, SERVER_NAME, client_config};

@@ -1,11 +1,13 @@
 //! Objects of a hub: asked for, given, and mirrored in a folder.
 
 use super::client::Connection;
-use crate::store::{FileObjects, Incoming, OBJECT_LIMIT, Objects, StoreError};
+use super::questions::SMALL;
+use super::transfer::{Transfers, Tries, Trouble};
+use crate::store::{FileObjects, Incoming, OBJECT_LIMIT, Objects as _, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -22,6 +24,9 @@ const ASKED_AT_ONCE: usize = 10_000;
 pub struct HubObjects {
     connection: OnceLock<Connection>,
     waiting: Mutex<Waiting>,
+    /// The hub has an object store: large objects go there by signed URLs.
+    store: AtomicBool,
+    transfers: OnceLock<Transfers>,
 }
 
 #[derive(Default)]
@@ -64,6 +69,11 @@ impl HubObjects {
         let _ = self.connection.set(connection);
     }
 
+    /// The hub has an object store, or it has none.
+    pub fn has_store(&self, store: bool) {
+        self.store.store(store, Ordering::Release);
+    }
+
     /// A new connection stands: asks again.
     pub fn again(&self, connection: &Connection) {
         for question in self.waiting().questions.values() {
@@ -92,7 +102,10 @@ impl HubObjects {
 
     /// Takes an answer; gives back what is none.
     pub fn answer(&self, word: FromHub, content: Vec<u8>) -> Option<(FromHub, Vec<u8>)> {
-        let (FromHub::Missing { id, .. } | FromHub::Object { id, .. } | FromHub::Stored { id, .. }) = &word
+        let (FromHub::Missing { id, .. }
+        | FromHub::Object { id, .. }
+        | FromHub::Stored { id, .. }
+        | FromHub::Signed { id, .. }) = &word
         else {
             return Some((word, content));
         };
@@ -174,7 +187,7 @@ impl HubObjects {
 
     /// Returns an object; its digest is checked.
     pub fn get(&self, digest: &str) -> Result<Vec<u8>, StoreError> {
-        let make = |id| ToHub::Get { id, digest: digest.to_owned() };
+        let make = |id| ToHub::Get { id, digest: digest.to_owned(), url: false, again: String::new() };
         match self.ask(make, Content::Bytes(Vec::new()), None)? {
             (FromHub::Object { found: true, .. }, content) => {
                 if blake3::hash(&content).to_hex().as_str() == digest {
@@ -189,16 +202,30 @@ impl HubObjects {
 
     /// Fetches an object into a folder; its digest is checked.
     pub fn fetch(&self, digest: &str, into: &Arc<FileObjects>) -> Result<(), StoreError> {
-        let make = |id| ToHub::Get { id, digest: digest.to_owned() };
-        let to = (into.clone(), digest.to_owned());
-        match self.ask(make, Content::Bytes(Vec::new()), Some(to))? {
-            (FromHub::Object { found: true, .. }, content) if content.is_empty() && into.has(digest) => {
-                Ok(())
+        let mut tries = Tries::default();
+        loop {
+            let again = tries.trouble.clone();
+            let make = |id| ToHub::Get { id, digest: digest.to_owned(), url: true, again };
+            let to = (into.clone(), digest.to_owned());
+            match self.ask(make, Content::Bytes(Vec::new()), Some(to))? {
+                (FromHub::Object { found: true, .. }, content) if content.is_empty() && into.has(digest) => {
+                    return Ok(());
+                }
+                // It could not be written as it came.
+                (FromHub::Object { found: true, .. }, content) if into.put(&content)? == digest => {
+                    return Ok(());
+                }
+                (FromHub::Object { found: true, .. }, _) => {
+                    return Err(StoreError::Damaged(digest.to_owned()));
+                }
+                (FromHub::Signed { url, headers, .. }, _) => {
+                    match self.transfers()?.get(&url, &headers, into, digest) {
+                        Ok(()) => return Ok(()),
+                        Err(trouble) => tries.again(trouble)?,
+                    }
+                }
+                _ => return Err(StoreError::Missing(digest.to_owned())),
             }
-            // It could not be written as it came.
-            (FromHub::Object { found: true, .. }, content) if into.put(&content)? == digest => Ok(()),
-            (FromHub::Object { found: true, .. }, _) => Err(StoreError::Damaged(digest.to_owned())),
-            _ => Err(StoreError::Missing(digest.to_owned())),
         }
     }
 
@@ -212,17 +239,57 @@ impl HubObjects {
     pub fn send(&self, digest: &str, from: &FileObjects) -> Result<(), StoreError> {
         let (file, size) = from.open_object(digest)?;
         fits(size)?;
-        self.give(digest, Content::File(Arc::new(file), size))
+        let file = Arc::new(file);
+        if size <= SMALL || !self.store.load(Ordering::Acquire) {
+            return self.give(digest, Content::File(file, size));
+        }
+        let mut tries = Tries::default();
+        loop {
+            let again = tries.trouble.clone();
+            let make = |id| ToHub::Sign { id, digest: digest.to_owned(), size, again };
+            let (url, headers) = match self.ask(make, Content::Bytes(Vec::new()), None)? {
+                (FromHub::Signed { url, headers, .. }, _) => (url, headers),
+                (FromHub::Stored { error: None, .. }, _) => return Ok(()),
+                // A hub that was replaced by one without a store.
+                _ if !self.store.load(Ordering::Acquire) => {
+                    return self.give(digest, Content::File(file, size));
+                }
+                (FromHub::Stored { error: Some(error), .. }, _) => return Err(not_kept(error)),
+                _ => return Err(StoreError::Missing(digest.to_owned())),
+            };
+            let put = self.transfers()?.put(&url, &headers, &file, size);
+            let looked_at = put.and_then(|()| {
+                let make = |id| ToHub::Given { id, digest: digest.to_owned() };
+                match self.ask(make, Content::Bytes(Vec::new()), None) {
+                    Ok((FromHub::Stored { error: None, .. }, _)) => Ok(()),
+                    Ok((FromHub::Stored { error: Some(error), .. }, _)) => Err(Trouble::Damaged(error)),
+                    Ok(_) => Err(Trouble::Damaged("the hub answers something else".to_owned())),
+                    Err(error) => Err(Trouble::Here(error)),
+                }
+            });
+            match looked_at {
+                Ok(()) => return Ok(()),
+                Err(trouble) => tries.again(trouble)?,
+            }
+        }
+    }
+
+    fn transfers(&self) -> Result<&Transfers, StoreError> {
+        if let Some(made) = self.transfers.get() {
+            return Ok(made);
+        }
+        let made = Transfers::new().map_err(|source| StoreError::Io {
+            doing: "starting",
+            path: "transfers".to_owned(),
+            source,
+        })?;
+        Ok(self.transfers.get_or_init(|| made))
     }
 
     fn give(&self, digest: &str, content: Content) -> Result<(), StoreError> {
         match self.ask(|id| ToHub::Put { id, digest: digest.to_owned() }, content, None)? {
             (FromHub::Stored { error: None, .. }, _) => Ok(()),
-            (FromHub::Stored { error: Some(error), .. }, _) => Err(StoreError::Io {
-                doing: "keeping an object in",
-                path: "the hub".to_owned(),
-                source: io::Error::other(error),
-            }),
+            (FromHub::Stored { error: Some(error), .. }, _) => Err(not_kept(error)),
             _ => Err(StoreError::Missing(digest.to_owned())),
         }
     }
@@ -255,6 +322,11 @@ pub fn digests_of(artifact: &ArtifactRef, objects: &FileObjects) -> Result<Vec<S
     Ok(digests.into_iter().cloned().collect())
 }
 
+fn not_kept(error: String) -> StoreError {
+    let source = io::Error::other(error);
+    StoreError::Io { doing: "keeping an object in", path: "the hub".to_owned(), source }
+}
+
 fn gone(reason: &str) -> StoreError {
     StoreError::Io {
         doing: "asking",
@@ -278,15 +350,14 @@ fn in_parallel(
     digests: &[String],
     each: impl Fn(&str) -> Result<(), StoreError> + Sync,
 ) -> Result<(), StoreError> {
-    let next = std::sync::atomic::AtomicUsize::new(0);
+    let next = AtomicUsize::new(0);
     let failed = Mutex::new(None);
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE.min(digests.len()) {
             scope.spawn(|| {
-                while let Some(digest) = digests.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
-                {
+                while let Some(digest) = digests.get(next.fetch_add(1, Ordering::Relaxed)) {
                     if let Err(error) = each(digest) {
-                        next.store(digests.len(), std::sync::atomic::Ordering::Relaxed);
+                        next.store(digests.len(), Ordering::Relaxed);
                         failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
                     }
                 }
@@ -294,55 +365,4 @@ fn in_parallel(
         }
     });
     failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
-}
-
-/// A folder of objects with a hub behind it: what is kept goes to the hub, what is not here comes from it.
-pub struct Mirrored {
-    here: Arc<FileObjects>,
-    hub: Arc<HubObjects>,
-}
-
-impl Mirrored {
-    /// Makes one.
-    pub fn new(here: FileObjects, hub: Arc<HubObjects>) -> Self {
-        Self { here: Arc::new(here), hub }
-    }
-
-    /// Gives the hub again what it lost of an artifact that was kept here.
-    pub fn still_kept(&self, artifact: &ArtifactRef) -> Result<(), StoreError> {
-        if self.here.has(&artifact.digest) { self.hub.push(artifact, &self.here) } else { Ok(()) }
-    }
-}
-
-impl Objects for Mirrored {
-    fn put(&self, bytes: &[u8]) -> Result<String, StoreError> {
-        let digest = self.here.put(bytes)?;
-        if !self.hub.missing(std::slice::from_ref(&digest))?.is_empty() {
-            self.hub.send(&digest, &self.here)?;
-        }
-        Ok(digest)
-    }
-
-    fn get(&self, digest: &str) -> Result<Vec<u8>, StoreError> {
-        match self.here.get(digest) {
-            Err(StoreError::Missing(_)) => self.hub.get(digest),
-            other => other,
-        }
-    }
-
-    fn put_path(&self, path: &Path) -> Result<ArtifactRef, StoreError> {
-        let artifact = self.here.put_path(path)?;
-        self.hub.push(&artifact, &self.here)?;
-        Ok(artifact)
-    }
-
-    /// Nothing is collected at the hub, and what is here lives as long as the pod.
-    fn claim(&self, _artifact: &ArtifactRef) -> Result<bool, StoreError> {
-        Ok(true)
-    }
-
-    fn fetch(&self, artifact: &ArtifactRef, to: &Path) -> Result<(), StoreError> {
-        self.hub.pull(artifact, &self.here)?;
-        self.here.fetch(artifact, to)
-    }
 }

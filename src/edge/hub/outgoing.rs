@@ -10,10 +10,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tidegate_flow::wire::v1::{FromHub, encode_hub, encode_hub_head};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
-use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+/// Answers to one client that are whole in memory, at most.
+const HELD: usize = 16;
 /// A client has this many answers to read before it gets no more.
 const MOST: usize = 10_000;
 
@@ -22,6 +24,8 @@ const MOST: usize = 10_000;
 pub(super) struct Frames {
     queue: UnboundedSender<Outgoing>,
     waiting: Arc<AtomicUsize>,
+    /// Room for answers that are whole in memory.
+    room: Arc<Semaphore>,
     /// Another connection took the place of this one.
     pub(super) over: Arc<Notify>,
 }
@@ -29,6 +33,8 @@ pub(super) struct Frames {
 /// What waits to be sent.
 enum Outgoing {
     Frame(Vec<u8>),
+    /// One that takes room.
+    Held(Vec<u8>, OwnedSemaphorePermit),
     /// The answer to a question about an object.
     Object {
         id: u64,
@@ -47,7 +53,12 @@ impl Frames {
     pub(super) fn new() -> (Self, Queue) {
         let (sender, queue) = unbounded_channel();
         let waiting = Arc::new(AtomicUsize::new(0));
-        let frames = Self { queue: sender, waiting: waiting.clone(), over: Arc::default() };
+        let frames = Self {
+            queue: sender,
+            waiting: waiting.clone(),
+            room: Arc::new(Semaphore::new(HELD)),
+            over: Arc::default(),
+        };
         (frames, Queue { queue, waiting })
     }
 
@@ -62,6 +73,26 @@ impl Frames {
         if let Ok(frame) = encode_hub(word, content) {
             self.send(Outgoing::Frame(frame));
         }
+    }
+
+    /// Waits for room for an answer that is whole in memory; `None`: the client is gone.
+    pub(super) async fn hold(&self) -> Option<OwnedSemaphorePermit> {
+        tokio::select! {
+            room = self.room.clone().acquire_owned() => room.ok(),
+            () = self.queue.closed() => None,
+        }
+    }
+
+    /// Says a word about some content that takes room until it is on its way.
+    pub(super) fn say_held(&self, word: &FromHub, content: &[u8], room: OwnedSemaphorePermit) {
+        if let Ok(frame) = encode_hub(word, content) {
+            self.send(Outgoing::Held(frame, room));
+        }
+    }
+
+    /// Tells whether nothing reaches the client any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.queue.is_closed()
     }
 
     /// Answers with an object.
@@ -91,6 +122,7 @@ pub(super) async fn write(
         from.waiting.fetch_sub(1, Ordering::Relaxed);
         let sent = match what {
             Outgoing::Frame(frame) => pieces(&mut to, &frame, patience).await,
+            Outgoing::Held(frame, _room) => pieces(&mut to, &frame, patience).await,
             Outgoing::Object { id, digest } => object(&mut to, id, &digest, &objects, patience).await,
         };
         if sent.is_err() || from.queue.is_empty() && in_time(patience, to.flush()).await.is_err() {

@@ -1,7 +1,8 @@
 //! The hub: agents come with the secret of their attempt, engines with the hub's own.
 
-use super::access::{digest_of, handed_on};
+use super::access::digest_of;
 use super::attempt::{Attempt, Engines};
+use super::bucket::Bucket;
 use super::outgoing::{Frames, write};
 use super::shelf::{SharedAccess, Shelf};
 use super::spool::{Opened, Spool};
@@ -14,16 +15,19 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tidegate_flow::job::{AgentRequest, JobMessage};
+use tidegate_flow::job::AgentRequest;
 use tidegate_flow::wire::v1::{FromHub, HUB_FRAME_LIMIT, ToHub, decode_to_hub};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
 /// A connection over which nothing comes for this long is gone: clients ping every few seconds.
 const SILENCE: Duration = Duration::from_mins(1);
 /// An unknown client has this long for its first word.
 const FIRST_WORD: Duration = Duration::from_secs(10);
+/// Requests to the object store at once, of all clients.
+const AT_STORE: usize = 64;
 /// Bytes of an unknown client's first word.
 const FIRST_FRAME: u32 = 64 << 10;
 
@@ -50,7 +54,9 @@ pub enum HubError {
 /// Messages, logs and objects of a namespace.
 pub struct Hub {
     attempts: PathBuf,
-    shelf: Shelf,
+    pub(super) shelf: Shelf,
+    /// Requests to the object store at once.
+    pub(super) at_store: Semaphore,
     /// blake3 of the engines' secret.
     key: blake3::Hash,
     state: Mutex<State>,
@@ -60,24 +66,38 @@ pub struct Hub {
 }
 
 #[derive(Default)]
-struct State {
-    attempts: BTreeMap<String, Attempt>,
+pub(super) struct State {
+    pub(super) attempts: BTreeMap<String, Attempt>,
     engines: Engines,
     /// Attempts that an engine closed while this process lived.
     closed: BTreeSet<String>,
+    /// Why the object store does not answer.
+    store_problem: Option<String>,
     /// Numbers connections.
     next: u64,
 }
 
 /// Who is let in.
-enum Who {
+#[derive(Clone)]
+pub(super) enum Who {
     Engine { store: String, connection: u64 },
     Agent { attempt: String, connection: u64, access: SharedAccess },
 }
 
+impl Who {
+    /// Whose place in an object store it puts things at, before they are objects.
+    pub(super) fn place(&self) -> &str {
+        match self {
+            Self::Engine { store, .. } => store,
+            Self::Agent { attempt, .. } => attempt,
+        }
+    }
+}
+
 impl Hub {
-    /// Takes up what a former process left in `folder`; `key` is the engines' secret.
-    pub fn open(folder: &Path, key: &str) -> Result<Self, HubError> {
+    /// Takes up what a former process left in `folder`; `key` is the engines' secret. Objects are in `bucket`,
+    /// or in the folder.
+    pub fn open(folder: &Path, key: &str, bucket: Option<Bucket>) -> Result<Self, HubError> {
         let attempts = folder.join("attempts");
         let wrong = |source| HubError::Io { doing: format!("reading {}", attempts.display()), source };
         let mut state = State::default();
@@ -85,7 +105,8 @@ impl Hub {
             state.attempts.insert(spool.opened.attempt.clone(), Attempt::new(spool));
         }
         Ok(Self {
-            shelf: Shelf::open(&folder.join("objects"))?,
+            shelf: Shelf::open(&folder.join("objects"), bucket)?,
+            at_store: Semaphore::new(AT_STORE),
             attempts,
             key: blake3::hash(key.as_bytes()),
             state: Mutex::new(state),
@@ -130,7 +151,11 @@ impl Hub {
     }
 
     /// Serves one client to its end.
-    async fn client(&self, stream: impl AsyncRead + AsyncWrite + Send + 'static, stranger: Stranger) {
+    async fn client(
+        self: &Arc<Self>,
+        stream: impl AsyncRead + AsyncWrite + Send + 'static,
+        stranger: Stranger,
+    ) {
         let (reading, writing) = tokio::io::split(stream);
         let (frames, queue) = Frames::new();
         let writer = tokio::spawn(write(writing, queue, self.shelf.objects.clone(), SILENCE));
@@ -161,7 +186,7 @@ impl Hub {
         let _ = tokio::time::timeout(FIRST_WORD, writer).await;
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -176,7 +201,10 @@ impl Hub {
         let connection = state.next;
         match word {
             ToHub::Engine { key, store } if blake3::hash(key.as_bytes()) == self.key => {
-                frames.say(&FromHub::Welcome { kept: 0, log: 0 });
+                frames.say(&FromHub::Welcome { kept: 0, log: 0, store: self.shelf.bucket.is_some() });
+                if state.store_problem.is_some() {
+                    frames.say(&FromHub::Store { problem: state.store_problem.clone() });
+                }
                 state.engines.insert(connection, frames.clone());
                 Some(Who::Engine { store, connection })
             }
@@ -199,7 +227,7 @@ impl Hub {
                 if first && found.spool.came(&incarnation).is_err() {
                     return None;
                 }
-                found.came(connection, frames);
+                found.came(connection, frames, self.shelf.bucket.is_some());
                 if let Some(engine) = found.engine(engines) {
                     engine.say(&found.arrival());
                 }
@@ -230,37 +258,14 @@ impl Hub {
     }
 
     async fn hear<R: AsyncRead + Unpin>(
-        &self,
+        self: &Arc<Self>,
         who: &Who,
         word: ToHub,
         reader: &mut WordReader<R>,
         frames: &Frames,
     ) -> io::Result<()> {
+        let Some(word) = self.question(who, word, reader, frames).await? else { return Ok(()) };
         match (word, who) {
-            (ToHub::Missing { id, digests }, who) => {
-                let there = |d: &String| self.may_have(who, d) && self.shelf.objects.has(d);
-                let digests = digests.into_iter().filter(|d| !there(d)).collect();
-                frames.say(&FromHub::Missing { id, digests });
-                self.is_open(who, frames)
-            }
-            (ToHub::Get { id, digest }, who) => {
-                self.is_open(who, frames)?;
-                if self.may_have(who, &digest) {
-                    frames.object(id, digest);
-                } else {
-                    frames.say(&FromHub::Object { id, found: false });
-                }
-                Ok(())
-            }
-            (ToHub::Put { id, digest }, who) => {
-                self.is_open(who, frames)?;
-                let error = self.put(who, &digest, reader).await?.err().map(|e| match e {
-                    StoreError::Damaged(_) => "its content has another digest".to_owned(),
-                    other => other.to_string(),
-                });
-                frames.say(&FromHub::Stored { id, error });
-                Ok(())
-            }
             (ToHub::Ping, Who::Agent { attempt, .. }) => {
                 let state = self.state();
                 let away = state.attempts.get(attempt).map_or(0, |a| a.away(&state.engines).as_secs());
@@ -271,78 +276,42 @@ impl Hub {
                 frames.say(&FromHub::Pong);
                 Ok(())
             }
-            (word, Who::Agent { attempt, access, .. }) => {
+            (word, Who::Agent { attempt, .. }) => {
                 let content = reader.small().await?;
-                self.of_agent(attempt, access, word, &content, frames)
+                if let ToHub::Message(message) = &word {
+                    match self.may_say(who, message, frames).await {
+                        Some(true) => {}
+                        Some(false) => return Err(not_its_own(frames)),
+                        None => return Err(io::ErrorKind::ConnectionAborted.into()),
+                    }
+                }
+                self.of_agent(attempt, word, &content, frames)
             }
             (word, Who::Engine { store, connection }) => self.of_engine(store, *connection, word, frames),
         }
     }
 
-    /// An engine may have everything: the hub's secret is the namespace's.
-    fn may_have(&self, who: &Who, digest: &str) -> bool {
-        match who {
-            Who::Engine { .. } => true,
-            Who::Agent { access, .. } => self.shelf.may_have(access, digest),
-        }
-    }
-
     /// Sends an agent away whose attempt is over.
-    fn is_open(&self, who: &Who, frames: &Frames) -> io::Result<()> {
+    pub(super) fn is_open(&self, who: &Who, frames: &Frames) -> io::Result<()> {
         match who {
             Who::Agent { attempt, .. } if !self.state().attempts.contains_key(attempt) => Err(over(frames)),
             _ => Ok(()),
         }
     }
 
-    /// Keeps an object, whose content comes next; an agent may have it from then on.
-    async fn put<R: AsyncRead + Unpin>(
-        &self,
-        who: &Who,
-        digest: &str,
-        reader: &mut WordReader<R>,
-    ) -> io::Result<Result<(), StoreError>> {
-        let Some(known) = digest_of(digest) else {
-            return Ok(Err(StoreError::Damaged(digest.to_owned())));
-        };
-        let mut incoming = match self.shelf.objects.begin() {
-            Ok(incoming) => incoming,
-            Err(error) => return Ok(Err(error)),
-        };
-        let kept = reader.object(&mut incoming).await?;
-        if let Err(error) = kept.and_then(|()| incoming.finish(&self.shelf.objects, digest)) {
-            return Ok(Err(error));
+    /// The object store answers, or it does not: engines hear of a change.
+    pub(super) fn store_is(&self, problem: Option<String>) {
+        let mut state = self.state();
+        if state.store_problem.is_some() == problem.is_some() {
+            return;
         }
-        if let Who::Agent { attempt, access, .. } = who {
-            let mut state = self.state();
-            if let Some(attempt) = state.attempts.get_mut(attempt) {
-                attempt.spool.put(&known)?;
-            }
-            access.lock().unwrap_or_else(PoisonError::into_inner).put(known);
+        state.store_problem.clone_from(&problem);
+        for engine in state.engines.values() {
+            engine.say(&FromHub::Store { problem: problem.clone() });
         }
-        Ok(Ok(()))
     }
 
-    /// Tells whether an attempt may say this: what it hands on to others has to be its own, or given to it.
-    fn may_say(&self, access: &SharedAccess, message: &JobMessage) -> bool {
-        handed_on(message).into_iter().all(|artifact| self.shelf.may_hand_on(access, artifact))
-    }
-
-    fn of_agent(
-        &self,
-        attempt: &str,
-        access: &SharedAccess,
-        word: ToHub,
-        content: &[u8],
-        frames: &Frames,
-    ) -> io::Result<()> {
-        if let ToHub::Message(message) = &word
-            && !self.may_say(access, message)
-        {
-            let reason = "it hands on what the hub does not have of it; what it gave may be lost";
-            frames.say(&FromHub::Refused { reason: reason.to_owned() });
-            return Err(io::ErrorKind::PermissionDenied.into());
-        }
+    fn of_agent(&self, attempt: &str, word: ToHub, content: &[u8], frames: &Frames) -> io::Result<()> {
         let mut state = self.state();
         let State { attempts, engines, .. } = &mut *state;
         let Some(attempt) = attempts.get_mut(attempt) else { return Err(over(frames)) };
@@ -413,6 +382,13 @@ impl Hub {
         }
         Ok(())
     }
+}
+
+/// Says that a message hands on what is not the attempt's.
+fn not_its_own(frames: &Frames) -> io::Error {
+    let reason = "it hands on what the hub does not have of it; what it gave may be lost";
+    frames.say(&FromHub::Refused { reason: reason.to_owned() });
+    io::ErrorKind::PermissionDenied.into()
 }
 
 /// Says that the attempt is over.

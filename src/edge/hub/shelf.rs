@@ -1,7 +1,10 @@
-//! A hub's objects as one attempt sees them.
+//! A hub's objects as one attempt sees them: in a folder, or in an object store.
+//!
+//! Errors are the store's: it does not answer, and is asked again. What is not there is no error.
 
 use super::access::{Access, Digest, Names, Unread, digest_of, lists_of};
-use crate::store::{EntryKind, FileObjects, Manifest, Objects as _, StoreError};
+use super::bucket::Bucket;
+use crate::store::{EntryKind, FileObjects, Incoming, Manifest, Objects as _, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -10,84 +13,127 @@ use tidegate_flow::job::{ArtifactRef, JobSpec};
 /// What attempts may have, shared by their connections.
 pub(super) type SharedAccess = Arc<Mutex<Access>>;
 
-/// Objects in a folder, and what their lists name.
+/// What comes of asking the store, if it answers.
+pub(super) type Answered<T> = object_store::Result<T>;
+
+/// Objects, and what their lists name.
 pub(super) struct Shelf {
+    /// All objects, or where those are that are on their way to the store.
     pub(super) objects: Arc<FileObjects>,
+    pub(super) bucket: Option<Bucket>,
     /// Attempts that are given the same list share it.
     lists: Mutex<BTreeMap<Digest, Weak<[Digest]>>>,
 }
 
 impl Shelf {
     /// Opens the folder.
-    pub(super) fn open(folder: &Path) -> Result<Self, StoreError> {
-        Ok(Self { objects: Arc::new(FileObjects::open(folder)?), lists: Mutex::default() })
+    pub(super) fn open(folder: &Path, bucket: Option<Bucket>) -> Result<Self, StoreError> {
+        Ok(Self { objects: Arc::new(FileObjects::open(folder)?), bucket, lists: Mutex::default() })
+    }
+
+    /// Tells whether an object is there.
+    pub(super) async fn has(&self, digest: &str) -> Answered<bool> {
+        match (&self.bucket, digest_of(digest)) {
+            (Some(bucket), Some(digest)) => bucket.has(&digest).await,
+            (None, Some(_)) => Ok(self.objects.has(digest)),
+            (_, None) => Ok(false),
+        }
+    }
+
+    /// Keeps an object that came whole; one that is not what its digest says is refused.
+    pub(super) async fn keep(&self, digest: &str) -> Answered<Result<(), StoreError>> {
+        let (Some(bucket), Some(known)) = (&self.bucket, digest_of(digest)) else { return Ok(Ok(())) };
+        let bytes = match self.objects.get(digest) {
+            Ok(bytes) => bytes,
+            // Another client has put the same.
+            Err(StoreError::Missing(_)) if bucket.has(&known).await? => return Ok(Ok(())),
+            Err(error) => return Ok(Err(error)),
+        };
+        bucket.put(&known, &bytes).await?;
+        self.objects.discard(digest);
+        Ok(Ok(()))
+    }
+
+    /// Takes an object into the folder.
+    pub(super) fn take(&self, incoming: Incoming, digest: &str) -> Result<(), StoreError> {
+        incoming.finish(&self.objects, digest)
     }
 
     /// Tells whether an attempt may have an object. One that it may not have is for it not there.
-    pub(super) fn may_have(&self, access: &SharedAccess, digest: &str) -> bool {
-        let Some(digest) = digest_of(digest) else { return false };
+    pub(super) async fn may_have(&self, access: &SharedAccess, digest: &str) -> Answered<bool> {
+        let Some(digest) = digest_of(digest) else { return Ok(false) };
         if locked(access).may_have(&digest) {
-            return true;
+            return Ok(true);
         }
-        self.read_up(access);
-        locked(access).may_have(&digest)
+        self.read_up(access).await?;
+        Ok(locked(access).may_have(&digest))
     }
 
     /// Tells whether an attempt has all of what it says it made.
-    pub(super) fn may_hand_on(&self, access: &SharedAccess, artifact: &ArtifactRef) -> bool {
-        let Some(list) = digest_of(&artifact.digest) else { return false };
-        let Some(names) = self.names(&list) else { return false };
-        if locked(access).may_hand_on(&list, &names) {
-            return true;
+    pub(super) async fn may_hand_on(&self, access: &SharedAccess, artifact: &ArtifactRef) -> Answered<bool> {
+        let Some(list) = digest_of(&artifact.digest) else { return Ok(false) };
+        // What is not its own is not even looked at.
+        if !self.may_have(access, &artifact.digest).await? {
+            return Ok(false);
         }
-        self.read_up(access);
-        locked(access).may_hand_on(&list, &names)
+        let Some(names) = self.names(&list).await? else { return Ok(false) };
+        if locked(access).may_hand_on(&list, &names) {
+            return Ok(true);
+        }
+        self.read_up(access).await?;
+        Ok(locked(access).may_hand_on(&list, &names))
     }
 
     /// Reads what was given to an attempt and was not looked at before.
-    fn read_up(&self, access: &SharedAccess) {
+    async fn read_up(&self, access: &SharedAccess) -> Answered<()> {
         // A spec names lists: they are unread once it is read.
         for _ in 0..2 {
             let unread = locked(access).unread();
             for what in unread {
                 match what {
                     Unread::Spec(digest) => {
-                        let spec: Option<JobSpec> =
-                            self.bytes(&digest).and_then(|bytes| serde_json::from_slice(&bytes).ok());
+                        let bytes = self.bytes(&digest).await?;
+                        let spec = bytes.and_then(|bytes| serde_json::from_slice::<JobSpec>(&bytes).ok());
                         if let Some(spec) = spec {
                             locked(access).read_spec(lists_of(&spec));
                         }
                     }
                     Unread::List(digest) => {
-                        if let Some(names) = self.names(&digest) {
+                        if let Some(names) = self.names(&digest).await? {
                             locked(access).read_list(digest, names);
                         }
                     }
                 }
             }
         }
+        Ok(())
     }
 
     /// What a list names; `None` where there is no such list.
-    fn names(&self, list: &Digest) -> Option<Names> {
+    async fn names(&self, list: &Digest) -> Answered<Option<Names>> {
         if let Some(known) = locked(&self.lists).get(list).and_then(Weak::upgrade) {
-            return Some(known);
+            return Ok(Some(known));
         }
-        let manifest: Manifest = serde_json::from_slice(&self.bytes(list)?).ok()?;
+        let Some(bytes) = self.bytes(list).await? else { return Ok(None) };
+        let Ok(manifest) = serde_json::from_slice::<Manifest>(&bytes) else { return Ok(None) };
         let named = manifest.entries.iter().map(|entry| &entry.kind).flat_map(EntryKind::objects);
-        let named: BTreeSet<Digest> = named.map(|digest| digest_of(digest)).collect::<Option<_>>()?;
+        let named: Option<BTreeSet<Digest>> = named.map(|digest| digest_of(digest)).collect();
+        let Some(named) = named else { return Ok(None) };
         let names: Names = named.into_iter().collect();
         let mut lists = locked(&self.lists);
         lists.retain(|_, names| names.strong_count() > 0);
         lists.insert(*list, Arc::downgrade(&names));
-        Some(names)
+        Ok(Some(names))
     }
 
-    fn bytes(&self, digest: &Digest) -> Option<Vec<u8>> {
-        self.objects.get(blake3::Hash::from_bytes(*digest).to_hex().as_str()).ok()
+    async fn bytes(&self, digest: &Digest) -> Answered<Option<Vec<u8>>> {
+        match &self.bucket {
+            Some(bucket) => bucket.read(digest).await,
+            None => Ok(self.objects.get(blake3::Hash::from_bytes(*digest).to_hex().as_str()).ok()),
+        }
     }
 }
 
-fn locked<T: ?Sized>(what: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn locked<T: ?Sized>(what: &Mutex<T>) -> MutexGuard<'_, T> {
     what.lock().unwrap_or_else(PoisonError::into_inner)
 }

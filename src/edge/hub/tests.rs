@@ -19,14 +19,14 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 /// Longer than anything takes here.
-const LONG: Duration = Duration::from_secs(30);
+pub(super) const LONG: Duration = Duration::from_secs(30);
 /// The hub's secret.
-const SECRET: &str = "the hub's own";
+pub(super) const SECRET: &str = "the hub's own";
 
 /// A hub on a port of its own.
-struct Served {
-    address: SocketAddr,
-    identity: Identity,
+pub(super) struct Served {
+    pub(super) address: SocketAddr,
+    pub(super) identity: Identity,
     task: JoinHandle<()>,
 }
 
@@ -36,9 +36,13 @@ impl Served {
     }
 
     async fn with(folder: &Path, identity: Identity, first_word: Duration) -> Self {
+        Self::over(Hub::open(folder, SECRET, None).unwrap().with_patience(first_word), identity).await
+    }
+
+    pub(super) async fn over(hub: Hub, identity: Identity) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).await.unwrap();
         let address = (Ipv4Addr::LOCALHOST, listener.local_addr().unwrap().port()).into();
-        let hub = Arc::new(Hub::open(folder, SECRET).unwrap().with_patience(first_word));
+        let hub = Arc::new(hub);
         let own = identity.clone();
         let task = tokio::spawn(async move { drop(hub.serve(listener, &own).await) });
         Self { address, identity, task }
@@ -54,14 +58,14 @@ impl Served {
         Raw::over(self.tcp([127, 0, 0, 1]).await, &self.identity).await.unwrap()
     }
 
-    async fn engine(&self, store: &str) -> Raw {
+    pub(super) async fn engine(&self, store: &str) -> Raw {
         let mut engine = self.raw().await;
         engine.say(&ToHub::Engine { key: SECRET.into(), store: store.into() }, b"").await;
         assert!(matches!(engine.hear().await, Some((FromHub::Welcome { .. }, _))));
         engine
     }
 
-    async fn agent(&self, attempt: &str) -> Raw {
+    pub(super) async fn agent(&self, attempt: &str) -> Raw {
         let (mut agent, said) = self.agent_with(attempt, attempt, "pod").await;
         assert!(matches!(said, Some(FromHub::Welcome { .. })), "{said:?}");
         assert_eq!(agent.missing(&[]).await, [] as [&str; 0]);
@@ -84,7 +88,7 @@ impl Drop for Served {
 }
 
 /// A client that says what it likes.
-struct Raw {
+pub(super) struct Raw {
     reader: WordReader<ReadHalf<TlsStream<TcpStream>>>,
     writer: WriteHalf<TlsStream<TcpStream>>,
 }
@@ -97,7 +101,7 @@ impl Raw {
         Ok(Self { reader: WordReader::new(reader, LONG), writer })
     }
 
-    async fn say(&mut self, word: &ToHub, content: &[u8]) {
+    pub(super) async fn say(&mut self, word: &ToHub, content: &[u8]) {
         self.bytes(&encode_hub(word, content).unwrap()).await;
     }
 
@@ -108,13 +112,13 @@ impl Raw {
     }
 
     /// `None`: the connection is over.
-    async fn hear(&mut self) -> Option<(FromHub, Vec<u8>)> {
+    pub(super) async fn hear(&mut self) -> Option<(FromHub, Vec<u8>)> {
         let word = self.reader.next(decode_from_hub).await.ok()??;
         Some((word, self.reader.whole().await.ok()?))
     }
 
     /// Hears words up to one that answers.
-    async fn answer(&mut self) -> (FromHub, Vec<u8>) {
+    pub(super) async fn answer(&mut self) -> (FromHub, Vec<u8>) {
         loop {
             let (word, content) = self.hear().await.expect("an answer");
             if !matches!(word, FromHub::Request(_) | FromHub::Agent { .. } | FromHub::Kept { .. }) {
@@ -123,8 +127,8 @@ impl Raw {
         }
     }
 
-    async fn get(&mut self, digest: &str) -> Option<Vec<u8>> {
-        self.say(&ToHub::Get { id: 1, digest: digest.into() }, b"").await;
+    pub(super) async fn get(&mut self, digest: &str) -> Option<Vec<u8>> {
+        self.say(&ToHub::Get { id: 1, digest: digest.into(), url: false, again: String::new() }, b"").await;
         match self.answer().await {
             (FromHub::Object { id: 1, found: true }, content) => Some(content),
             (FromHub::Object { id: 1, found: false }, content) => {
@@ -135,13 +139,13 @@ impl Raw {
         }
     }
 
-    async fn put(&mut self, content: &[u8]) -> String {
+    pub(super) async fn put(&mut self, content: &[u8]) -> String {
         let digest = blake3::hash(content).to_hex().to_string();
         assert_eq!(self.put_as(&digest, content).await, None);
         digest
     }
 
-    async fn put_as(&mut self, digest: &str, content: &[u8]) -> Option<String> {
+    pub(super) async fn put_as(&mut self, digest: &str, content: &[u8]) -> Option<String> {
         self.say(&ToHub::Put { id: 2, digest: digest.into() }, content).await;
         match self.answer().await {
             (FromHub::Stored { id: 2, error }, _) => error,
@@ -149,7 +153,7 @@ impl Raw {
         }
     }
 
-    async fn missing(&mut self, digests: &[&str]) -> Vec<String> {
+    pub(super) async fn missing(&mut self, digests: &[&str]) -> Vec<String> {
         let digests = digests.iter().map(|d| (*d).to_owned()).collect();
         self.say(&ToHub::Missing { id: 3, digests }, b"").await;
         match self.answer().await {
@@ -159,7 +163,7 @@ impl Raw {
     }
 
     /// Opens an attempt whose secret is its name and whose tree has one file with this content.
-    async fn opens(&mut self, attempt: &str, content: &[u8]) -> Given {
+    pub(super) async fn opens(&mut self, attempt: &str, content: &[u8]) -> Given {
         let chunk = self.put(content).await;
         let list = self.put(&list_of(&[&chunk])).await;
         let source = SourceSpec { tree: list.clone(), ..SourceSpec::default() };
@@ -174,10 +178,10 @@ impl Raw {
 }
 
 /// What an attempt was opened with.
-struct Given {
-    spec: String,
-    list: String,
-    chunk: String,
+pub(super) struct Given {
+    pub(super) spec: String,
+    pub(super) list: String,
+    pub(super) chunk: String,
 }
 
 impl Given {
@@ -186,7 +190,7 @@ impl Given {
     }
 }
 
-fn list_of(digests: &[&str]) -> Vec<u8> {
+pub(super) fn list_of(digests: &[&str]) -> Vec<u8> {
     let entries = digests.iter().map(|digest| Entry {
         path: format!("file-{digest}"),
         kind: EntryKind::File { executable: false, size: 1, digest: (*digest).into(), chunks: Vec::new() },
@@ -324,7 +328,7 @@ async fn a_token_opens_its_own_attempt() {
     wrong.say(&ToHub::Engine { key: "r.0.1".into(), store: "one".into() }, b"").await;
     assert!(matches!(wrong.hear().await, Some((FromHub::Refused { .. }, _))));
     let mut silent = hub.raw().await;
-    silent.say(&ToHub::Get { id: 1, digest: "0".repeat(64) }, b"").await;
+    silent.say(&ToHub::Get { id: 1, digest: "0".repeat(64), url: false, again: String::new() }, b"").await;
     assert!(matches!(silent.hear().await, Some((FromHub::Refused { .. }, _))), "a question is no first word");
 }
 
@@ -411,7 +415,7 @@ async fn an_attempt_that_is_over_gets_nothing_more() {
     assert!(newer.get(&own.chunk).await.is_some());
     engine.say(&ToHub::Close { attempt: "r.0.1".into() }, b"").await;
     engine.missing(&[]).await;
-    newer.say(&ToHub::Get { id: 1, digest: own.chunk.clone() }, b"").await;
+    newer.say(&ToHub::Get { id: 1, digest: own.chunk.clone(), url: false, again: String::new() }, b"").await;
     assert!(matches!(newer.hear().await, Some((FromHub::Refused { .. }, _))));
     let (_, said) = hub.agent_with("r.0.1", "r.0.1", "pod").await;
     assert!(matches!(said, Some(FromHub::Refused { .. })));

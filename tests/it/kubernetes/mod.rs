@@ -17,6 +17,7 @@ mod refusals;
 mod runs;
 mod scheduling;
 mod set_up;
+mod store;
 mod templates;
 mod trouble;
 mod waiting;

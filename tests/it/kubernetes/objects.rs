@@ -14,7 +14,7 @@ const CHAIN: &str = "  a:
 ";
 
 /// Takes the namespace's hub away and waits for the next one.
-fn replace_hub(namespace: &str) {
+pub(super) fn replace_hub(namespace: &str) {
     let pod = || {
         let chosen = ["-n", namespace, "-l", "app.kubernetes.io/name=tidegate-hub"];
         let names =

@@ -28,7 +28,11 @@ pub struct Args {
 impl Args {
     /// How a hub keeps things that has to be put up.
     pub(super) fn hub(&self) -> HubSettings {
-        HubSettings { volume: self.hub_volume.clone(), storage_class: self.hub_storage_class.clone() }
+        HubSettings {
+            volume: self.hub_volume.clone(),
+            storage_class: self.hub_storage_class.clone(),
+            ..HubSettings::default()
+        }
     }
 }
 

@@ -67,7 +67,11 @@ pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
     let image = args.agent_image.clone().or_else(|| kept.agent_image.clone());
     let image = image.unwrap_or_else(own_image);
     let hub = match &args.hub_volume {
-        Some(size) => HubSettings { volume: Some(size.clone()), storage_class: args.storage_class.clone() },
+        Some(size) => HubSettings {
+            volume: Some(size.clone()),
+            storage_class: args.storage_class.clone(),
+            ..HubSettings::default()
+        },
         None => kept.hub.clone(),
     };
     let volume = match &args.volume {

@@ -5,7 +5,7 @@ use crate::app::cli::Failure;
 use crate::app::config::{Project, Settings};
 use crate::app::engine::ClusterSettings;
 use std::path::{Path, PathBuf};
-use tidegate_edge::executor::kubernetes::Policy;
+use tidegate_edge::executor::kubernetes::{HubSettings, Policy};
 
 /// Puts together what `--on kubernetes` needs to know.
 pub(in crate::app::cli) fn cluster(
@@ -27,7 +27,7 @@ pub(in crate::app::cli) fn cluster(
         policy: policy(said.policy.as_deref(), project)?,
         spot: kept.spot.clone().unwrap_or_default(),
         pull_secrets: kept.image_pull_secrets.clone(),
-        hub: kept.hub.clone(),
+        hub: HubSettings { store: kept.store.as_ref().map(|s| s.0.clone()), ..kept.hub.clone() },
     })
 }
 

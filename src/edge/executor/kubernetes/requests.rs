@@ -172,6 +172,15 @@ impl State {
             HubEvent::Broken(_) => {
                 self.no_hub.get_or_insert_with(Instant::now);
             }
+            HubEvent::Store(problem) => {
+                let text = match problem {
+                    Some(problem) => {
+                        format!("the object store does not answer; what needs it waits for it ({problem})")
+                    }
+                    None => "the object store answers again".to_owned(),
+                };
+                (self.sink)(ExecutorMessage::Note { text });
+            }
             HubEvent::Refused(reason) => {
                 (self.sink)(ExecutorMessage::Gone {
                     reason: format!("the hub refused this engine: {reason}"),

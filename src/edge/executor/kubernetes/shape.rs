@@ -5,6 +5,8 @@ use k8s_openapi::api::apps::v1::Deployment;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
+/// The Secret of the namespace that holds the credentials of an object store, as environment variables.
+const CREDENTIALS: &str = "tidegate-store";
 /// The folder that a hub keeps everything in.
 const FOLDER: &str = "/var/lib/tidegate";
 
@@ -16,6 +18,10 @@ pub struct HubSettings {
     pub volume: Option<String>,
     /// The volume's storage class; `None`: the cluster's own.
     pub storage_class: Option<String>,
+    /// The account of its pod, for an object store that knows it; `None`: the namespace's default.
+    pub service_account: Option<String>,
+    /// The URL of the object store that objects are kept in; `None`: its own disk.
+    pub store: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -25,6 +31,8 @@ struct Written {
     volume: Option<String>,
     #[serde(default)]
     storage_class: Option<String>,
+    #[serde(default)]
+    service_account: Option<String>,
 }
 
 impl TryFrom<Written> for HubSettings {
@@ -37,7 +45,8 @@ impl TryFrom<Written> for HubSettings {
         if written.volume.is_none() && written.storage_class.is_some() {
             return Err("hub: storage-class says nothing without a volume".to_owned());
         }
-        Ok(Self { volume: written.volume, storage_class: written.storage_class })
+        let Written { volume, storage_class, service_account } = written;
+        Ok(Self { volume, storage_class, service_account, store: None })
     }
 }
 
@@ -55,6 +64,8 @@ pub(super) enum Disk {
     EmptyDir,
     /// A volume.
     Claim,
+    /// An object store.
+    Store,
 }
 
 /// Labels of all that belongs to a hub.
@@ -84,7 +95,7 @@ pub(super) fn deployment(namespace: &str, image: &str, settings: &HubSettings) -
         Some(_) => json!({ "name": "folder", "persistentVolumeClaim": { "claimName": NAME } }),
         None => json!({ "name": "folder", "emptyDir": {} }),
     };
-    json!({
+    let mut made = json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
         "metadata": { "name": NAME, "namespace": namespace, "labels": labels() },
         "spec": {
@@ -101,15 +112,19 @@ pub(super) fn deployment(namespace: &str, image: &str, settings: &HubSettings) -
                         disk,
                         { "name": "identity", "secret": { "secretName": NAME, "defaultMode": 288 } },
                     ],
-                    "containers": [container(image)],
+                    "containers": [container(image, settings)],
                 },
             },
         },
-    })
+    });
+    if let Some(account) = &settings.service_account {
+        made["spec"]["template"]["spec"]["serviceAccountName"] = json!(account);
+    }
+    made
 }
 
-fn container(image: &str) -> Json {
-    json!({
+fn container(image: &str, settings: &HubSettings) -> Json {
+    let mut made = json!({
         "name": "hub",
         "image": image,
         "imagePullPolicy": "IfNotPresent",
@@ -127,11 +142,28 @@ fn container(image: &str) -> Json {
             { "name": "folder", "mountPath": FOLDER },
             { "name": "identity", "mountPath": "/etc/tidegate", "readOnly": true },
         ],
-    })
+    });
+    if let (Some(store), Some(command)) = (&settings.store, made["command"].as_array_mut()) {
+        command.extend([json!("--object-store"), json!(store)]);
+        // It may do without: then the pod's account is known to the store.
+        made["envFrom"] = json!([{ "secretRef": { "name": CREDENTIALS, "optional": true } }]);
+    }
+    made
+}
+
+/// The object store that a hub which is there keeps objects in.
+fn store_of(there: &Deployment) -> Option<&str> {
+    let pod = there.spec.as_ref()?.template.spec.as_ref()?;
+    let mut command = pod.containers.first()?.command.as_ref()?.iter();
+    command.find(|word| *word == "--object-store")?;
+    command.next().map(String::as_str)
 }
 
 /// Where a hub that is there keeps its objects.
 pub(super) fn disk_of(there: &Deployment) -> Disk {
+    if store_of(there).is_some() {
+        return Disk::Store;
+    }
     let pod = there.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
     let volumes = pod.and_then(|pod| pod.volumes.as_deref()).unwrap_or_default();
     let claimed = volumes.iter().any(|v| v.name == "folder" && v.persistent_volume_claim.is_some());
@@ -145,7 +177,13 @@ pub(super) fn notes(there: &Deployment, namespace: &str, image: &str, wanted: &H
     let again =
         format!("`kubectl -n {namespace} delete deployment {NAME}` while nothing runs, and the next run");
     let disk = disk_of(there);
-    if disk == Disk::EmptyDir {
+    if let Some(store) = wanted.store.as_deref().filter(|store| Some(*store) != store_of(there)) {
+        let there = store_of(there).unwrap_or("a folder of its own");
+        notes.push(format!(
+            "the hub of namespace `{namespace}` keeps artifacts in {there}, not in {store} as the settings say: it was \
+             put up so. {again} puts it up with {store}; what it keeps now stays behind"
+        ));
+    } else if disk == Disk::EmptyDir {
         notes.push(match &wanted.volume {
             Some(size) => format!(
                 "the hub of namespace `{namespace}` keeps artifacts in an emptyDir, not on a volume of {size} as \
@@ -153,7 +191,7 @@ pub(super) fn notes(there: &Deployment, namespace: &str, image: &str, wanted: &H
             ),
             None => format!(
                 "the hub of namespace `{namespace}` keeps artifacts and the cache in an emptyDir: they live as long \
-                 as its pod (`kubernetes: hub: {{ volume: 20Gi }}` in .ml/config.yaml keeps them longer)"
+                 as its pod (`kubernetes: hub: {{ volume: 20Gi }}` or `store: s3://…` in .ml/config.yaml keeps them longer)"
             ),
         });
     }
@@ -203,6 +241,32 @@ mod tests {
         ] {
             assert!(settings(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_store_is_the_hubs_and_its_credentials_are_a_secret() {
+        let store = HubSettings {
+            service_account: Some("hub".into()),
+            store: Some("s3://bucket/ml".into()),
+            ..HubSettings::default()
+        };
+        let there = made(&store);
+        assert_eq!((store_of(&there), disk_of(&there)), (Some("s3://bucket/ml"), Disk::Store));
+        let pod = there.spec.as_ref().unwrap().template.spec.as_ref().unwrap();
+        assert_eq!(pod.service_account_name.as_deref(), Some("hub"));
+        let secret = pod.containers[0].env_from.as_ref().unwrap()[0].secret_ref.as_ref().unwrap();
+        assert_eq!((secret.name.as_str(), secret.optional), ("tidegate-store", Some(true)));
+        assert!(notes(&there, "ml", "tidegate:1", &store).is_empty());
+        assert!(notes(&there, "ml", "tidegate:1", &HubSettings::default()).is_empty());
+        for other in [
+            made(&HubSettings::default()),
+            made(&HubSettings { store: Some("gs://b".into()), ..store.clone() }),
+        ] {
+            let notes = notes(&other, "ml", "tidegate:1", &store);
+            assert_eq!(notes.len(), 1, "{notes:?}");
+            assert!(notes[0].contains("not in s3://bucket/ml"), "{notes:?}");
+        }
+        assert_eq!(store_of(&made(&HubSettings::default())), None);
     }
 
     #[test]

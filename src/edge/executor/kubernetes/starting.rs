@@ -268,6 +268,7 @@ fn lost(path: &str, disk: Disk) -> String {
             "its disk is an emptyDir, and went with its pod (`kubernetes: hub: { volume: 20Gi }` keeps it)"
         }
         Disk::Claim => "its volume was emptied or replaced",
+        Disk::Store => "it was removed from the object store, perhaps by a rule of the bucket's",
     };
     format!(
         "what it consumes at `{path}` is not at the hub any more: {why}. Run the workflow again: what is lost is \

@@ -15,13 +15,13 @@ pub const HUB_FRAME_LIMIT: u32 = 72 << 20;
 /// Every kind of word to a hub, as sent.
 pub const TO_HUB_KINDS: &[&str] = &[
     "agent", "engine", "open", "close", "request", "message", "log", "log-kept", "missing", "get", "put",
-    "ping",
+    "ping", "sign", "given",
 ];
 
 /// Every kind of word from a hub, as sent.
 pub const FROM_HUB_KINDS: &[&str] = &[
     "welcome", "refused", "kept", "log-kept", "request", "message", "log", "agent", "missing", "object",
-    "stored", "pong", "lease",
+    "stored", "pong", "lease", "signed", "store",
 ];
 
 /// To a hub.
@@ -88,6 +88,12 @@ pub enum ToHub {
         id: u64,
         /// Its digest.
         digest: String,
+        /// The answer may be [`FromHub::Signed`].
+        #[serde(default, skip_serializing_if = "is_false")]
+        url: bool,
+        /// What went wrong with a URL before.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        again: String,
     },
     /// Keep an object, the content of this frame.
     Put {
@@ -98,6 +104,26 @@ pub enum ToHub {
     },
     /// Are you there?
     Ping,
+    /// Where can an object be put that the hub does not have? Answered by [`FromHub::Signed`], or by
+    /// [`FromHub::Stored`]: it is there, or the hub has no object store.
+    Sign {
+        /// To match the answer.
+        id: u64,
+        /// Its digest.
+        digest: String,
+        /// Bytes.
+        size: u64,
+        /// What went wrong with a URL before.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        again: String,
+    },
+    /// The object is where the hub said; answered by [`FromHub::Stored`] once the hub has looked at it.
+    Given {
+        /// To match the answer.
+        id: u64,
+        /// Its digest.
+        digest: String,
+    },
 }
 
 /// From a hub.
@@ -110,6 +136,9 @@ pub enum FromHub {
         kept: u64,
         /// Bytes of this attempt's log that are kept.
         log: u64,
+        /// There is an object store: large objects are put there.
+        #[serde(default, skip_serializing_if = "is_false")]
+        store: bool,
     },
     /// You are not, and coming again is no use.
     Refused {
@@ -173,6 +202,26 @@ pub enum FromHub {
         /// Seconds.
         away: u64,
     },
+    /// Answer to [`ToHub::Get`] and [`ToHub::Sign`]: a URL that is good for this object, and for minutes.
+    Signed {
+        /// The question.
+        id: u64,
+        /// The URL: a secret, as long as it is good.
+        url: String,
+        /// Headers that go with it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        headers: Vec<(String, String)>,
+    },
+    /// To an engine: whether the object store answers.
+    Store {
+        /// Why not; `None`: it does.
+        problem: Option<String>,
+    },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// Returns a word and its content as one frame.

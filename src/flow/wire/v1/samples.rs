@@ -416,10 +416,13 @@ pub(super) fn to_hub() -> Vec<ToHub> {
         ToHub::Log { offset: 80 },
         ToHub::LogKept { attempt: attempt.clone(), upto: 80 },
         ToHub::Missing { id: 1, digests: vec![text("77de40")] },
-        ToHub::Get { id: 2, digest: text("77de40") },
+        ToHub::Get { id: 2, digest: text("77de40"), url: false, again: String::new() },
         ToHub::Put { id: 3, digest: text("77de40") },
         ToHub::Ping,
         ToHub::Open { attempt, key, spec: text("77de40") },
+        ToHub::Get { id: 2, digest: text("77de40"), url: true, again: text("403 Forbidden") },
+        ToHub::Sign { id: 4, digest: text("77de40"), size: 4096, again: text("403 Forbidden") },
+        ToHub::Given { id: 5, digest: text("77de40") },
     ]
 }
 
@@ -427,7 +430,7 @@ pub(super) fn to_hub() -> Vec<ToHub> {
 pub(super) fn from_hub() -> Vec<FromHub> {
     let attempt = text("01JDXYZ.2.3");
     vec![
-        FromHub::Welcome { kept: 4, log: 80 },
+        FromHub::Welcome { kept: 4, log: 80, store: false },
         FromHub::Refused { reason: text("another secret") },
         FromHub::Kept { seq: 5 },
         FromHub::LogKept { upto: 80 },
@@ -445,6 +448,14 @@ pub(super) fn from_hub() -> Vec<FromHub> {
         FromHub::Stored { id: 3, error: Some(text("no room")) },
         FromHub::Pong,
         FromHub::Lease { away: 7 },
+        FromHub::Welcome { kept: 4, log: 80, store: true },
+        FromHub::Signed {
+            id: 4,
+            url: text("https://localhost/bucket/77de40?signed"),
+            headers: vec![(text("x-ms-blob-type"), text("BlockBlob"))],
+        },
+        FromHub::Store { problem: Some(text("connection refused")) },
+        FromHub::Store { problem: None },
     ]
 }
 

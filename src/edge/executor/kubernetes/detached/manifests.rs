@@ -211,7 +211,7 @@ mod tests {
             image,
             pull_secrets: vec!["regcred".to_owned()],
             kept,
-            hub: HubSettings { volume: Some("5Gi".to_owned()), storage_class: None },
+            hub: HubSettings { volume: Some("5Gi".to_owned()), ..HubSettings::default() },
         })
     }
 
