@@ -275,9 +275,9 @@ impl Bucket {
 
 /// A name that nobody else uses.
 fn unique() -> String {
-    let mut bytes = [0_u8; 16];
+    let mut bytes = [0_u8; blake3::OUT_LEN];
     let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    blake3::Hash::from_bytes(bytes).to_hex().to_string()
 }
 
 fn missing(digest: &Digest) -> StoreError {
