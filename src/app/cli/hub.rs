@@ -18,7 +18,7 @@ pub struct Args {
     /// A folder with `hub.pem` (certificate), `hub.key` (private key) and `key` (the engines' secret)
     #[arg(long, value_name = "DIR")]
     identity: PathBuf,
-    /// An object store to keep objects in: s3://BUCKET/PREFIX, gs://… or az://…; its credentials are this
+    /// An object store to keep objects in: `s3://BUCKET/PREFIX`, `gs://…` or `az://…`; its credentials are this
     /// process's environment, or the pod's identity
     #[arg(long, value_name = "URL")]
     object_store: Option<String>,
