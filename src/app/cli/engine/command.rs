@@ -20,6 +20,12 @@ pub struct Args {
     /// Its storage class
     #[arg(long, value_name = "NAME")]
     pub hub_storage_class: Option<String>,
+    /// The account of its pod
+    #[arg(long, value_name = "NAME")]
+    pub hub_service_account: Option<String>,
+    /// The object store that it keeps objects in
+    #[arg(long, value_name = "URL")]
+    pub hub_store: Option<String>,
     /// Carry out one run, whose request comes on standard input
     #[arg(long, value_name = "ULID")]
     pub run: Option<String>,
@@ -31,7 +37,8 @@ impl Args {
         HubSettings {
             volume: self.hub_volume.clone(),
             storage_class: self.hub_storage_class.clone(),
-            ..HubSettings::default()
+            service_account: self.hub_service_account.clone(),
+            store: self.hub_store.clone(),
         }
     }
 }

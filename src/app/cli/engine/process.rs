@@ -44,11 +44,7 @@ impl Running {
             "--run",
             run,
         ]);
-        for (option, value) in
-            [("--hub-volume", &args.hub_volume), ("--hub-storage-class", &args.hub_storage_class)]
-        {
-            command.args(value.iter().flat_map(|value| [option, value]));
-        }
+        command.args(args.hub().options().flat_map(|(option, value)| [option, value]));
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let mut input = child.stdin.take().ok_or(std::io::ErrorKind::BrokenPipe)?;
         follow(name.to_owned(), child, to)?;

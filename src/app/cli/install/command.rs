@@ -6,10 +6,10 @@ use crate::app::config::Project;
 use clap::ValueEnum;
 use serde_json::Value as Json;
 use std::path::Path;
-use tidegate_edge::executor::kubernetes::HubSettings;
 use tidegate_edge::executor::kubernetes::detached::{
     Installation, Kept, engine_manifests, install, user_manifests,
 };
+use tidegate_edge::hub::check_store;
 
 /// Arguments of `tidegate install`.
 #[derive(Debug, clap::Args)]
@@ -42,6 +42,9 @@ pub struct Args {
     /// Keep the hub's artifacts on a volume of this size, if there is no hub yet
     #[arg(long, value_name = "SIZE")]
     hub_volume: Option<String>,
+    /// Keep the hub's artifacts in this object store, if there is no hub yet [default: the project's `kubernetes.store`]
+    #[arg(long, value_name = "URL", value_parser = object_store)]
+    hub_store: Option<String>,
     /// The volumes' storage class [default: the cluster's]
     #[arg(long, value_name = "NAME")]
     storage_class: Option<String>,
@@ -56,6 +59,11 @@ enum Whom {
     User,
 }
 
+/// Reads the URL of an object store.
+fn object_store(url: &str) -> Result<String, String> {
+    check_store(url).map(|()| url.to_owned())
+}
+
 /// Runs the command.
 #[expect(clippy::needless_pass_by_value, reason = "every command has this signature")]
 pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
@@ -66,14 +74,11 @@ pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
     let namespace = args.namespace.as_deref().or(kept.namespace.as_deref());
     let image = args.agent_image.clone().or_else(|| kept.agent_image.clone());
     let image = image.unwrap_or_else(own_image);
-    let hub = match &args.hub_volume {
-        Some(size) => HubSettings {
-            volume: Some(size.clone()),
-            storage_class: args.storage_class.clone(),
-            ..HubSettings::default()
-        },
-        None => kept.hub.clone(),
-    };
+    let mut hub = kept.hub.clone();
+    if let Some(size) = &args.hub_volume {
+        (hub.volume, hub.storage_class) = (Some(size.clone()), args.storage_class.clone());
+    }
+    hub.store = args.hub_store.clone().or_else(|| kept.store.as_ref().map(|url| url.0.clone()));
     let volume = match &args.volume {
         Some(size) => Kept::Volume { size: size.clone(), class: args.storage_class.clone() },
         None => Kept::Pod,

@@ -50,6 +50,19 @@ impl TryFrom<Written> for HubSettings {
     }
 }
 
+impl HubSettings {
+    /// Options of `tidegate engine` and their values: how a hub keeps things that an engine puts up.
+    pub fn options(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let all = [
+            ("--hub-volume", &self.volume),
+            ("--hub-storage-class", &self.storage_class),
+            ("--hub-service-account", &self.service_account),
+            ("--hub-store", &self.store),
+        ];
+        all.into_iter().filter_map(|(option, value)| Some((option, value.as_deref()?)))
+    }
+}
+
 /// Bytes as Kubernetes writes them: a whole number above 0, and a unit if need be.
 fn is_quantity(text: &str) -> bool {
     const UNITS: [&str; 13] = ["", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];

@@ -194,9 +194,7 @@ fn container(made: &Installation) -> Json {
 }
 
 fn command(made: &Installation) -> Vec<&str> {
-    let hub = &made.hub;
-    let options = [("--hub-volume", &hub.volume), ("--hub-storage-class", &hub.storage_class)];
-    let given = options.into_iter().filter_map(|(option, value)| Some([option, value.as_deref()?]));
+    let given = made.hub.options().map(|(option, value)| [option, value]);
     ["/tidegate", "engine", "--agent-image", &made.image].into_iter().chain(given.flatten()).collect()
 }
 
@@ -211,7 +209,11 @@ mod tests {
             image,
             pull_secrets: vec!["regcred".to_owned()],
             kept,
-            hub: HubSettings { volume: Some("5Gi".to_owned()), ..HubSettings::default() },
+            hub: HubSettings {
+                volume: Some("5Gi".to_owned()),
+                store: Some("s3://models".to_owned()),
+                ..HubSettings::default()
+            },
         })
     }
 
@@ -220,7 +222,8 @@ mod tests {
         let kinds = |all: &[Json]| all.iter().map(|m| m["kind"].clone()).collect::<Vec<_>>();
         assert_eq!(kinds(&made(Kept::Pod)), ["ServiceAccount", "Role", "RoleBinding", "Deployment"]);
         let command = made(Kept::Pod)[3]["spec"]["template"]["spec"]["containers"][0]["command"].clone();
-        assert!(command.to_string().ends_with("\"--hub-volume\",\"5Gi\"]"), "{command}");
+        let hub = json!(["--hub-volume", "5Gi", "--hub-store", "s3://models"]);
+        assert_eq!(command.as_array().unwrap()[4..], hub.as_array().unwrap()[..], "{command}");
         let kept = made(Kept::Volume { size: "10Gi".to_owned(), class: Some("fast".to_owned()) });
         assert_eq!(kept[3]["kind"], "PersistentVolumeClaim");
         assert_eq!(kept[3]["spec"]["storageClassName"], "fast");
