@@ -2,7 +2,7 @@
 
 usage: python3 benches/cluster.py [--rounds N] [--json FILE] [--tidegate FILE] [WORKLOAD...]
 
-Workloads: one chain wide (default: all); --jobs says how many jobs `wide` has. KUBECONFIG names the cluster (`tests/cluster/cluster
+Workloads: one chain wide big (default: all); --jobs says how many jobs `wide` has. KUBECONFIG names the cluster (`tests/cluster/cluster
 up --image target/tidegate-image.tar` starts one), TIDEGATE_KUBECTL a kubectl. The node has to be this machine: a step tells the time
 by /proc/uptime, which is exact to 10 ms. `cargo build --release` first.
 
@@ -121,7 +121,6 @@ class Bench:
 
     def told(self, folder):
         """What the steps of the last run said the time was, by job."""
-        words = [self.tidegate, "runs", "logs", "--format", "json"]
         out = subprocess.run([self.tidegate, "runs", "logs"], cwd=folder, check=True, capture_output=True, text=True).stdout
         times = {}
         for line in out.splitlines():
@@ -220,7 +219,27 @@ def wide(bench):
     yield Row(f"{bench.count} jobs", f"{ours:.1f} s, {memory:.0f} MB", f"bare Jobs {took:.1f} s", ours / took, "×")
 
 
-ALL = [one, chain, wide]
+def big(bench):
+    """A GiB from one job to the next: from the end of the program that wrote it to the start of the one that reads it."""
+    def text(content):
+        return (head() + f"  make:\n    produces: {{ big: big }}\n    steps: [{{ run: \"{content} of=big bs=1M count=1024 2>/dev/null; {TELL}\" }}]\n"
+                "  use:\n    needs: make\n    consumes: { big: '${{ needs.make.artifacts.big }}' }\n"
+                f"    steps: [{{ run: \"test $(stat -c %s big) = 1073741824 && {TELL}\" }}]\n")
+
+    folder = bench.project("big", text("dd if=/dev/urandom"))
+    small = bench.project("small", text("dd if=/dev/urandom").replace("count=1024", "count=1").replace("1073741824", "1048576"))
+    times = []
+    for project in (small, folder):
+        bench.run(project)
+        made, used = sorted(bench.told(project).values())
+        times.append(used - made)
+        bench.settle()
+    alone, took = times
+    moved = took - alone
+    yield Row("1 GiB from job to job", seconds(took), f"1 MiB {alone:.2f} s", 1024 / moved, "MiB/s")
+
+
+ALL = [one, chain, wide, big]
 
 
 def main():
