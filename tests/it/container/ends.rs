@@ -71,7 +71,8 @@ fn what_somebody_else_does_to_a_container_is_lost_and_tried_again() {
         engine(&[how, &[&name]].concat());
     }
     let done = project.done(child).code(0);
-    let done = done.stdout("lost: its container was removed while it ran");
+    // `rm --force` kills before it removes: which of the two is seen is chance.
+    assert_eq!(done.stdout.matches("lost: its container was ").count(), 3, "{}", done.stdout);
     done.stdout("lost: its container was ended by somebody (exit 137)")
         .stdout("lost: its container was stopped by somebody")
         .stdout("on attempt 4");
