@@ -172,9 +172,13 @@ fn memory_words(memory_bytes: u64, exit: i32) -> String {
     if memory_bytes == 0 {
         return format!("killed for memory (exit {exit}): the node had no more; say `resources.memory`");
     }
-    let gib = f64::from(u32::try_from(memory_bytes >> 20).unwrap_or(u32::MAX)) / 1024.0;
+    let mib = memory_bytes >> 20;
+    let limit = match mib {
+        0..1024 => format!("{mib} MiB"),
+        _ => format!("{:.1} GiB", f64::from(u32::try_from(mib).unwrap_or(u32::MAX)) / 1024.0),
+    };
     format!(
-        "killed at its limit of {gib:.1} GiB of memory (exit {exit}); raise `resources.memory`, or let \
+        "killed at its limit of {limit} of memory (exit {exit}); raise `resources.memory`, or let \
          `retry.on: [oom]` with `oom.memory-factor` do so"
     )
 }
