@@ -209,13 +209,14 @@ impl Peer for AgentEnd {
 pub fn follow_log(end: Arc<AgentEnd>, path: &Path) -> io::Result<LogFollower> {
     let path = path.to_owned();
     let ending = Arc::new(Mutex::new(None));
-    let told = ending.clone();
-    let thread = std::thread::Builder::new().name("log".into()).spawn(move || follow(&end, &path, &told))?;
-    Ok(LogFollower { ending, thread })
+    let (told, follows) = (ending.clone(), end.clone());
+    let thread = std::thread::Builder::new().name("log".into()).spawn(move || follow(&follows, &path, &told))?;
+    Ok(LogFollower { end, ending, thread })
 }
 
 /// A log that is being sent.
 pub struct LogFollower {
+    end: Arc<AgentEnd>,
     /// The log's last length, once it is known.
     ending: Arc<Mutex<Option<u64>>>,
     thread: std::thread::JoinHandle<()>,
@@ -224,7 +225,11 @@ pub struct LogFollower {
 impl LogFollower {
     /// Waits until the hub keeps all `length` bytes of the log.
     pub fn finish(self, length: u64) {
+        // Under the lock that the thread waits with, so that it hears of it at once: the receipt waits for it.
+        let state = self.end.state();
         *self.ending.lock().unwrap_or_else(PoisonError::into_inner) = Some(length);
+        drop(state);
+        self.end.changed.notify_all();
         let _ = self.thread.join();
     }
 }
@@ -233,11 +238,11 @@ fn follow(end: &AgentEnd, path: &PathBuf, ending: &Mutex<Option<u64>>) {
     let mut file = None;
     let mut buffer = vec![0; PIECE];
     loop {
-        let last = *ending.lock().unwrap_or_else(PoisonError::into_inner);
         if file.is_none() {
             file = File::open(path).ok();
         }
         let mut state = end.state();
+        let last = *ending.lock().unwrap_or_else(PoisonError::into_inner);
         if state.refused.is_some() || last.is_some_and(|length| state.kept >= length) {
             return;
         }
