@@ -158,11 +158,14 @@ def scale(given, base):
             acknowledged = [float(word) for word in acting.communicate(timeout=60)[0].split()]
             counts = requests(log)
             print(dict(counts.most_common()), flush=True)
-            asked = sum(n for what, n in counts.items() if not what.startswith("watch"))
+            watches = sum(n for what, n in counts.items() if what.startswith("watch"))
+            # What grows with the jobs; what is asked once a run does not.
+            asked = sum(n for n in counts.values() if n >= given.jobs)
+            once = sum(counts.values()) - watches - asked
             yield Row(f"{given.jobs} pods on {given.nodes} nodes", f"{took:.0f} s", f"{given.jobs / took:.0f} jobs a second", took, "s")
             yield Row("engine's processors", f"{usage.ru_utime + usage.ru_stime:.0f} s", f"{took:.0f} s", (usage.ru_utime + usage.ru_stime) / took, "cores")
             yield Row("engine's memory", f"{usage.ru_maxrss / 1024:.0f} MB", "", usage.ru_maxrss / 1024, "MB", 100)
-            yield Row("requests", f"{asked}", f"{sum(counts.values()) - asked} watches", asked / given.jobs, "a job", 3)
+            yield Row("requests", f"{asked}", f"{once + asked % given.jobs} a run, {watches} watches", asked // given.jobs, "a job", 3)
             p50, p99, longest = acknowledged
             yield Row("receipt to its acknowledgement", f"{p50 * 1000:.0f} ms", f"99 of 100: {p99:.2f} s, longest {longest:.2f} s", p50 * 1000, "ms")
     finally:

@@ -210,7 +210,8 @@ pub fn follow_log(end: Arc<AgentEnd>, path: &Path) -> io::Result<LogFollower> {
     let path = path.to_owned();
     let ending = Arc::new(Mutex::new(None));
     let (told, follows) = (ending.clone(), end.clone());
-    let thread = std::thread::Builder::new().name("log".into()).spawn(move || follow(&follows, &path, &told))?;
+    let thread =
+        std::thread::Builder::new().name("log".into()).spawn(move || follow(&follows, &path, &told))?;
     Ok(LogFollower { end, ending, thread })
 }
 

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tidegate_flow::job::AgentRequest;
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
 
@@ -60,6 +61,9 @@ pub struct KubernetesOptions {
 
 /// The hub is asked this long what it has of cached results; then they are believed.
 const HUB_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Attempts that are given to the hub at the same time.
+const AT_ONCE: usize = 16;
 
 /// What the engine wants.
 pub(super) enum Order {
@@ -142,6 +146,7 @@ impl KubernetesExecutor {
             hub_missed: false,
             listed: BTreeSet::new(),
             touched: BTreeSet::new(),
+            pushing: Arc::new(Semaphore::new(AT_ONCE)),
             done,
         };
         let thread = std::thread::Builder::new()

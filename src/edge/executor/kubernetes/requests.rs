@@ -112,6 +112,7 @@ impl State {
             spec,
             secrets,
             taken_up,
+            pushing: self.pushing.clone(),
             stop,
             done: self.done.clone(),
         };

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tidegate_flow::job::{ArtifactRef, FailureClass, JobSpec};
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedSender;
 
 /// Why an attempt could not start.
@@ -41,6 +42,8 @@ pub(super) struct Starting {
     pub(super) secrets: BTreeMap<String, String>,
     /// A former engine may have started it.
     pub(super) taken_up: bool,
+    /// Who may talk to the hub: each takes a thread while it waits for the answer.
+    pub(super) pushing: Arc<Semaphore>,
     /// Nobody wants it any more.
     pub(super) stop: Arc<AtomicBool>,
     pub(super) done: UnboundedSender<Done>,
@@ -232,6 +235,7 @@ impl Starting {
     async fn push(&self, digest: String, bytes: Vec<u8>) -> Result<(), Failed> {
         let (hub, objects, spec) = (self.hub.clone(), self.objects.clone(), self.spec.clone());
         let disk = self.disk;
+        let _turn = self.pushing.acquire().await;
         let pushed = tokio::task::spawn_blocking(move || {
             let wrong =
                 |e: StoreError| (class_of(&e), format!("cannot give the hub what the job works with: {e}"));

@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_flow::job::{Conclusion, FailureClass, Receipt};
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::time::Instant;
 
@@ -53,6 +54,8 @@ pub(super) struct State {
     pub(super) listed: BTreeSet<String>,
     /// Attempts of which there is news; the others are looked at on each tick only.
     pub(super) touched: BTreeSet<String>,
+    /// Attempts that start wait for the hub in threads; more than these would only cost memory.
+    pub(super) pushing: Arc<Semaphore>,
     /// What tasks finished: starting a Job, removing one.
     pub(super) done: UnboundedSender<Done>,
 }
