@@ -133,9 +133,11 @@ async fn url_of(client: &mut Raw, digest: &str) -> Option<String> {
     }
 }
 
+/// The answer to content; 403 also where the server hangs up on what it refuses before it has read all of it.
 async fn put(url: &str, content: &[u8]) -> u16 {
     let client = http::client().unwrap();
-    client.put(url).body(content.to_vec()).send().await.unwrap().status().as_u16()
+    let answer = client.put(url).body(content.to_vec()).send().await;
+    answer.map_or(403, |answer| answer.status().as_u16())
 }
 
 async fn get(url: &str) -> (u16, Vec<u8>) {
