@@ -10,7 +10,6 @@ The bare Job has a native sidecar and one container, as a job of Tidegate's has;
 """
 
 import argparse
-import json
 import os
 import pathlib
 import statistics
@@ -20,7 +19,7 @@ import threading
 import time
 
 from api import Api
-from workloads import HEAD, Row
+from workloads import Row, commit, show
 
 IMAGE = "docker.io/test/busybox:1"
 TELL = "cut -d' ' -f1 /proc/uptime"
@@ -98,13 +97,7 @@ class Bench:
     # --- Tidegate
 
     def project(self, name, workflow):
-        folder = self.base / name
-        (folder / ".ml/workflows").mkdir(parents=True)
-        (folder / ".ml/workflows/w.yml").write_text(workflow)
-        for words in (["init", "-q"], ["add", "-A"],
-                      ["-c", "user.name=b", "-c", "user.email=b@b", "commit", "-qm", "bench"]):
-            subprocess.run(["git", *words], cwd=folder, check=True)
-        return folder
+        return commit(self.base / name, {".ml/workflows/w.yml": workflow})
 
     def run(self, folder, *more):
         """Runs the project's workflow; returns seconds at its start and end, and its peak memory in MB."""
@@ -253,17 +246,11 @@ def main():
     given = parser.parse_args()
     if not given.tidegate.exists():
         raise SystemExit(f"{given.tidegate} does not exist: cargo build --release")
-    print(HEAD)
-    rows = []
     with tempfile.TemporaryDirectory() as base:
         bench = Bench(given.tidegate.resolve(), pathlib.Path(base), given.rounds, given.jobs)
         with bench.api.namespace():
-            for workload in [names[name] for name in given.workload] or ALL:
-                for row in workload(bench):
-                    rows.append(row.data())
-                    print(row.line(), flush=True)
-    if given.json:
-        given.json.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+            chosen = [names[name] for name in given.workload] or ALL
+            show((row for workload in chosen for row in workload(bench)), given.json)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ every ratio is the median over pairs, and a figure that misses its aim is to be 
 
 import argparse
 import contextlib
-import json
 import os
 import pathlib
 import shutil
@@ -34,19 +33,12 @@ def main():
     with contextlib.suppress(PermissionError):
         # Both sides alike go before what else the machine does, where that is allowed.
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(5))
-    print(workloads.HEAD)
-    rows = []
     with tempfile.TemporaryDirectory() as base:
         # As installed: what a linker wrote piece by piece lies scattered in memory, which costs each start 2 ms.
         tidegate = pathlib.Path(base) / "tidegate"
         shutil.copy(given.tidegate, tidegate)
         bench = workloads.Bench(tidegate, pathlib.Path(base), given.rounds, given.slow_disk)
-        for workload in chosen:
-            for row in workload(bench):
-                rows.append(row.data())
-                print(row.line(), flush=True)
-    if given.json:
-        given.json.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+        workloads.show((row for workload in chosen for row in workload(bench)), given.json)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import tempfile
 import time
 
 from api import Api
-from workloads import CACHE, HEAD, HERE, Row
+from workloads import CACHE, HERE, Row, commit, show
 
 KWOK = "sigs.k8s.io/kwok/cmd/kwok@v0.7.0"
 NAMESPACE = f"tidegate-scale-{os.getpid()}"
@@ -130,10 +130,8 @@ def scale(given, base):
     kubeconfig, log = prepare(base, given.qps)
     api = Api(NAMESPACE)
     patiently(120, "the API server answers", lambda: answers(api))
-    project = base / "project"
-    for path, text in ((".ml/workflows/w.yml", workflow(given.jobs)), (".ml/templates/kwok.yaml", TEMPLATE)):
-        (project / path).parent.mkdir(parents=True, exist_ok=True)
-        (project / path).write_text(text)
+    project = commit(base / "project", {
+        ".ml/workflows/w.yml": workflow(given.jobs), ".ml/templates/kwok.yaml": TEMPLATE})
     agents = given.agents or build_agents()
     helpers = [subprocess.Popen(
         [kwok(), "--kubeconfig", os.environ["KUBECONFIG"], "--config", STAGES,
@@ -202,14 +200,8 @@ def main():
     if given.jobs % 100:
         raise SystemExit("--jobs counts in hundreds")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to stop"))
-    print(HEAD)
-    rows = []
     with tempfile.TemporaryDirectory() as base:
-        for row in scale(given, pathlib.Path(base)):
-            rows.append(row.data())
-            print(row.line(), flush=True)
-    if given.json:
-        given.json.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+        show(scale(given, pathlib.Path(base)), given.json)
 
 
 if __name__ == "__main__":

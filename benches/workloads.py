@@ -1,5 +1,6 @@
 """The workloads of docs/performance.md: each a function that yields rows of the table."""
 
+import json
 import os
 import pathlib
 import shutil
@@ -43,6 +44,28 @@ class Row:
         return f"{self.name:34} {self.ours:>20} {self.beside:>22} {figure:>18}   {aim:12} {word}"
 
 
+def commit(folder, files):
+    """Makes a project of these files, committed; returns its folder."""
+    for path, text in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+    for words in (["init", "-q"], ["add", "-A"],
+                  ["-c", "user.name=b", "-c", "user.email=b@b", "commit", "-qm", "bench"]):
+        subprocess.run(["git", *words], cwd=folder, check=True)
+    return folder
+
+
+def show(rows, file):
+    """Prints rows as they come; writes them to a file as JSON at the end, if there is one."""
+    print(HEAD)
+    kept = []
+    for row in rows:
+        kept.append(row.data())
+        print(row.line(), flush=True)
+    if file:
+        file.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
+
+
 HEAD = f"{'workload':34} {'tidegate':>20} {'beside it':>22} {'figure':>18}   aim"
 
 
@@ -65,15 +88,7 @@ class Bench:
         return Command(words, folder or self.base, {**self.env, **(env or {})}, before, good)
 
     def project(self, name, files):
-        """Makes a committed project."""
-        folder = self.base / name
-        for path, text in files.items():
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).write_text(text)
-        for words in (["init", "-q"], ["add", "-A"],
-                      ["-c", "user.name=b", "-c", "user.email=b@b", "commit", "-qm", "bench"]):
-            subprocess.run(["git", *words], cwd=folder, check=True)
-        return folder
+        return commit(self.base / name, files)
 
     def tide(self, folder, *words, fresh=True, **more):
         """Tidegate in a project, from an empty store or the one that is there."""
