@@ -16,6 +16,7 @@ use object_store::path::Path;
 use object_store::signer::{Method, Signer, Url};
 use object_store::{ObjectStore, ObjectStoreExt as _, ObjectStoreScheme, RetryConfig};
 use std::collections::HashSet;
+use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -79,6 +80,18 @@ impl HttpConnector for Ours {
     }
 }
 
+/// Gives a builder what the environment says for its store; variables that it does not know say nothing.
+fn configured<B, K: FromStr>(
+    builder: B,
+    prefix: &str,
+    environment: &[(String, String)],
+    with: impl Fn(B, K, String) -> B,
+) -> B {
+    let given = environment.iter().filter(|(name, _)| name.starts_with(prefix));
+    let known = given.filter_map(|(name, value)| Some((name.parse().ok()?, value.clone())));
+    known.fold(builder, |builder, (key, value)| with(builder, key, value))
+}
+
 impl Bucket {
     /// Opens a place by its URL. Credentials and addresses are `environment`: `AWS_…`, `GOOGLE_…` or
     /// `AZURE_…` as the stores' own programs have them, or the pod's identity.
@@ -90,42 +103,31 @@ impl Bucket {
             RetryConfig { max_retries: 1, retry_timeout: Duration::from_secs(20), ..RetryConfig::default() };
         let wrong = |e: object_store::Error| e.to_string();
         let url = url.to_string();
-        let environment = environment.map(|(name, value)| (name.to_ascii_lowercase(), value));
+        let environment: Vec<_> =
+            environment.map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
         let (store, signer): (Arc<dyn ObjectStore>, Arc<dyn Signer>) = match scheme {
             ObjectStoreScheme::AmazonS3 => {
-                let made = environment.filter(|(name, _)| name.starts_with("aws_")).fold(
-                    AmazonS3Builder::new().with_url(url),
-                    |made, (name, value)| match name.parse() {
-                        Ok(key) => made.with_config(key, value),
-                        Err(_) => made,
-                    },
+                let made = AmazonS3Builder::new().with_url(url);
+                let made = configured(made, "aws_", &environment, AmazonS3Builder::with_config);
+                let made = Arc::new(
+                    made.with_retry(retry).with_http_connector(Ours(client)).build().map_err(wrong)?,
                 );
-                let made = made.with_retry(retry).with_http_connector(Ours(client)).build();
-                let made = Arc::new(made.map_err(wrong)?);
                 (made.clone(), made)
             }
             ObjectStoreScheme::GoogleCloudStorage => {
-                let made = environment.filter(|(name, _)| name.starts_with("google_")).fold(
-                    GoogleCloudStorageBuilder::new().with_url(url),
-                    |made, (name, value)| match name.parse() {
-                        Ok(key) => made.with_config(key, value),
-                        Err(_) => made,
-                    },
+                let made = GoogleCloudStorageBuilder::new().with_url(url);
+                let made = configured(made, "google_", &environment, GoogleCloudStorageBuilder::with_config);
+                let made = Arc::new(
+                    made.with_retry(retry).with_http_connector(Ours(client)).build().map_err(wrong)?,
                 );
-                let made = made.with_retry(retry).with_http_connector(Ours(client)).build();
-                let made = Arc::new(made.map_err(wrong)?);
                 (made.clone(), made)
             }
             _ => {
-                let made = environment.filter(|(name, _)| name.starts_with("azure_")).fold(
-                    MicrosoftAzureBuilder::new().with_url(url),
-                    |made, (name, value)| match name.parse() {
-                        Ok(key) => made.with_config(key, value),
-                        Err(_) => made,
-                    },
+                let made = MicrosoftAzureBuilder::new().with_url(url);
+                let made = configured(made, "azure_", &environment, MicrosoftAzureBuilder::with_config);
+                let made = Arc::new(
+                    made.with_retry(retry).with_http_connector(Ours(client)).build().map_err(wrong)?,
                 );
-                let made = made.with_retry(retry).with_http_connector(Ours(client)).build();
-                let made = Arc::new(made.map_err(wrong)?);
                 (made.clone(), made)
             }
         };
