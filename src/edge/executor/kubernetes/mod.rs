@@ -7,7 +7,7 @@
 //! remembers what was saved, `ranks` puts together what several nodes say, `rules` reads the namespace's
 //! policy, `leftovers` removes Jobs of runs that are over, `ends` decides that an attempt is over, `waits` that
 //! it waits and for how long, `quotes` reads what a container said last that no agent heard,
-//! `projection` says what of Jobs and pods is remembered.
+//! `projection` says what of Jobs and pods is remembered, `own` what the hub's and the engine's manifests share.
 //!
 //! `detached` is an engine in the cluster, and what speaks to it.
 
@@ -20,6 +20,7 @@ mod executor;
 mod images;
 mod leftovers;
 mod observe;
+mod own;
 mod pod;
 mod probe;
 mod projection;

@@ -2,7 +2,8 @@
 
 use super::cluster::{Cluster, ClusterError, api, create};
 use super::observe::waiting;
-use super::shape::{self, Disk, HubSettings, labels};
+use super::own::metadata;
+use super::shape::{self, Disk, HubSettings};
 use crate::hub::{Dial, Identity};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{Pod, Secret};
@@ -93,7 +94,7 @@ async fn put_up(cluster: &Cluster) -> Result<Secret, ClusterError> {
     let key = secret_key().map_err(|source| ClusterError::Io { doing: "a secret", source })?;
     let manifest = json!({
         "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
-        "metadata": { "name": NAME, "namespace": cluster.namespace, "labels": labels() },
+        "metadata": metadata(NAME, &cluster.namespace),
         "stringData": { "hub.pem": identity.certificate, "hub.key": identity.key, "key": key },
     });
     let wrong = |e| api("looking for the hub".into(), e);
@@ -130,7 +131,7 @@ fn read(secret: &Secret) -> Option<Found> {
 fn service(cluster: &Cluster) -> Json {
     json!({
         "apiVersion": "v1", "kind": "Service",
-        "metadata": { "name": NAME, "namespace": cluster.namespace, "labels": labels() },
+        "metadata": metadata(NAME, &cluster.namespace),
         "spec": { "selector": { "app.kubernetes.io/name": NAME }, "ports": [{ "port": PORT, "targetPort": PORT }] },
     })
 }

@@ -1,5 +1,6 @@
 //! What a hub is made of: settings → manifests, and how one that is there differs. Pure.
 
+use super::own::{self, USER};
 use super::service::{NAME, PORT};
 use k8s_openapi::api::apps::v1::Deployment;
 use serde::Deserialize;
@@ -81,25 +82,10 @@ pub(super) enum Disk {
     Store,
 }
 
-/// Labels of all that belongs to a hub.
-pub(super) fn labels() -> Json {
-    json!({ "app.kubernetes.io/managed-by": "tidegate", "app.kubernetes.io/name": NAME })
-}
-
 /// The volume that a hub is to have; `None`: none.
 pub(super) fn claim(namespace: &str, settings: &HubSettings) -> Option<Json> {
     let size = settings.volume.as_ref()?;
-    let mut spec = json!({
-        "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": size } },
-    });
-    if let Some(class) = &settings.storage_class {
-        spec["storageClassName"] = json!(class);
-    }
-    Some(json!({
-        "apiVersion": "v1", "kind": "PersistentVolumeClaim",
-        "metadata": { "name": NAME, "namespace": namespace, "labels": labels() },
-        "spec": spec,
-    }))
+    Some(own::claim(NAME, namespace, size, settings.storage_class.as_deref()))
 }
 
 /// A hub's Deployment.
@@ -108,32 +94,20 @@ pub(super) fn deployment(namespace: &str, image: &str, settings: &HubSettings) -
         Some(_) => json!({ "name": "folder", "persistentVolumeClaim": { "claimName": NAME } }),
         None => json!({ "name": "folder", "emptyDir": {} }),
     };
-    let mut made = json!({
-        "apiVersion": "apps/v1", "kind": "Deployment",
-        "metadata": { "name": NAME, "namespace": namespace, "labels": labels() },
-        "spec": {
-            "replicas": 1,
-            "strategy": { "type": "Recreate" },
-            "selector": { "matchLabels": { "app.kubernetes.io/name": NAME } },
-            "template": {
-                "metadata": { "labels": labels() },
-                "spec": {
-                    "automountServiceAccountToken": false,
-                    "enableServiceLinks": false,
-                    "securityContext": { "fsGroup": 65532, "seccompProfile": { "type": "RuntimeDefault" } },
-                    "volumes": [
-                        disk,
-                        { "name": "identity", "secret": { "secretName": NAME, "defaultMode": 288 } },
-                    ],
-                    "containers": [container(image, settings)],
-                },
-            },
-        },
+    let mut pod = json!({
+        "automountServiceAccountToken": false,
+        "enableServiceLinks": false,
+        "securityContext": { "fsGroup": USER, "seccompProfile": { "type": "RuntimeDefault" } },
+        "volumes": [
+            disk,
+            { "name": "identity", "secret": { "secretName": NAME, "defaultMode": 288 } },
+        ],
+        "containers": [container(image, settings)],
     });
     if let Some(account) = &settings.service_account {
-        made["spec"]["template"]["spec"]["serviceAccountName"] = json!(account);
+        pod["serviceAccountName"] = json!(account);
     }
-    made
+    own::deployment(NAME, namespace, pod)
 }
 
 fn container(image: &str, settings: &HubSettings) -> Json {
@@ -147,7 +121,7 @@ fn container(image: &str, settings: &HubSettings) -> Json {
         "readinessProbe": { "tcpSocket": { "port": PORT }, "periodSeconds": 1 },
         "resources": { "requests": { "cpu": "50m", "memory": "64Mi" } },
         "securityContext": {
-            "runAsUser": 65532, "runAsGroup": 65532, "runAsNonRoot": true,
+            "runAsUser": USER, "runAsGroup": USER, "runAsNonRoot": true,
             "readOnlyRootFilesystem": true, "allowPrivilegeEscalation": false,
             "capabilities": { "drop": ["ALL"] },
         },

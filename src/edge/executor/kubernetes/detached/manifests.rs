@@ -2,14 +2,13 @@
 //! and the rights of a person who only runs from outside. Pure.
 
 use crate::executor::kubernetes::HubSettings;
+use crate::executor::kubernetes::own::{self, USER, claim, labels};
 use serde_json::{Value as Json, json};
 
 /// Name of everything that is the engine's.
 pub(super) const NAME: &str = "tidegate-engine";
 /// Where its store is.
 const FOLDER: &str = "/var/lib/tidegate";
-/// Who it runs as.
-const USER: u32 = 65532;
 
 /// Where the engine keeps its store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,15 +61,7 @@ pub fn engine_manifests(made: &Installation) -> Vec<Json> {
         }),
     ];
     if let Kept::Volume { size, class } = &made.kept {
-        let mut claim = json!({
-            "apiVersion": "v1", "kind": "PersistentVolumeClaim",
-            "metadata": metadata(NAME, &made.namespace),
-            "spec": { "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": size } } },
-        });
-        if let Some(class) = class {
-            claim["spec"]["storageClassName"] = json!(class);
-        }
-        all.push(claim);
+        all.push(claim(NAME, &made.namespace, size, class.as_deref()));
     }
     all.push(deployment(made));
     all
@@ -128,11 +119,7 @@ fn named_rule(group: &str, resource: &str, names: &[&str], verbs: &[&str]) -> Js
 }
 
 fn metadata(name: &str, namespace: &str) -> Json {
-    json!({ "name": name, "namespace": namespace, "labels": labels() })
-}
-
-fn labels() -> Json {
-    json!({ "app.kubernetes.io/managed-by": "tidegate", "app.kubernetes.io/name": NAME })
+    json!({ "name": name, "namespace": namespace, "labels": labels(NAME) })
 }
 
 fn deployment(made: &Installation) -> Json {
@@ -141,31 +128,20 @@ fn deployment(made: &Installation) -> Json {
         Kept::Pod => json!({ "name": "store", "emptyDir": {} }),
     };
     let pull: Vec<Json> = made.pull_secrets.iter().map(|name| json!({ "name": name })).collect();
-    json!({
-        "apiVersion": "apps/v1", "kind": "Deployment",
-        "metadata": metadata(NAME, &made.namespace),
-        "spec": {
-            "replicas": 1,
-            "strategy": { "type": "Recreate" },
-            "selector": { "matchLabels": { "app.kubernetes.io/name": NAME } },
-            "template": {
-                "metadata": { "labels": labels() },
-                "spec": {
-                    "serviceAccountName": NAME,
-                    "automountServiceAccountToken": true,
-                    "enableServiceLinks": false,
-                    "imagePullSecrets": pull,
-                    "securityContext": {
-                        "runAsUser": USER, "runAsGroup": USER, "runAsNonRoot": true, "fsGroup": USER,
-                        "fsGroupChangePolicy": "OnRootMismatch",
-                        "seccompProfile": { "type": "RuntimeDefault" },
-                    },
-                    "volumes": [store, { "name": "tmp", "emptyDir": {} }],
-                    "containers": [container(made)],
-                },
-            },
+    let pod = json!({
+        "serviceAccountName": NAME,
+        "automountServiceAccountToken": true,
+        "enableServiceLinks": false,
+        "imagePullSecrets": pull,
+        "securityContext": {
+            "runAsUser": USER, "runAsGroup": USER, "runAsNonRoot": true, "fsGroup": USER,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": { "type": "RuntimeDefault" },
         },
-    })
+        "volumes": [store, { "name": "tmp", "emptyDir": {} }],
+        "containers": [container(made)],
+    });
+    own::deployment(NAME, &made.namespace, pod)
 }
 
 fn container(made: &Installation) -> Json {
