@@ -314,6 +314,30 @@ fn timeouts_end_every_grandchild() {
     assert!(!lives(pid_of(&dir.join("deep"))));
 }
 
+/// The time of the job is over, that of `always()` steps is not: they run as long as they need.
+#[test]
+fn always_steps_run_after_the_end_of_the_jobs_time() {
+    let host = Host::start();
+    let mut spec = job(vec![
+        script("sleep 60"),
+        step("", "", "echo never"),
+        step("", "always()", "sleep 0.7; echo after; sleep 0.1"),
+        step("", "cancelled()", "echo last"),
+    ]);
+    spec.timeout_seconds = Some(0.5);
+    let ran = host.run(&spec, &[]);
+    let receipt = ran.receipt();
+    assert_eq!((receipt.conclusion, receipt.class), (Conclusion::Failure, Some(FailureClass::Timeout)));
+    assert_eq!(receipt.failed_step, Some(0));
+    assert_eq!(receipt.reason.as_deref(), Some("timed out after 0.5 s (timeout-minutes of the job)"));
+    assert!(ran.log().ends_with("after\nlast\n"), "{}", ran.log());
+    let conclusions: Vec<_> = ran.steps().into_iter().map(|(_, conclusion)| conclusion).collect();
+    assert_eq!(
+        conclusions,
+        [Conclusion::Failure, Conclusion::Skipped, Conclusion::Success, Conclusion::Success]
+    );
+}
+
 #[test]
 fn a_cancel_runs_always_steps_and_is_clean() {
     let host = Host::start();

@@ -7,7 +7,7 @@ use super::keep::stamp_of;
 use super::process::{Cause, Exit, Limits, Program, run};
 use super::scope::{Failed, Scope};
 use super::shell::Shell;
-use super::step::Tried;
+use super::step::{LAST_STEPS, Tried};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt as _;
@@ -146,14 +146,16 @@ impl Job<'_> {
             }
             Cause::Timeout => {
                 let own = deadline.is_some() && (self.deadline.is_none() || deadline <= self.deadline);
-                let after = if own {
-                    limit
-                } else {
-                    self.spec.timeout_seconds.and_then(|s| Duration::try_from_secs_f64(s).ok())
+                let job = || self.spec.timeout_seconds.and_then(|s| Duration::try_from_secs_f64(s).ok());
+                let (after, whose) = match (own, self.timed_out) {
+                    (true, _) => (limit, ""),
+                    (false, false) => (job(), " (timeout-minutes of the job)"),
+                    (false, true) => (Some(LAST_STEPS), " (what steps have after the end of the job's time)"),
                 };
+                if !own && !self.timed_out {
+                    self.time_is_up();
+                }
                 let seconds = after.map_or(0.0, |d| d.as_secs_f64());
-                let whose = if own { "" } else { " (timeout-minutes of the job)" };
-                self.timed_out |= !own;
                 tried.failed =
                     Some(Failed::new(FailureClass::Timeout, format!("timed out after {seconds} s{whose}")));
             }

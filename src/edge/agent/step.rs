@@ -8,6 +8,10 @@ use std::time::{Duration, Instant};
 use tidegate_flow::job::{ActionSpec, Conclusion, FailureClass, MessageBody, RetrySpec, StepSpec};
 use tidegate_lang::value::{Object, Value};
 
+/// How long the steps with `always()` have, together, after the job's time ended: as long as GitHub gives them
+/// (GitHub, "Workflow cancellation reference").
+pub(super) const LAST_STEPS: Duration = Duration::from_mins(5);
+
 /// What one try of a step gave.
 #[derive(Debug, Default)]
 pub struct Tried {
@@ -45,7 +49,9 @@ impl Job<'_> {
                 self.cancelled = true;
                 return;
             }
-            self.look_at_clock();
+            if self.look_at_clock() {
+                return;
+            }
             if scope.depth == 0 {
                 scope.top = index;
             }
@@ -118,16 +124,27 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// Notices that the job's time ended between two processes.
-    fn look_at_clock(&mut self) {
-        if !self.timed_out && self.deadline.is_some_and(|d| Instant::now() >= d) {
-            self.timed_out = true;
-            let seconds = self.spec.timeout_seconds.unwrap_or_default();
-            self.fail_job(Failed::new(
-                FailureClass::Timeout,
-                format!("timed out after {seconds} s (timeout-minutes of the job)"),
-            ));
+    /// Notices that the job's time ended between two processes; tells whether nothing may start any more.
+    fn look_at_clock(&mut self) -> bool {
+        if self.deadline.is_none_or(|d| Instant::now() < d) {
+            return false;
         }
+        if self.timed_out {
+            return true;
+        }
+        let seconds = self.spec.timeout_seconds.unwrap_or_default();
+        self.time_is_up();
+        self.fail_job(Failed::new(
+            FailureClass::Timeout,
+            format!("timed out after {seconds} s (timeout-minutes of the job)"),
+        ));
+        false
+    }
+
+    /// The job's time has ended; steps with `always()` get theirs.
+    pub(super) fn time_is_up(&mut self) {
+        self.timed_out = true;
+        self.deadline = Instant::now().checked_add(LAST_STEPS);
     }
 
     fn end_step(&mut self, scope: &mut Scope, step: &StepSpec, name: String, tried: Tried) {
