@@ -33,7 +33,7 @@ impl Job<'_> {
         if uses.starts_with("./") || uses == "." || uses.starts_with("../") {
             return self.run_local(scope, env, uses, &inputs);
         }
-        match self.run_builtin(scope, uses, &inputs) {
+        match self.run_builtin(uses, &inputs) {
             Some(result) => result.into(),
             None => Tried::failed(Failed::user(format!(
                 "`uses: {uses}` is an action of another repository, which is not fetched; copy it into this repository and use it as ./path, or do it in a `run:` step"

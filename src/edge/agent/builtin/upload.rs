@@ -1,0 +1,66 @@
+//! `actions/upload-artifact`.
+
+use super::files::copy_file;
+use super::inputs::{Inputs, Outputs, input, pair};
+use crate::agent::job::{Job, class_of};
+use crate::agent::place::file_name;
+use crate::agent::scope::Failed;
+use std::path::Path;
+
+impl Job<'_> {
+    pub(super) fn upload(&mut self, inputs: &Inputs) -> Result<Outputs, Failed> {
+        let name = match input(inputs, "name") {
+            "" => "artifact",
+            name => name,
+        };
+        self.not_secret("upload-artifact", "artifact's name", name)?;
+        if let Some(wrong) = name.chars().find(|c| "\":<>|*?\r\n\\/".contains(*c)) {
+            return Err(Failed::user(format!(
+                "upload-artifact: the artifact name `{name}` is not valid: it contains {wrong:?}"
+            )));
+        }
+        let overwrite = input(inputs, "overwrite") == "true";
+        if self.uploads.contains_key(name) && !overwrite {
+            return Err(Failed::user(format!(
+                "upload-artifact: an artifact `{name}` exists already; set `overwrite: true`, or use another name"
+            )));
+        }
+        let hidden = input(inputs, "include-hidden-files") == "true";
+        let paths = input(inputs, "path");
+        if paths.is_empty() {
+            return Err(Failed::user("upload-artifact: `path` is missing"));
+        }
+        let staged = self.temp.join("uploads").join(file_name(name));
+        let count = self.gather(paths, hidden, &staged)?;
+        if count == 0 {
+            let text = format!(
+                "No files were found with the provided path: {}. No artifacts will be uploaded.",
+                paths.replace('\n', ", ")
+            );
+            return match input(inputs, "if-no-files-found") {
+                "error" => Err(Failed::user(text)),
+                "ignore" => Ok(Vec::new()),
+                _ => {
+                    self.output.note(&format!("##[warning]{text}"));
+                    Ok(Vec::new())
+                }
+            };
+        }
+        let artifact = self.put(&staged, name)?;
+        self.output.note(&format!("kept {count} files as artifact `{name}`"));
+        let digest = artifact.digest.clone();
+        self.uploads.insert(name.to_owned(), artifact);
+        Ok(vec![pair("artifact-id", digest.clone()), pair("artifact-digest", digest)])
+    }
+
+    /// Copies what the patterns choose below their least common folder, as upload-artifact does.
+    fn gather(&self, patterns: &str, hidden: bool, to: &Path) -> Result<usize, Failed> {
+        let (files, base) = self.choose(patterns, hidden);
+        for file in &files {
+            let target = to.join(file.strip_prefix(&base).unwrap_or(file));
+            copy_file(file, &target)
+                .map_err(|e| Failed::new(class_of(&e), format!("cannot take {}: {e}", file.display())))?;
+        }
+        Ok(files.len())
+    }
+}
