@@ -19,8 +19,6 @@ mod questions;
 mod server;
 mod shelf;
 mod spool;
-#[cfg(test)]
-mod store_tests;
 mod stream;
 #[cfg(test)]
 mod tests;

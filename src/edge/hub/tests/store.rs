@@ -1,8 +1,8 @@
 //! A hub with a real S3 server behind it: `TIDEGATE_S3` is its program, which `tests/cluster/object-store` prints.
 
-use super::bucket::Bucket;
-use super::tests::{LONG, Raw, SECRET, Served, list_of};
-use super::*;
+use super::raw::{LONG, Raw, SECRET, Served, list_of};
+use crate::hub::bucket::Bucket;
+use crate::hub::*;
 use crate::store::{FileObjects, Objects as _};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;

@@ -1,0 +1,6 @@
+//! A hub through its own protocol: real connections, words written by hand.
+
+mod access;
+mod raw;
+mod store;
+mod strangers;
