@@ -24,6 +24,8 @@ mod gates;
 mod gc;
 mod harness;
 mod hostile;
+#[cfg(feature = "cluster")]
+mod images;
 mod in_process;
 mod init;
 mod keys;

@@ -2,6 +2,7 @@
 
 use super::{containers, engine, nothing_left, project, run, spawn, wait_log};
 use crate::harness::{Project, until};
+use crate::images::{WANTS_MEMORY, wants_memory};
 use std::process::Child;
 
 fn interrupt(child: &Child) {
@@ -28,14 +29,8 @@ fn exit_codes_signals_and_timeouts() {
 
 #[test]
 fn a_step_killed_for_memory_is_tried_again_with_more() {
-    let project = project(
-        "  a:
-    resources: { memory: 40Mi }
-    retry: { attempts: 2, on: [oom], oom: { memory-factor: 4 } }
-    steps: [{ run: 'head -c 80000000 /dev/zero | tail -c 80000000 > /dev/null' }]
-",
-    );
-    run(&project, &[]).code(0).stdout("oom").stdout("attempt 2");
+    let project = project(WANTS_MEMORY);
+    wants_memory(|| run(&project, &[]));
     nothing_left(&project);
 }
 

@@ -11,7 +11,6 @@ use crate::harness::{Done, Project};
 use std::process::{Child, Command, Stdio};
 
 const IMAGE: &str = "docker.io/test/busybox:1";
-const PYTHON: &str = "docker.io/test/python:1";
 
 /// What of this process's environment the engine needs.
 const PASSED: [&str; 5] = [

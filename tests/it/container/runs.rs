@@ -1,32 +1,13 @@
 //! What a workflow does in containers as it does elsewhere, and what only containers do.
 
-use super::{PYTHON, engine, nothing_left, project, run, spawn, tidegate, wait_log};
+use super::{engine, nothing_left, project, run, spawn, tidegate, wait_log};
 use crate::harness::Project;
+use crate::images::{GOES_AND_COMES, PASSES_ON, goes_and_comes, passes_on};
 
 #[test]
 fn outputs_artifacts_metrics_a_matrix_and_the_cache() {
-    let project = project(
-        "  one:
-    cache: true
-    outputs: { x: '${{ steps.s.outputs.x }}' }
-    steps:
-      - { id: s, run: 'cat data.txt; echo x=41 >> $GITHUB_OUTPUT; echo kept > out.txt; echo {\\\"acc\\\":0.5} > m.json' }
-      - { run: \"echo '## fine' ${{ hashFiles('data.txt') }} >> $GITHUB_STEP_SUMMARY\" }
-    produces: { out: out.txt }
-    metrics: m.json
-  two:
-    needs: one
-    strategy: { matrix: { m: [1, 2] } }
-    consumes: { in.txt: '${{ needs.one.artifacts.out }}' }
-    steps: [{ run: 'echo $(cat in.txt) ${{ needs.one.outputs.x }} ${{ matrix.m }}' }]
-",
-    );
-    project.write("data.txt", "from the dirty tree\n");
-    run(&project, &[]).code(0).stdout("acc 0.5").stdout("2 of 2").stdout("3 instances");
-    let logs = project.tidegate(["runs", "logs", "1"]).code(0);
-    logs.stdout("from the dirty tree").stdout("kept 41 1").stdout("kept 41 2");
-    let shown = project.tidegate(["runs", "show", "1", "--format", "json"]).code(0);
-    shown.stdout("## fine 0a49f2c1679f2e1f").stdout("docker.io/test/busybox").stdout("sha256:");
+    let project = project(PASSES_ON);
+    passes_on(&project, || run(&project, &[]));
     run(&project, &[]).code(0).stdout("1 from cache");
     // A process of the machine is another place.
     project.tidegate(["run"]).code(0).nowhere("from cache");
@@ -36,24 +17,8 @@ fn outputs_artifacts_metrics_a_matrix_and_the_cache() {
 
 #[test]
 fn a_step_has_an_image_of_its_own_and_steps_that_always_run_do() {
-    let project = project(&format!(
-        "  a:
-    outputs: {{ x: '${{{{ steps.p.outputs.x }}}}' }}
-    steps:
-      - {{ run: 'echo one > file; which python3 || echo no python' }}
-      - {{ id: p, container: '{PYTHON}', shell: bash, run: 'python3 -c \"print(open(\\\"file\\\").read() + \\\"two\\\")\" | tee -a file; echo x=41 >> $GITHUB_OUTPUT' }}
-      - {{ run: 'cat file; echo \"three ${{{{ steps.p.outputs.x }}}}\"; which python3 || echo again no python; exit 9' }}
-      - {{ container: '{PYTHON}', shell: bash, run: 'echo never' }}
-      - {{ if: 'always()', run: 'echo cleaned up' }}
-"
-    ));
-    run(&project, &[]).code(1).stdout("exit 9");
-    let logs = project.tidegate(["runs", "logs", "1"]).code(0);
-    logs.stdout("no python\n")
-        .stdout("three 41")
-        .stdout("again no python")
-        .stdout("cleaned up")
-        .nowhere("\nnever\n");
+    let project = project(GOES_AND_COMES);
+    goes_and_comes(&project, || run(&project, &[]));
     nothing_left(&project);
 }
 

@@ -5,8 +5,8 @@
 //! with its reason; the order of events is compared within each job and instance, because jobs that
 //! run beside each other end as they like. Needs the cluster that `KUBECONFIG` names.
 
-use super::PYTHON;
 use crate::conformance_runs::{Case, act, runner_server};
+use crate::images::PYTHON;
 use serde_json::{Map, Value as Json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

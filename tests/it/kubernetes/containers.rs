@@ -1,38 +1,12 @@
 //! A step's own `container`, and `services`.
 
 use super::{project, run, wait_gone};
-
-const PYTHON: &str = "docker.io/test/python:1";
-
-#[test]
-fn a_step_has_an_image_of_its_own_and_the_next_one_goes_back() {
-    let project = project(&format!(
-        "  a:
-    outputs: {{ x: '${{{{ steps.p.outputs.x }}}}' }}
-    steps:
-      - {{ run: 'echo one > file; which python3 || echo no python' }}
-      - {{ id: p, container: '{PYTHON}', shell: bash, run: 'python3 -c \"print(open(\\\"file\\\").read() + \\\"two\\\")\" | tee -a file; echo x=41 >> $GITHUB_OUTPUT' }}
-      - {{ run: 'cat file; echo \"three ${{{{ steps.p.outputs.x }}}}\"; which python3 || echo again no python' }}
-"
-    ));
-    run(&project, &[]).code(0);
-    let logs = project.tidegate(["runs", "logs", "1"]).code(0);
-    logs.stdout("no python\n").stdout("two").stdout("three 41").stdout("again no python");
-    wait_gone(&project);
-}
+use crate::images::{GOES_AND_COMES, goes_and_comes};
 
 #[test]
-fn a_failed_step_in_one_container_and_an_always_step_in_the_next() {
-    let project = project(&format!(
-        "  a:
-    steps:
-      - {{ run: 'exit 9' }}
-      - {{ container: '{PYTHON}', shell: bash, run: 'echo never' }}
-      - {{ if: 'always()', run: 'echo cleaned up' }}
-"
-    ));
-    run(&project, &[]).code(1).stdout("exit 9");
-    project.tidegate(["runs", "logs", "1"]).stdout("cleaned up").nowhere("\nnever\n");
+fn a_step_has_an_image_of_its_own_and_steps_that_always_run_do() {
+    let project = project(GOES_AND_COMES);
+    goes_and_comes(&project, || run(&project, &[]));
     wait_gone(&project);
 }
 

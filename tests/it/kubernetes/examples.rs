@@ -3,10 +3,8 @@
 use super::scheduling::evict;
 use super::{Place, beside, kubectl, run, selector, spawn, wait, wait_gone, wait_log};
 use crate::harness::Project;
+use crate::images::PYTHON;
 use std::path::Path;
-
-/// An image with all that the examples ask for.
-const PYTHON: &str = "docker.io/test/python:1";
 
 /// An example in a repository of its own. The image that its files name is on no test cluster: `image` is written instead.
 fn example(name: &str) -> Place {

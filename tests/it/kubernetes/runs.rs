@@ -1,27 +1,12 @@
 //! What a workflow does on a cluster as it does elsewhere: outputs, artifacts, gates, cache, failures.
 
 use super::*;
+use crate::images::{PASSES_ON, WANTS_MEMORY, passes_on, wants_memory};
 
 #[test]
 fn outputs_artifacts_metrics_and_a_matrix() {
-    let project = project(
-        "  one:
-    outputs: { x: '${{ steps.s.outputs.x }}' }
-    steps:
-      - { id: s, run: 'cat data.txt; echo x=41 >> $GITHUB_OUTPUT; echo kept > out.txt; echo {\\\"acc\\\":0.5} > m.json' }
-    produces: { out: out.txt }
-    metrics: m.json
-  two:
-    needs: one
-    strategy: { matrix: { m: [1, 2] } }
-    consumes: { in.txt: '${{ needs.one.artifacts.out }}' }
-    steps: [{ run: 'echo $(cat in.txt) ${{ needs.one.outputs.x }} ${{ matrix.m }}' }]
-",
-    );
-    project.write("data.txt", "from the dirty tree\n");
-    run(&project, &[]).code(0).stdout("acc 0.5").stdout("2 of 2").stdout("3 instances");
-    let logs = project.tidegate(["runs", "logs", "1"]).code(0);
-    logs.stdout("from the dirty tree").stdout("kept 41 1").stdout("kept 41 2");
+    let project = project(PASSES_ON);
+    passes_on(&project, || run(&project, &[]));
     wait_gone(&project);
 }
 
@@ -55,14 +40,8 @@ fn a_gate_stops_a_run_and_the_cache_knows_where_things_are() {
 
 #[test]
 fn a_step_killed_for_memory_is_tried_again_with_more() {
-    let project = project(
-        "  a:
-    resources: { memory: 40Mi }
-    retry: { attempts: 2, on: [oom], oom: { memory-factor: 4 } }
-    steps: [{ run: 'head -c 80000000 /dev/zero | tail -c 80000000 > /dev/null' }]
-",
-    );
-    run(&project, &[]).code(0).stdout("oom").stdout("attempt 2");
+    let project = project(WANTS_MEMORY);
+    wants_memory(|| run(&project, &[]));
     wait_gone(&project);
 }
 
