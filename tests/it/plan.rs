@@ -126,6 +126,30 @@ fn says_what_is_not_there_yet() {
         .stdout("`queue`: queues are those of a cluster");
 }
 
+#[test]
+fn says_what_is_asked_of_a_cluster() {
+    let text = "on: workflow_dispatch
+defaults: { container: 'python:3.12' }
+jobs:
+  a:
+    nodes: 2
+    spot: { fallback: on-demand }
+    queue: gpu
+    pod-template: .ml/pod.yaml
+    services: { db: { image: 'postgres:17' } }
+    steps: [{ run: x }]
+  b: { spot: true, steps: [{ run: x }] }
+";
+    let project = Project::workflow(text).file(".ml/pod.yaml", "spec: {}\n").git();
+    let done = project.tidegate(["plan", "--on", "kubernetes"]).code(0);
+    done.stdout("on 2 nodes at the same time")
+        .stdout("on spot nodes where there are some, else on any")
+        .stdout("through the queue gpu")
+        .stdout("pod template .ml/pod.yaml")
+        .stdout("service db (postgres:17)")
+        .stdout("on spot nodes\n");
+}
+
 const SOURCES: &str = "\
 on: { workflow_dispatch: { inputs: { small: { type: boolean, default: false } } } }
 data:

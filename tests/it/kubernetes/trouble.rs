@@ -181,3 +181,29 @@ fn a_node_that_is_not_ready_is_lost_and_comes_back() {
     wait_gone(&project);
     wait_gone(&patient);
 }
+
+/// A kubelet that calls nearly any disk too full evicts what uses most of it.
+#[test]
+fn a_node_short_of_disk_evicts_a_job_that_says_so_and_is_tried_again() {
+    let project = project_alone(
+        "  a:
+    retry: { attempts: 2, on: [disk] }
+    steps: [{ run: 'echo started; case $HOSTNAME in *-0-1-*) head -c 300000000 /dev/zero > big; echo written; sleep 600;; esac; echo done' }]
+",
+        "",
+    );
+    let child = spawn(&project, &[]);
+    wait_log(&project, "written");
+    cluster(&["signal", "kubelet", "KILL"]);
+    cluster(&["start", "kubelet", "--eviction-hard=nodefs.available<99%"]);
+    let evicted = wait_or("the job is evicted", 120, || {
+        let shown = project.tidegate(["runs", "show", "1"]).stdout;
+        (shown.contains("attempt 2") && shown.contains("disk-pressure")).then_some(())
+    });
+    cluster(&["signal", "kubelet", "KILL"]);
+    cluster(&["start", "kubelet"]);
+    assert!(evicted.is_some(), "{}", project.tidegate(["runs", "show", "1"]).stdout);
+    let done = project.done(child).code(0);
+    done.stdout("disk: ").stdout("low on resource: ephemeral-storage").stdout("attempt 2");
+    wait_gone(&project);
+}

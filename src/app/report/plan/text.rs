@@ -152,6 +152,7 @@ fn settings(planned: &PlannedJob) -> Vec<String> {
             if planned.fail_fast { "" } else { ", all of them whatever fails" }
         ));
     }
+    lines.extend(words::pod(&settings.pod));
     if settings.retry.attempts > 1 {
         lines.push(format!(
             "up to {} attempts after {}",

@@ -1,7 +1,7 @@
 //! How parts of a plan read: fates, gates, resources.
 
 use crate::app::report::{bytes, count};
-use tidegate_flow::job::ResourceRequest;
+use tidegate_flow::job::{PodRequest, ResourceRequest, ServiceSpec, Spot};
 use tidegate_flow::plan::{CacheAnswer, Estimate, Fate, PlannedGate, PlannedJob, PlannedSource};
 use tidegate_lang::workflow::BoundKind;
 
@@ -193,6 +193,24 @@ pub(super) fn resources(asked: &ResourceRequest) -> [String; 3] {
         }
     };
     [cpu, memory, gpu]
+}
+
+/// What is asked of a cluster or of containers besides resources, a line each.
+pub(super) fn pod(asked: &PodRequest) -> Vec<String> {
+    let mut lines = Vec::new();
+    if asked.nodes > 0 {
+        lines.push(format!("on {} nodes at the same time", asked.nodes));
+    }
+    match asked.spot {
+        Some(Spot::Only) => lines.push("on spot nodes".to_owned()),
+        Some(Spot::Preferred) => lines.push("on spot nodes where there are some, else on any".to_owned()),
+        None => {}
+    }
+    lines.extend(asked.queue.as_ref().map(|queue| format!("through the queue {queue}")));
+    lines.extend(asked.template.as_ref().map(|path| format!("pod template {path}")));
+    let service = |service: &ServiceSpec| format!("service {} ({})", service.name, service.image);
+    lines.extend(asked.services.iter().map(service));
+    lines
 }
 
 /// Bytes as they are written in a workflow where that is exact: `16Gi`.
