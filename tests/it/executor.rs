@@ -155,7 +155,7 @@ fn a_cancel_gives_the_grace_and_then_kills() {
     let project = Project::workflow(text);
     let started = std::time::Instant::now();
     project.tidegate(["run"]).code(1).stdout("timed out");
-    assert!(started.elapsed() < std::time::Duration::from_secs(8), "the grace is that of the file");
+    assert!(started.elapsed() < std::time::Duration::from_secs(9), "the grace is that of the file");
     project.sh("grep -rq saved .tidegate/checkpoints");
 }
 

@@ -95,8 +95,9 @@ impl Project {
         I: IntoIterator<Item = S>,
         S: AsRef<std::ffi::OsStr>,
     {
-        let mut command = self.scrubbed(binary());
-        command.args(args).envs(env.iter().copied());
+        // What runs in a shell's background ignores Ctrl-C, and so do its children.
+        let mut command = self.scrubbed("env");
+        command.arg("--default-signal=INT").arg(binary()).args(args).envs(env.iter().copied());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.spawn().unwrap()
     }

@@ -108,17 +108,19 @@ jobs:
 #[test]
 fn a_hidden_daemon_cannot_write_into_a_later_jobs_folder() {
     // Two attempts at once: an orphan that threw its environment away could be of either.
+    let over = tempfile::tempdir().unwrap();
     let project = Project::workflow(
-        r#"on: workflow_dispatch
+        &r#"on: workflow_dispatch
 jobs:
-  long: { steps: [{ run: sleep 2 }] }
+  long: { steps: [{ run: "for i in $(seq 600); do test ! -e OVER/over || exit 0; sleep 0.1; done; exit 1" }] }
   hides:
     steps:
       - run: env -i PATH="$PATH" setsid sh -c 'for i in 1 2 3 4 5 6 7 8 9 10 11 12; do echo late > late; sleep 0.1; done' >/dev/null 2>&1 &
   after:
     needs: hides
-    steps: [{ run: "for i in 1 2 3 4 5 6 7 8; do test ! -e late || exit 1; sleep 0.1; done" }]
-"#,
+    steps: [{ run: "for i in 1 2 3 4 5 6 7 8; do test ! -e late || exit 1; sleep 0.1; done; touch OVER/over" }]
+"#
+        .replace("OVER", over.path().to_str().unwrap()),
     );
     project.tidegate(["run", "--jobs", "2"]).code(0);
 }

@@ -132,8 +132,12 @@ impl BackEnd {
                 let store = Store::open(dir)?;
                 // Containers end with their engine: what another one left that was killed is nobody's.
                 let goes_on = |other: &str| {
-                    let row = store.find(other).ok().flatten();
-                    other != run && row.is_some_and(|row| row.summary.is_none() && row.owner.is_some())
+                    // What cannot be found out is left alone.
+                    let row = store.find(other);
+                    other != run
+                        && row.map_or(true, |row| {
+                            row.is_some_and(|row| row.summary.is_none() && row.owner.is_some())
+                        })
                 };
                 let (engine, program) = (settings.engine.clone(), settings.program.clone());
                 remove_leftovers(&engine, dir, &store_id, &goes_on, false)?;

@@ -96,8 +96,11 @@ fn a_service_that_is_not_healthy_says_why() {
             super::IMAGE
         )
     };
-    let text =
-        format!("  a:\n{}  b:\n{}", service("echo no data; exit 3", "true"), service("sleep 600", "false"));
+    let text = format!(
+        "  a:\n{}  b:\n{}",
+        service("echo no data >&2; exit 3", "false"),
+        service("sleep 600", "false")
+    );
     let project: Project = project(&text);
     let done = run(&project, &[]).code(1);
     let done = done.stdout("service `db` ended with exit 3 before it was healthy: no data");

@@ -2,6 +2,7 @@
 
 use super::{containers, nothing_left, project, run, spawn, tidegate, wait_log};
 use crate::harness::{Project, until};
+use rustix::process::{Pid, Signal, kill_process};
 use std::process::Child;
 
 const JOBS: &str = "  a:
@@ -12,8 +13,19 @@ const JOBS: &str = "  a:
 ";
 
 fn kill(pid: u32) {
-    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    signal(pid, Signal::KILL);
+}
+
+fn signal(pid: u32, signal: Signal) {
+    kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), signal).unwrap();
+}
+
+/// Both at once: a supervisor that sees its engine go would clean up.
+fn kill_both(engine: &mut Child, supervisor: u32) {
+    signal(supervisor, Signal::STOP);
+    kill(engine.id());
+    kill(supervisor);
+    engine.wait().unwrap();
 }
 
 fn supervisor(child: &Child) -> u32 {
@@ -53,9 +65,7 @@ fn what_an_engine_and_its_supervisor_left_goes_with_the_next_run() {
     for gc in [false, true] {
         let (project, mut child) = started();
         let supervisor = supervisor(&child);
-        kill(child.id());
-        kill(supervisor);
-        child.wait().unwrap();
+        kill_both(&mut child, supervisor);
         assert!(!containers(&project).is_empty());
         if gc {
             let listed = tidegate(&project, &["runs", "gc", "--on", "container", "--dry-run"]).code(0);
@@ -96,9 +106,7 @@ fn a_resumed_run_starts_anew_what_ran() {
     let mut child = spawn(&project, &[]);
     wait_log(&project, "attempt 1");
     let supervisor = supervisor(&child);
-    kill(child.id());
-    kill(supervisor);
-    child.wait().unwrap();
+    kill_both(&mut child, supervisor);
     tidegate(&project, &["run", "--resume", "1", "--on", "container"]).code(0);
     project.tidegate(["runs", "logs", "1"]).stdout("attempt 2");
     nothing_left(&project);

@@ -233,6 +233,11 @@ fn compare(name: &str, traces: &[(i32, Trace, String)], wrong: &mut Vec<String>)
     }
 }
 
+/// Processes of this machine have no image.
+fn image(place: &str) -> &[&str] {
+    if place == "local" { &[] } else { &["--image", PYTHON] }
+}
+
 #[test]
 fn conformance_runs_give_one_trace() {
     let (act, server, env) = (act(), runner_server(), environment());
@@ -241,7 +246,7 @@ fn conformance_runs_give_one_trace() {
     let tasks: Vec<(&Case, &str)> =
         cases.iter().flat_map(|case| PLACES.map(|place| (*case, place))).collect();
     let done = side_by_side(&tasks, |(case, place)| {
-        let more = ["--on", place, "--image", PYTHON, "--format", "json"];
+        let more = [&["--on", place, "--format", "json"], image(place)].concat();
         let (code, log, err) = case.run(&more, &borrowed(&env));
         let by_code = BY_CODE.iter().any(|(name, _)| case.name == *name);
         let log = if by_code { String::new() } else { log };
@@ -330,16 +335,8 @@ fn examples_give_one_trace_and_again_from_the_cache() {
         (0..*times)
             .map(|_| {
                 let output = Command::new(env!("CARGO_BIN_EXE_tidegate"))
-                    .args([
-                        "run",
-                        &format!(".ml/workflows/{file}"),
-                        "--on",
-                        place,
-                        "--image",
-                        PYTHON,
-                        "--format",
-                        "json",
-                    ])
+                    .args(["run", &format!(".ml/workflows/{file}"), "--on", place, "--format", "json"])
+                    .args(image(place))
                     .current_dir(folder.path())
                     .env_remove("GITHUB_ACTIONS")
                     .env("HOME", &home)

@@ -57,6 +57,8 @@ async def serve(reader, writer):
         except (asyncio.IncompleteReadError, OSError):
             writer.close()
             return
+        with open(mode_file + ".refused", "a") as refused:
+            refused.write(".")
         reasons = {"429": "TooManyRequests", "500": "InternalError", "410": "Expired"}
         body = json.dumps({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": int(now),

@@ -144,7 +144,7 @@ fn a_store_that_is_away_for_a_while_is_waited_for() {
     let namespace = Namespace::new("store-down", "");
     let mut s3 = S3::new();
     s3.known_to(&namespace);
-    let project = project_with(&BIG.replace("PAUSE", "4"), &settings(&namespace));
+    let project = project_with(&BIG.replace("PAUSE", "10"), &settings(&namespace));
     let child = spawn(&project, &[]);
     wait("the first job runs", 120, || {
         project.tidegate(["runs", "logs", "1", "a"]).stdout.contains("made").then_some(())

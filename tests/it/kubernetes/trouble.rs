@@ -82,6 +82,7 @@ fn a_door_that_answers(mode: &str) {
     door.is(mode);
     // Until after the first job's end: the second one's start is refused at first.
     std::thread::sleep(Duration::from_secs(14));
+    assert!(door.folder.path().join("mode.refused").exists(), "nobody was refused anything");
     door.is("open");
     project.done(child).code(0).nowhere("attempt 2");
     project.tidegate(["runs", "logs", "1"]).code(0).stdout("a done").stdout("b done");

@@ -69,6 +69,26 @@ pub struct ClusterArgs {
     pub policy: Option<PathBuf>,
 }
 
+impl ClusterArgs {
+    /// Refuses what has no effect where jobs run.
+    pub(super) fn fit(&self, on: Place) -> Result<(), Failure> {
+        let cluster = on == Place::Kubernetes;
+        let images = cluster || on == Place::Container;
+        let idle = [
+            ("context", self.context.is_some() && !cluster),
+            ("namespace", self.namespace.is_some() && !cluster),
+            ("policy", self.policy.is_some() && !cluster),
+            ("image", self.image.is_some() && !images),
+            ("agent-image", self.agent_image.is_some() && !images),
+        ];
+        let Some((name, _)) = idle.into_iter().find(|(_, idle)| *idle) else { return Ok(()) };
+        let places = if name.ends_with("image") { "container or kubernetes" } else { "kubernetes" };
+        let where_to = if images { "in containers" } else { "as processes of this machine" };
+        Err(Failure::wrong(format!("--{name} has no effect on jobs that run {where_to}"))
+            .hint(format!("add `--on {places}`")))
+    }
+}
+
 /// Arguments of `tidegate run`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -83,14 +103,16 @@ pub struct Args {
     /// The workflow file; may be left out where there is only one
     pub file: Option<PathBuf>,
     /// Go on with a run whose process is gone: its number or the start of its id
-    #[arg(long, value_name = "RUN", conflicts_with = "file")]
+    #[arg(long, value_name = "RUN")]
+    #[arg(conflicts_with_all = ["file", "event", "event_path", "inputs", "jobs", "matrix", "vars", "env", "env_files"])]
+    #[arg(conflicts_with_all = ["data", "in_place", "actor", "dialect"])]
     pub resume: Option<String>,
     /// Where jobs run
     #[arg(long, value_enum, default_value = "local", value_name = "PLACE")]
     pub on: Place,
     /// Hand the run to the engine in the cluster (`tidegate install`) and do not wait for it
     #[arg(long, help_heading = "With --on kubernetes")]
-    #[arg(conflicts_with_all = ["resume", "in_place", "gpus", "strict_resources", "junit", "summary", "policy"])]
+    #[arg(conflicts_with_all = ["resume", "in_place", "gpus", "strict_resources", "junit", "summary", "policy", "agent_image"])]
     pub detach: bool,
     #[command(flatten)]
     pub cluster: ClusterArgs,

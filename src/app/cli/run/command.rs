@@ -112,6 +112,7 @@ pub(in crate::app::cli) fn back_end(
     said: &ClusterArgs,
     project: &Project,
 ) -> Result<BackEnd, Failure> {
+    said.fit(on)?;
     Ok(match on {
         Place::Local => BackEnd::Local,
         Place::Container => BackEnd::Container(containers(said, project)?),

@@ -106,10 +106,12 @@ fn on_cluster(args: &Args, kept: &Kept, globals: &Globals) -> Result<Exit, Failu
     let context = args.cluster.context.as_deref().or(settings.context.as_deref());
     let namespace = args.cluster.namespace.as_deref().or(settings.namespace.as_deref());
     let store = store_id(kept.store.dir()).map_err(|error| store_trouble("the store has no id", &error))?;
-    // One that was interrupted can be taken up again.
+    // One that was interrupted can be taken up again; what cannot be found out is left alone.
     let goes_on = |run: &str| {
-        let row = kept.store.find(run).ok().flatten();
-        row.is_some_and(|row| row.run.eq_ignore_ascii_case(run) && row.summary.is_none())
+        let row = kept.store.find(run);
+        row.map_or(true, |row| {
+            row.is_some_and(|row| row.run.eq_ignore_ascii_case(run) && row.summary.is_none())
+        })
     };
     let left = remove_leftovers(context, namespace, &store, &goes_on, args.dry_run)
         .map_err(|error| Failure::tool("the cluster cannot be cleaned up").caused_by(&error))?;
@@ -121,8 +123,8 @@ fn containers(args: &Args, kept: &Kept, globals: &Globals) -> Result<Exit, Failu
     let engine = engine(&kept.project.settings)?;
     let store = store_id(kept.store.dir()).map_err(|error| store_trouble("the store has no id", &error))?;
     let goes_on = |run: &str| {
-        let row = kept.store.find(run).ok().flatten();
-        row.is_some_and(|row| row.summary.is_none() && row.owner.is_some())
+        let row = kept.store.find(run);
+        row.map_or(true, |row| row.is_some_and(|row| row.summary.is_none() && row.owner.is_some()))
     };
     let left = container::remove_leftovers(&engine, kept.store.dir(), &store, &goes_on, args.dry_run)
         .map_err(|error| Failure::tool("containers cannot be cleaned up").caused_by(&error))?;

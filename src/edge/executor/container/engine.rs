@@ -100,8 +100,13 @@ impl ContainerEngine {
 
     /// Calls it; returns its standard output.
     pub(super) fn call(&self, args: &[String], bounds: Bounds<'_>) -> Result<String, CallError> {
-        let verb: Vec<&str> = args.iter().map(String::as_str).take_while(|a| !a.starts_with('-')).collect();
-        let call = format!("{} {}", self.name(), verb.first().copied().unwrap_or_default());
+        self.both(args, bounds).map(|[said, _]| said)
+    }
+
+    /// Calls it; returns its standard output and its standard error.
+    pub(super) fn both(&self, args: &[String], bounds: Bounds<'_>) -> Result<[String; 2], CallError> {
+        let verb = args.iter().find(|arg| !arg.starts_with('-')).map_or("", String::as_str);
+        let call = format!("{} {verb}", self.name());
         let wrong = |source| CallError::Io { call: call.clone(), source };
         let mut child = Command::new(&self.program)
             .args(args)
@@ -121,7 +126,7 @@ impl ContainerEngine {
             Watched::Ended(status) => {
                 let (said, complained) = (text(said), text(complained));
                 if status.success() {
-                    return Ok(said);
+                    return Ok([said, complained]);
                 }
                 let text = last_words(if complained.trim().is_empty() { &said } else { &complained });
                 let text = if text.is_empty() { status.to_string() } else { text };

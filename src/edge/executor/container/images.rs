@@ -8,12 +8,15 @@ use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::Duration;
 
 /// The longest that one image may take.
 const PULL: Duration = Duration::from_hours(6);
+
+/// How often those that wait for another's pull look.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// An image that is here.
 #[derive(Clone, Debug, Default)]
@@ -67,8 +70,17 @@ impl Images {
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
             known.entry(name.to_owned()).or_default().clone()
         };
-        // Others that want the same one wait for it.
-        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        // Others that want the same one wait for it, but not longer than their jobs.
+        let mut slot = loop {
+            match slot.try_lock() {
+                Ok(slot) => break slot,
+                Err(TryLockError::Poisoned(slot)) => break slot.into_inner(),
+                Err(TryLockError::WouldBlock) if control.wish() > Wish::Run => {
+                    return Err(CallError::Stopped);
+                }
+                Err(TryLockError::WouldBlock) => control.wait(LOOK),
+            }
+        };
         if let Some(image) = &*slot {
             return Ok(image.clone());
         }
@@ -136,7 +148,8 @@ impl Logins<'_> {
         }
         let folder = self.folder.join("login");
         let file = folder.join("config.json");
-        let written = std::fs::create_dir_all(&folder).and_then(|()| self.write(&file));
+        let written =
+            std::fs::create_dir_all(&folder).and_then(|()| self.write(&file, users_own().as_deref()));
         written.map_err(|source| CallError::Io { call: "handing over `credentials`".to_owned(), source })?;
         // Not as arguments: every process of this machine can read those.
         let done = match engine.kind {
@@ -154,8 +167,9 @@ impl Logins<'_> {
         done.map(drop)
     }
 
-    /// Writes them as docker keeps them (`config.json`, `auths`).
-    fn write(&self, file: &Path) -> io::Result<()> {
+    /// Writes them as docker keeps them (`config.json`, `auths`). Which daemon the user has chosen stays as it is in
+    /// the user's own folder (docker, "Docker contexts").
+    fn write(&self, file: &Path, own: Option<&Path>) -> io::Result<()> {
         let mut auths = Map::new();
         for login in &self.logins {
             let auth = base64(format!("{}:{}", login.username, login.password).as_bytes());
@@ -164,10 +178,26 @@ impl Logins<'_> {
                 auths.insert("docker.io".to_owned(), json!({ "auth": auth }));
             }
         }
+        let mut config = Map::from_iter([("auths".to_owned(), Json::Object(auths))]);
+        if let Some(own) = own {
+            let kept = std::fs::read(own.join("config.json")).unwrap_or_default();
+            let kept: Map<String, Json> = serde_json::from_slice(&kept).unwrap_or_default();
+            config.extend(kept.into_iter().filter(|(name, _)| name == "currentContext"));
+            let (theirs, here) = (own.join("contexts"), file.with_file_name("contexts"));
+            if theirs.is_dir() && !here.exists() {
+                std::os::unix::fs::symlink(theirs, here)?;
+            }
+        }
         let mut file =
             std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file)?;
-        file.write_all(json!({ "auths": Json::Object(auths) }).to_string().as_bytes())
+        file.write_all(Json::Object(config).to_string().as_bytes())
     }
+}
+
+/// Where docker keeps the user's configuration.
+fn users_own() -> Option<PathBuf> {
+    let named = std::env::var_os("DOCKER_CONFIG").filter(|value| !value.is_empty());
+    named.map(PathBuf::from).or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".docker")))
 }
 
 /// Base 64 (RFC 4648, section 4).
@@ -200,6 +230,27 @@ mod tests {
         }
         assert_eq!(resolved("a:1", "sha256:ff", &[]), "a:1@sha256:ff");
         assert_eq!(resolved("a:1", "ff", &["a@sha256:00".to_owned()]), "a@sha256:00");
+    }
+
+    #[test]
+    fn credentials_change_nothing_else_that_docker_knows() {
+        let folder = tempfile::tempdir().unwrap();
+        let (own, here) = (folder.path().join("own"), folder.path().join("here"));
+        std::fs::create_dir_all(own.join("contexts/meta")).unwrap();
+        std::fs::create_dir(&here).unwrap();
+        std::fs::write(own.join("config.json"), r#"{"currentContext":"rootless","credsStore":"desktop"}"#)
+            .unwrap();
+        let login = Login { registry: "r.test".into(), username: "user".into(), password: "pass".into() };
+        let logins = Logins { logins: vec![login], folder: &here };
+        logins.write(&here.join("config.json"), Some(&own)).unwrap();
+        let written: Json =
+            serde_json::from_slice(&std::fs::read(here.join("config.json")).unwrap()).unwrap();
+        let auths = json!({ "r.test": { "auth": "dXNlcjpwYXNz" } });
+        assert_eq!(written, json!({ "auths": auths, "currentContext": "rootless" }));
+        assert!(here.join("contexts/meta").is_dir());
+        // A folder that is removed takes nothing of the user's with it.
+        std::fs::remove_dir_all(&here).unwrap();
+        assert!(own.join("contexts/meta").is_dir());
     }
 
     #[test]

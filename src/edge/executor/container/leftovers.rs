@@ -8,6 +8,9 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+/// How often they are listed.
+const TRIES: u32 = 10;
+
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Inspected {
@@ -31,22 +34,15 @@ pub fn remove_leftovers(
     goes_on: &dyn Fn(&str) -> bool,
     dry_run: bool,
 ) -> Result<Vec<String>, CallError> {
-    let filter = format!("--filter=label={STORE}={store_id}");
-    let listed = engine.call(&["ps".into(), "--all".into(), "--quiet".into(), filter], Bounds::minutes(1))?;
-    let ids: Vec<String> = listed.split_whitespace().map(str::to_owned).collect();
     let mut left = Vec::new();
-    if !ids.is_empty() {
-        let mut args: Vec<String> = ["inspect", "--type=container"].map(str::to_owned).to_vec();
-        args.extend(ids);
-        for found in engine.ask::<Vec<Inspected>>(&args, Bounds::minutes(1))? {
-            let labels = found.config.labels.unwrap_or_default();
-            if !labels.get(RUN).is_some_and(|run| goes_on(run)) {
-                left.push(found.name.trim_start_matches('/').to_owned());
-            }
+    for found in all(engine, store_id)? {
+        let labels = found.config.labels.unwrap_or_default();
+        if !labels.get(RUN).is_some_and(|run| goes_on(run)) {
+            left.push(found.name.trim_start_matches('/').to_owned());
         }
-        if !dry_run {
-            engine.remove(&left)?;
-        }
+    }
+    if !dry_run {
+        engine.remove(&left)?;
     }
     for entry in std::fs::read_dir(store.join(FOLDER)).into_iter().flatten().filter_map(Result::ok) {
         let name = entry.file_name().to_string_lossy().into_owned();
@@ -56,4 +52,24 @@ pub fn remove_leftovers(
         }
     }
     Ok(left)
+}
+
+/// All containers of a store. Where one goes before it is looked at, they are listed again: other runs of the store go on.
+fn all(engine: &ContainerEngine, store_id: &str) -> Result<Vec<Inspected>, CallError> {
+    let filter = format!("--filter=label={STORE}={store_id}");
+    let list = ["ps".into(), "--all".into(), "--quiet".into(), filter];
+    let mut tries = 1;
+    loop {
+        let listed = engine.call(&list, Bounds::minutes(1))?;
+        let ids: Vec<String> = listed.split_whitespace().map(str::to_owned).collect();
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let args: Vec<String> =
+            ["inspect", "--type=container"].map(str::to_owned).into_iter().chain(ids).collect();
+        match engine.ask(&args, Bounds::minutes(1)) {
+            Err(CallError::Failed { .. }) if tries < TRIES => tries += 1,
+            found => return found,
+        }
+    }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// Why there is no such program.
 #[derive(Debug, thiserror::Error)]
 pub enum ProgramError {
-    /// The one that was named needs libraries of this machine.
+    /// It needs libraries of this machine, or is for another.
     #[error("{0} is not a static program of this machine")]
     NotStatic(PathBuf),
     /// It cannot be read or kept.
@@ -91,9 +91,16 @@ fn of_image(engine: &ContainerEngine, image: &str, cache: &Path) -> Result<PathB
     let container = container.trim();
     let copied = call(&["cp", &format!("{container}:/tidegate"), &new.display().to_string()]);
     let removed = engine.remove(&[container.to_owned()]);
-    copied.and(removed.map(|()| String::new())).map_err(wrong)?;
-    std::fs::rename(&new, &kept).map_err(io)?;
-    if is_static(&kept).map_err(io)? { Ok(kept) } else { Err(ProgramError::NotStatic(kept)) }
+    let whole = copied.and(removed.map(|()| String::new())).map_err(wrong).and_then(|_| {
+        if !is_static(&new).map_err(io)? {
+            return Err(ProgramError::NotStatic(kept.clone()));
+        }
+        std::fs::rename(&new, &kept).map_err(io)
+    });
+    if whole.is_err() {
+        let _ = std::fs::remove_file(&new);
+    }
+    whole.map(|()| kept)
 }
 
 /// Tells whether an ELF program names no interpreter, that is, needs no dynamic linker (elf(5)).

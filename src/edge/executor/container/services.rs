@@ -132,8 +132,10 @@ impl Stand {
     pub(super) fn last_lines(&self, name: &str) -> String {
         let mut args = words("logs --tail 3");
         args.push(name.to_owned());
-        let said = self.engine.call(&args, Bounds::minutes(1)).unwrap_or_default();
-        let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        // What it said on standard error is there too.
+        let said = self.engine.both(&args, Bounds::minutes(1)).unwrap_or_default();
+        let lines = said.iter().flat_map(|text| text.lines());
+        let lines: Vec<&str> = lines.map(str::trim).filter(|line| !line.is_empty()).collect();
         if lines.is_empty() { "it said nothing".to_owned() } else { lines.join("; ") }
     }
 }

@@ -44,19 +44,24 @@ impl State {
         let Some((pod, (container, previous))) = found else { return Some(receipt) };
         match &attempt.quote {
             Quote::Not => {
-                let params = LogParams {
+                let of = |previous| LogParams {
                     container: Some(container.to_owned()),
                     previous,
                     tail_lines: Some(LINES),
                     limit_bytes: Some(BYTES),
                     ..LogParams::default()
                 };
+                let (before, last) = (of(previous), of(false));
                 attempt.quote = Quote::Asked(now);
                 let (pods, done, token) = (self.cluster.pods(), self.done.clone(), token.to_owned());
                 tokio::spawn(async move {
+                    let read = async {
+                        let said = pods.logs(&pod, &before).await.unwrap_or_default();
+                        // The kubelet may have cleared the one before away; its successor does the same.
+                        if said.is_empty() { pods.logs(&pod, &last).await.unwrap_or_default() } else { said }
+                    };
                     // Who may not read logs, or too late, reads none.
-                    let text = timeout(PATIENCE, pods.logs(&pod, &params)).await;
-                    let text = text.ok().and_then(Result::ok).unwrap_or_default();
+                    let text = timeout(PATIENCE, read).await.unwrap_or_default();
                     let lines = text.lines().map(str::to_owned).collect();
                     let _ = done.send(Done::Quoted { token, lines });
                 });

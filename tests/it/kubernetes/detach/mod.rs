@@ -74,8 +74,17 @@ impl Detached {
     /// Hands a run over; its number.
     fn submit(&self, more: &[&str]) -> String {
         let args = [&["run", "--on", "kubernetes", "--detach", "--format", "json"], more].concat();
-        let said: Json = serde_json::from_str(&self.tidegate(&args).code(0).stdout).unwrap();
-        said["number"].as_u64().expect("the engine has taken it in").to_string()
+        self.number(&self.tidegate(&args).code(0).stdout).to_string()
+    }
+
+    /// The number of a run that was handed over: as the engine said at once, or says later.
+    fn number(&self, said: &str) -> u64 {
+        let said: Json = serde_json::from_str(said).unwrap();
+        let later = || {
+            let shown = self.asked(&["runs", "show", said["run"].as_str()?, "--format", "json"]).stdout;
+            serde_json::from_str::<Json>(&shown).ok()?["number"].as_u64()
+        };
+        said["number"].as_u64().unwrap_or_else(|| wait("the engine has taken it in", 90, later))
     }
 
     fn asked(&self, args: &[&str]) -> Done {

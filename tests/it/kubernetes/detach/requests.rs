@@ -77,10 +77,7 @@ fn clients_at_once_each_get_their_run() {
     children.extend(others.iter().map(|other| (other, other.spawn_with(args, &[("KUBECONFIG", &config)]))));
     let mut numbers: Vec<u64> = children
         .into_iter()
-        .map(|(project, child)| {
-            let said: Json = serde_json::from_str(&project.done(child).code(0).stdout).unwrap();
-            said["number"].as_u64().unwrap()
-        })
+        .map(|(project, child)| place.number(&project.done(child).code(0).stdout))
         .collect();
     numbers.sort_unstable();
     assert_eq!(numbers, [1, 2, 3, 4]);

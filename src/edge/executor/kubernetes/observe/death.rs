@@ -150,7 +150,14 @@ pub(super) fn service_death(pod: &Pod) -> Option<Death> {
             FailureClass::Failure,
             format!("the service `{name}` ended with exit {} before it was healthy", ended.exit_code),
         ),
-        None => made(FailureClass::Failure, format!("the service `{name}` ended before it was healthy")),
+        // Cleared away before its node said how it ended.
+        None => made(
+            FailureClass::Failure,
+            format!(
+                "the service `{name}` did not get healthy: it ended, or `--health-retries` and \
+                 `--health-start-period` gave it no longer"
+            ),
+        ),
     }
 }
 
@@ -346,7 +353,9 @@ mod tests {
         let ended = |exit: i32, reason: &str| json!({"terminated": {"exitCode": exit, "reason": reason, "message": "no such file"}});
         let init = |exit, reason| of(status("fetch", 0, ended(exit, reason), json!({})));
         let service = |exit, reason| of(status("service-db", 1, json!({"running": {}}), ended(exit, reason)));
-        let table = [
+        let gone = of(status("service-db", 1, json!({"running": {}}), json!({})));
+        let table = vec![
+            (gone, FailureClass::Failure, "`db` did not get healthy: it ended, or"),
             (init(3, "Error"), FailureClass::Failure, "init container `fetch` of its pod ended with exit 3"),
             (init(128, "StartError"), FailureClass::Image, "cannot be started: no such file"),
             (init(137, "OOMKilled"), FailureClass::Oom, "limit in the pod template"),
