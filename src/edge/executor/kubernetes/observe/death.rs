@@ -196,8 +196,11 @@ pub(in super::super) fn disrupted(pod: &Pod) -> Option<Death> {
     let said = status.message.clone().unwrap_or_default();
     let made = |class, reason: String| Some(Death { class, exit: None, reason });
     if status.reason.as_deref() == Some("Evicted") {
-        let storage = said.contains("ephemeral") || said.contains("emptyDir") || said.contains("EmptyDir");
-        let node = said.contains("low on resource");
+        // A kubelet that starts again under pressure keeps nobody: "The node had condition: [DiskPressure]".
+        let pressure = said.contains("DiskPressure");
+        let storage =
+            pressure || ["ephemeral", "emptyDir", "EmptyDir"].iter().any(|word| said.contains(word));
+        let node = pressure || said.contains("low on resource");
         let said = short(&said);
         return match (storage, node) {
             (true, false) => made(
@@ -273,6 +276,13 @@ mod tests {
             (
                 pod(
                     json!({"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: ephemeral-storage."}),
+                ),
+                FailureClass::Disk,
+                "its node ran out of disk",
+            ),
+            (
+                pod(
+                    json!({"phase": "Failed", "reason": "Evicted", "message": "Pod was rejected: The node had condition: [DiskPressure]."}),
                 ),
                 FailureClass::Disk,
                 "its node ran out of disk",
