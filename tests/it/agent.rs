@@ -338,6 +338,19 @@ fn always_steps_run_after_the_end_of_the_jobs_time() {
     );
 }
 
+/// `continue-on-error` of the step that runs then does not make the job a success.
+#[test]
+fn the_end_of_the_jobs_time_is_no_failure_to_continue_on() {
+    let host = Host::start();
+    let slow = StepSpec { continue_on_error: "true".into(), ..script("sleep 60") };
+    let mut spec = job(vec![slow, step("", "", "echo never")]);
+    spec.timeout_seconds = Some(0.3);
+    let ran = host.run(&spec, &[]);
+    let receipt = ran.receipt();
+    assert_eq!((receipt.conclusion, receipt.class), (Conclusion::Failure, Some(FailureClass::Timeout)));
+    assert_eq!(ran.steps()[1], (Conclusion::Skipped, Conclusion::Skipped));
+}
+
 #[test]
 fn a_cancel_runs_always_steps_and_is_clean() {
     let host = Host::start();

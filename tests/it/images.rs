@@ -12,6 +12,8 @@ pub const PASSES_ON: &str = "  one:
     steps:
       - { id: s, run: 'cat data.txt; echo x=41 >> $GITHUB_OUTPUT; echo kept > out.txt; echo {\\\"acc\\\":0.5} > m.json' }
       - { run: \"echo '## fine' ${{ hashFiles('data.txt') }} >> $GITHUB_STEP_SUMMARY\" }
+      # A kubelet takes a second to say which image it started.
+      - { run: sleep 3 }
     produces: { out: out.txt }
     metrics: m.json
   two:
@@ -29,7 +31,11 @@ pub fn passes_on(project: &Project, run: impl FnOnce() -> Done) {
     let logs = project.tidegate(["runs", "logs", "1"]).code(0);
     logs.stdout("from the dirty tree").stdout("kept 41 1").stdout("kept 41 2");
     let shown = project.tidegate(["runs", "show", "1", "--format", "json"]).code(0);
-    shown.stdout("## fine 0a49f2c1679f2e1f").stdout("docker.io/test/busybox").stdout("sha256:");
+    let shown = shown.stdout("## fine 0a49f2c1679f2e1f");
+    // Each of the three jobs knows which image it ran in.
+    let images = shown.stdout.matches("\"images\":{\"steps\":\"docker.io/test/busybox").count();
+    assert_eq!(images, 3, "{}", shown.stdout);
+    assert_eq!(shown.stdout.matches("@sha256:").count(), 3, "{}", shown.stdout);
 }
 
 /// A step in Python's image between two in the job's; then one fails, and only what always runs does.

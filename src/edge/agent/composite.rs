@@ -88,7 +88,7 @@ impl Job<'_> {
         let failed = inner.failed.then(|| {
             inner.failure.take().unwrap_or_else(|| Failed::user(format!("a step of {uses} failed")))
         });
-        Tried { outputs, exit: failed.as_ref().and_then(|f| f.exit), failed, cancelled }
+        Tried { outputs, exit: failed.as_ref().and_then(|f| f.exit), failed, cancelled, job_over: false }
     }
 
     /// Reads `action.yml` or `action.yaml` of a folder of the tree.

@@ -23,6 +23,8 @@ pub struct Tried {
     pub failed: Option<Failed>,
     /// Whether the engine ended it.
     pub cancelled: bool,
+    /// Whether the job's time ended under it: `continue-on-error` is about the step's own failures.
+    pub job_over: bool,
 }
 
 impl Tried {
@@ -93,13 +95,15 @@ impl Job<'_> {
             }
             _ => {}
         }
-        let tried = match (runs, env) {
+        let before = self.timed_out;
+        let mut tried = match (runs, env) {
             (Err(failed), _) | (_, Err(failed)) => Tried::failed(failed),
             (_, Ok(env)) => match self.reach(scope, step) {
                 Ok(()) => self.tries(scope, step, &env),
                 Err(failed) => Tried::failed(failed),
             },
         };
+        tried.job_over = self.timed_out && !before;
         self.end_step(scope, step, name, tried);
     }
 
@@ -156,7 +160,7 @@ impl Job<'_> {
         };
         self.cancelled |= tried.cancelled;
         let mut conclusion = outcome;
-        if outcome == Conclusion::Failure && !step.continue_on_error.is_empty() {
+        if outcome == Conclusion::Failure && !tried.job_over && !step.continue_on_error.is_empty() {
             match self.value(&step.continue_on_error, scope, &[]) {
                 Ok(Value::String(text)) if text.eq_ignore_ascii_case("true") => {
                     conclusion = Conclusion::Success;

@@ -120,6 +120,11 @@ impl EngineEnd {
         self.attempts().get(attempt).is_some_and(|attempt| attempt.receipt)
     }
 
+    /// Tells whether an attempt's receipt is here, and waits for the rest of its log.
+    pub fn waits_for_log(&self, attempt: &str) -> bool {
+        self.attempts().get(attempt).is_some_and(|attempt| attempt.ended.is_some())
+    }
+
     /// Says something to an attempt's agent.
     pub fn request(&self, token: &str, request: AgentRequest) {
         if let Some(attempt) = self.attempts().get_mut(token) {

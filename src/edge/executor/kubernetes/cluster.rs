@@ -92,7 +92,7 @@ impl ClusterError {
         let Self::Api { source, .. } = self else { return false };
         match &**source {
             kube::Error::Api(status) => {
-                matches!(status.code, 429 | 500 | 502 | 503 | 504)
+                matches!(status.code, 409 | 429 | 500 | 502 | 503 | 504)
                     || status.code == 403 && status.message.contains("exceeded quota")
             }
             kube::Error::Service(_) | kube::Error::HyperError(_) => true,
@@ -304,7 +304,8 @@ where
         serde_json::from_value(manifest).map_err(|source| ClusterError::Manifest { what, source })?;
     match api_.create(&PostParams::default(), &object).await {
         Ok(made) => Ok(Some(made)),
-        Err(kube::Error::Api(status)) if status.code == 409 => Ok(None),
+        // A conflict may also be one of quotas, which is tried again.
+        Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => Ok(None),
         Err(error) => Err(api(format!("creating the {what} {name}"), error)),
     }
 }

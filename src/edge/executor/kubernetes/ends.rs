@@ -164,6 +164,10 @@ impl State {
             }
             Seen::Waiting(waits) => self.waits(token, &waits, now),
             Seen::Ended(death) => {
+                // What ended well has only a long log to bring.
+                if attempt.ranks.all().any(|rank| self.hub.waits_for_log(&token_of(token, rank))) {
+                    return None;
+                }
                 let since = *attempt.ended.get_or_insert(now);
                 // While the hub is away, no receipt can come.
                 let patience = if self.no_hub.is_some() { HUB_PATIENCE } else { RECEIPT_PATIENCE };

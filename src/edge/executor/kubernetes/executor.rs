@@ -3,6 +3,7 @@
 //! Not here: what that thread does (`watch`).
 
 use super::cluster::{Cluster, ClusterError};
+use super::images::Images;
 use super::pod::{PodSettings, Policy, SpotNodes};
 use super::shape::HubSettings;
 use super::watch::State;
@@ -146,6 +147,7 @@ impl KubernetesExecutor {
             hub_missed: false,
             listed: BTreeSet::new(),
             touched: BTreeSet::new(),
+            images: Images::default(),
             pushing: Arc::new(Semaphore::new(AT_ONCE)),
             done,
         };

@@ -1,17 +1,52 @@
 //! Which images a pod's containers ran, as the cluster resolved them. Pure.
 
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod};
 use std::collections::BTreeMap;
 
-/// Image by container, with the digest that the node pulled; the agent's own is not the run's.
-pub(super) fn images(pod: &Pod) -> BTreeMap<String, String> {
-    let Some(status) = &pod.status else { return BTreeMap::new() };
+/// What the pods of a run told of images so far, by node and name: a kubelet says within a second what a container runs,
+/// and a short job has ended by then.
+#[derive(Debug, Default)]
+pub(super) struct Images(BTreeMap<(String, String), String>);
+
+impl Images {
+    /// Takes over what a pod tells.
+    pub(super) fn learn(&mut self, pod: &Pod) {
+        let node = node(pod);
+        for container in containers(pod) {
+            if let (Some(found), Some(image)) = (status(pod, &container.name).map(resolved), &container.image)
+            {
+                self.0.entry((node.to_owned(), image.clone())).insert_entry(found);
+            }
+        }
+    }
+
+    /// Image by container, with the digest that the node pulled; the agent's own is not the run's. What the pod does not
+    /// say yet is as in the pods before it on that node.
+    pub(super) fn of(&self, pod: &Pod) -> BTreeMap<String, String> {
+        let found = |container: &Container| {
+            let told = status(pod, &container.name).map(resolved);
+            let before = || self.0.get(&(node(pod).to_owned(), container.image.clone()?)).cloned();
+            Some((container.name.clone(), told.or_else(before)?))
+        };
+        containers(pod).filter_map(found).collect()
+    }
+}
+
+fn node(pod: &Pod) -> &str {
+    pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).unwrap_or_default()
+}
+
+fn containers(pod: &Pod) -> impl Iterator<Item = &Container> {
+    let spec = pod.spec.iter();
+    let all = spec.flat_map(|spec| spec.init_containers.iter().flatten().chain(&spec.containers));
+    all.filter(|container| container.name != "agent")
+}
+
+/// The status of a container whose image is known.
+fn status<'a>(pod: &'a Pod, name: &str) -> Option<&'a ContainerStatus> {
+    let status = pod.status.as_ref()?;
     let all = [&status.init_container_statuses, &status.container_statuses];
-    let statuses = all.into_iter().flatten().flatten();
-    statuses
-        .filter(|s| s.name != "agent" && !s.image_id.is_empty())
-        .map(|s| (s.name.clone(), resolved(s)))
-        .collect()
+    all.into_iter().flatten().flatten().find(|s| s.name == name && !s.image_id.is_empty())
 }
 
 /// `NAME@DIGEST`. Kubelets write it with the runtime's scheme before it, or for an image that was never
@@ -33,19 +68,25 @@ mod tests {
     #[test]
     fn digests_of_every_kind() {
         let status = |name: &str, image: &str, id: &str| json!({"name": name, "image": image, "imageID": id, "ready": true, "restartCount": 0});
-        let pod: Pod = serde_json::from_value(json!({"status": {
+        let spec = json!({"nodeName": "n", "initContainers": [{"name": "agent", "image": "t:1"}, {"name": "service-db", "image": "pg:16"}],
+            "containers": [{"name": "steps", "image": "test/busybox:1"}, {"name": "later", "image": "x"}]});
+        let pod: Pod = serde_json::from_value(json!({"spec": spec, "status": {
             "initContainerStatuses": [status("agent", "t:1", "t@sha256:0"), status("service-db", "pg:16", "docker-pullable://docker.io/library/pg@sha256:aa")],
             "containerStatuses": [status("steps", "docker.io/test/busybox:1", "sha256:bb"), status("later", "x", "")],
         }}))
         .unwrap();
-        let found: Vec<(String, String)> = images(&pod).into_iter().collect();
         let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
-        assert_eq!(
-            found,
-            [
-                pair("service-db", "docker.io/library/pg@sha256:aa"),
-                pair("steps", "docker.io/test/busybox:1@sha256:bb")
-            ]
-        );
+        let known = [
+            pair("service-db", "docker.io/library/pg@sha256:aa"),
+            pair("steps", "docker.io/test/busybox:1@sha256:bb"),
+        ];
+        let mut images = Images::default();
+        assert_eq!(images.of(&pod), BTreeMap::from(known.clone()));
+        // The next pod has ended before its node said anything.
+        images.learn(&pod);
+        let mut silent = Pod { status: None, ..pod };
+        assert_eq!(images.of(&silent), BTreeMap::from(known));
+        silent.spec.as_mut().unwrap().node_name = Some("another".to_owned());
+        assert_eq!(images.of(&silent), BTreeMap::new());
     }
 }

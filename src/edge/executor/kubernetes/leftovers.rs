@@ -19,6 +19,10 @@ pub fn remove_leftovers(
     runtime.block_on(async {
         let cluster = Cluster::connect(context, namespace).await?;
         let mut left = Vec::new();
+        // Secrets first: one that is made from now on has a Job that is found.
+        let chosen = ListParams::default().labels(&format!("{STORE}={store}"));
+        let secrets = cluster.secrets().list_metadata(&chosen).await;
+        let secrets = secrets.map_err(|e| api("looking for Secrets".to_owned(), e))?.items;
         let jobs = cluster.kept_jobs(store).await?;
         let (stays, goes): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| goes_on(&job.run));
         for job in &goes {
@@ -27,11 +31,10 @@ pub fn remove_leftovers(
             }
             left.push(format!("job/{}", job.name));
         }
-        let chosen = ListParams::default().labels(&format!("{STORE}={store}"));
-        let secrets = cluster.secrets().list_metadata(&chosen).await;
-        for secret in secrets.map_err(|e| api("looking for Secrets".to_owned(), e))?.items {
+        for secret in secrets {
             let name = secret.metadata.name.unwrap_or_default();
-            if stays.iter().any(|job| job.name == name) {
+            let mut owners = secret.metadata.owner_references.into_iter().flatten();
+            if owners.any(|owner| stays.iter().any(|job| job.name == owner.name)) {
                 continue;
             }
             if !dry_run {

@@ -2,7 +2,6 @@
 
 use super::attempt::{Attempt, Done};
 use super::checkpoints;
-use super::images::images;
 use super::pod::job_name;
 use super::ranks::{Then, attempt_of, token_of};
 use super::starting::Starting;
@@ -40,9 +39,14 @@ fn grace(spec: &JobSpec) -> Duration {
 impl State {
     pub(super) fn request(&mut self, request: AgentRequest) {
         let asked = about(&request).and_then(|token| self.attempts.get_mut(token)?.asked.as_mut());
-        if let Some(asked) = asked {
-            asked.push(request);
-            return;
+        match (asked, &request) {
+            // The hub, which is asked for it, may be away for long.
+            (Some(_), AgentRequest::Kill { token }) => {
+                let reason = "ended at once, before the hub said what became of it".to_owned();
+                return self.end(&token.clone(), Receipt::bare(Conclusion::Cancelled, None, reason));
+            }
+            (Some(asked), _) => return asked.push(request),
+            (None, _) => {}
         }
         match request {
             AgentRequest::Start { spec, secrets } => self.start(*spec, secrets),
@@ -232,7 +236,7 @@ impl State {
             Then::Nothing => {}
             Then::Pass(mut message) => {
                 if let MessageBody::Ended(receipt) = &mut message.body {
-                    receipt.images = attempt.pod.as_ref().map(images).unwrap_or_default();
+                    receipt.images = attempt.pod.as_ref().map(|pod| self.images.of(pod)).unwrap_or_default();
                 }
                 attempt.over |= matches!(message.body, MessageBody::Ended(_));
                 (self.sink)(ExecutorMessage::Job(*message));

@@ -57,6 +57,7 @@ impl Starting {
             return Ok(());
         }
         self.push(digest.clone(), bytes).await?;
+        self.still_wanted()?;
         let key = service::secret_key().map_err(|e| failure(e.to_string()))?;
         self.open(&key, &digest);
         let text = self.template().map_err(failure)?;
@@ -72,7 +73,16 @@ impl Starting {
                 _ => return Err(self.foreign()),
             },
         };
+        self.still_wanted()?;
         self.secret(&made, key).await
+    }
+
+    /// Thousands may wait for their turn when a run is cancelled: none of them makes anything then.
+    fn still_wanted(&self) -> Result<(), Failed> {
+        if self.stop.load(Ordering::Acquire) {
+            return Err((FailureClass::Lost, "nobody wants it any more".to_owned()));
+        }
+        Ok(())
     }
 
     /// The token of each pod.
@@ -236,6 +246,7 @@ impl Starting {
         let (hub, objects, spec) = (self.hub.clone(), self.objects.clone(), self.spec.clone());
         let disk = self.disk;
         let _turn = self.pushing.acquire().await;
+        self.still_wanted()?;
         let pushed = tokio::task::spawn_blocking(move || {
             let wrong =
                 |e: StoreError| (class_of(&e), format!("cannot give the hub what the job works with: {e}"));

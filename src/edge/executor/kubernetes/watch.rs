@@ -3,6 +3,7 @@
 use super::attempt::{Attempt, Done};
 use super::cluster::{ATTEMPT, Cluster};
 use super::executor::{KubernetesOptions, Order, Sink};
+use super::images::Images;
 use super::observe::{node_is_away, not_made, not_set_up};
 use super::pod::PodSettings;
 use super::projection;
@@ -54,6 +55,8 @@ pub(super) struct State {
     pub(super) listed: BTreeSet<String>,
     /// Attempts of which there is news; the others are looked at on each tick only.
     pub(super) touched: BTreeSet<String>,
+    /// What is known of images.
+    pub(super) images: Images,
     /// Attempts that start wait for the hub in threads; more than these would only cost memory.
     pub(super) pushing: Arc<Semaphore>,
     /// What tasks finished: starting a Job, removing one.
@@ -186,6 +189,7 @@ impl State {
         let Some(event) = self.heard(event) else { return };
         let gone = matches!(event, Event::Delete(_));
         let (Event::Apply(pod) | Event::InitApply(pod) | Event::Delete(pod)) = event else { return };
+        self.images.learn(&pod);
         let Some(attempt) = self.of(pod.metadata.annotations.as_ref()) else { return };
         let index = pod.metadata.annotations.as_ref().and_then(|a| a.get(RANK)?.parse::<u32>().ok());
         if let Some(rank) = index.filter(|rank| *rank > 0) {
