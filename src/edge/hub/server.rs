@@ -15,7 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tidegate_flow::job::AgentRequest;
+use tidegate_flow::job::{AgentRequest, ArtifactRef, MessageBody};
 use tidegate_flow::wire::v1::{FromHub, HUB_FRAME_LIMIT, ToHub, decode_to_hub};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
@@ -276,11 +276,16 @@ impl Hub {
                 frames.say(&FromHub::Pong);
                 Ok(())
             }
-            (word, Who::Agent { attempt, .. }) => {
+            (mut word, Who::Agent { attempt, .. }) => {
                 let content = reader.small().await?;
-                if let ToHub::Message(message) = &word {
+                if let ToHub::Message(message) = &mut word {
                     match self.may_say(who, message, frames).await {
                         Some(true) => {}
+                        // A hub that lost its disk has not what was saved, and the next save brings it. Only the number
+                        // is kept.
+                        Some(false) if matches!(message.body, MessageBody::Saved { .. }) => {
+                            message.body = MessageBody::Saved { artifact: ArtifactRef::default() };
+                        }
                         Some(false) => return Err(not_its_own(frames)),
                         None => return Err(io::ErrorKind::ConnectionAborted.into()),
                     }

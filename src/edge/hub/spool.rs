@@ -44,6 +44,8 @@ pub(super) struct Spool {
     /// The last message that is kept.
     pub(super) kept: u64,
     file: File,
+    /// Bytes of whole messages in it.
+    whole: u64,
     log: File,
     /// Bytes of the log.
     pub(super) length: u64,
@@ -101,14 +103,13 @@ impl Spool {
         while let Some(body) = decoder.next_frame().map_err(wrong)? {
             messages.push_back(decode_message(body).map_err(wrong)?);
         }
+        let whole = messages.iter().filter_map(|m| encode_message(m).ok()).map(|f| f.len() as u64).sum();
         if decoder.is_mid_frame() {
-            let whole: u64 =
-                messages.iter().filter_map(|m| encode_message(m).ok()).map(|f| f.len() as u64).sum();
             file.set_len(whole)?;
         }
         let kept = messages.back().map_or(0, |m: &JobMessage| m.seq);
         let length = log.metadata()?.len();
-        Ok(Self { folder, opened, messages, kept, file, log, length, own, own_file })
+        Ok(Self { folder, opened, messages, kept, file, whole, log, length, own, own_file })
     }
 
     /// Remembers the agent that came.
@@ -160,7 +161,12 @@ impl Spool {
             return Ok(false);
         }
         let frame = encode_message(message).map_err(io::Error::other)?;
-        self.file.write_all(&frame)?;
+        if let Err(full) = self.file.write_all(&frame) {
+            // Half a frame would spoil all that come after it.
+            self.file.set_len(self.whole)?;
+            return Err(full);
+        }
+        self.whole += frame.len() as u64;
         self.kept = message.seq;
         self.messages.push_back(message.clone());
         Ok(true)

@@ -128,6 +128,18 @@ impl Namespace {
         });
         Self(name)
     }
+
+    /// Pods may have this much together; in force when this returns.
+    fn quota(&self, what: &str, hard: &str) {
+        apply(&format!(
+            r#"{{"apiVersion":"v1","kind":"ResourceQuota","metadata":{{"name":"small","namespace":"{}"}},"spec":{{"hard":{{"{what}":"{hard}"}}}}}}"#,
+            self.0
+        ));
+        wait("the quota is counted", 90, || {
+            let args = ["get", "quota", "small", "-n", &self.0, "-o", "jsonpath={.status.used}"];
+            kubectl(&args).contains(what).then_some(())
+        });
+    }
 }
 
 impl Drop for Namespace {

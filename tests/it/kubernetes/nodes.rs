@@ -1,6 +1,6 @@
 //! `nodes: N`: pods that find each other, start together and end together.
 
-use super::{interrupt, kubectl, project, run, selector, spawn, wait, wait_gone};
+use super::{Namespace, interrupt, kubectl, project, project_with, run, selector, spawn, wait, wait_gone};
 
 #[test]
 fn two_nodes_find_each_other_and_node_0_counts() {
@@ -59,4 +59,17 @@ fn a_cancel_ends_all_nodes() {
     interrupt(&child);
     project.done(child).code(5);
     wait_gone(&project);
+}
+
+/// The first pod is there and waits for the other, for which there is no room.
+#[test]
+fn a_quota_with_room_for_some_of_the_nodes_is_said() {
+    let project = project_with(
+        "  a: { nodes: 2, resources: { cpu: 0.3 }, steps: [{ run: 'echo ran' }] }\n",
+        "  pending-timeout: 15s\n",
+    );
+    let namespace = Namespace::new("some", "");
+    namespace.quota("requests.cpu", "600m");
+    let done = run(&project, &["--namespace", &namespace.0]).code(1);
+    done.stdout("waits: a quota of the namespace is used up").stdout("unschedulable: a quota");
 }

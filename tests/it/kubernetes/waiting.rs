@@ -45,10 +45,7 @@ fn a_quota_without_room_until_the_time_is_up() {
         "  pending-timeout: 15s\n",
     );
     let namespace = Namespace::new("full", "");
-    apply(&format!(
-        r#"{{"apiVersion":"v1","kind":"ResourceQuota","metadata":{{"name":"small","namespace":"{}"}},"spec":{{"hard":{{"requests.cpu":"500m"}}}}}}"#,
-        namespace.0
-    ));
+    namespace.quota("requests.cpu", "500m");
     let done = run(&project, &["--namespace", &namespace.0]).code(1);
     let done = done.stdout("waits: a quota of the namespace is used up").stdout("unschedulable: a quota");
     let done = done.stdout("let the quota be raised");

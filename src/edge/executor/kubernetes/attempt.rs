@@ -35,8 +35,8 @@ pub(super) struct Attempt {
     pub(super) not_taken: Option<Waiting>,
     /// Why the cluster makes no pod for it, as its events say.
     pub(super) not_made: Option<Result<Waiting, Death>>,
-    /// Since when its node is away.
-    pub(super) node_away: Option<Instant>,
+    /// Since when the nodes of its pods are away, by rank.
+    pub(super) nodes_away: BTreeMap<u32, Instant>,
     /// The pod in which an agent came was followed by another one.
     pub(super) replaced: bool,
     /// Its pod is not there any more.
@@ -80,7 +80,7 @@ impl Attempt {
             not_set_up: None,
             not_taken: None,
             not_made: None,
-            node_away: None,
+            nodes_away: BTreeMap::new(),
             replaced: false,
             pod_gone: false,
             held: Vec::new(),
@@ -102,6 +102,21 @@ impl Attempt {
     /// The pod of a rank.
     pub(super) fn pod_of(&self, rank: u32) -> Option<&Pod> {
         if rank == 0 { self.pod.as_ref() } else { self.others.get(&rank) }
+    }
+
+    /// Tells whether the cluster has not made all of its pods yet.
+    pub(super) fn lacks_pods(&self) -> bool {
+        let made = self.others.len() + usize::from(self.pod.is_some());
+        made < usize::try_from(self.spec.pod.nodes.max(1)).unwrap_or(usize::MAX)
+    }
+
+    /// Takes over whether the node of a pod is away.
+    pub(super) fn node_is(&mut self, rank: u32, away: bool) {
+        if away {
+            self.nodes_away.entry(rank).or_insert_with(Instant::now);
+        } else {
+            self.nodes_away.remove(&rank);
+        }
     }
 
     /// What is seen of the Job and its pods: of several the first that does not just run.

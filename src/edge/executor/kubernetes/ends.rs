@@ -143,17 +143,17 @@ impl State {
         if attempt.replaced || attempt.agent && attempt.pod_gone && is_suspended(job) {
             return failed(preempted());
         }
-        if let Some(since) = attempt.node_away
-            && now.duration_since(since) >= self.options.node_patience
-        {
-            let node = attempt.pod.as_ref().and_then(|p| p.spec.as_ref()?.node_name.clone());
-            let (node, time) = (node.unwrap_or_default(), self.options.node_patience.as_secs());
+        let patience = self.options.node_patience;
+        let away = attempt.nodes_away.iter().find(|(_, since)| now.duration_since(**since) >= patience);
+        if let Some((rank, _)) = away {
+            let node = attempt.pod_of(*rank).and_then(|p| p.spec.as_ref()?.node_name.clone());
+            let (node, time) = (node.unwrap_or_default(), patience.as_secs());
             let reason = format!("the node {node} has not been ready for {time} s; what ran there is lost");
             return failed(Death { class: FailureClass::Lost, exit: None, reason });
         }
         let seen = match (attempt.seen()?, &attempt.not_made, &attempt.not_set_up) {
-            (Seen::Going, Some(Err(death)), _) if attempt.pod.is_none() => return failed(death.clone()),
-            (Seen::Going, Some(Ok(waits)), _) if attempt.pod.is_none() => Seen::Waiting(waits.clone()),
+            (Seen::Going, Some(Err(death)), _) if attempt.lacks_pods() => return failed(death.clone()),
+            (Seen::Going, Some(Ok(waits)), _) if attempt.lacks_pods() => Seen::Waiting(waits.clone()),
             (Seen::Waiting(Waiting::Creating(_)), _, Some(lacks)) => Seen::Waiting(lacks.clone()),
             (seen, ..) => seen,
         };

@@ -205,7 +205,10 @@ impl State {
                 return;
             }
             MessageBody::Saved { artifact } => {
-                checkpoints::keep(&self.options.store, &attempt.spec, artifact);
+                // The hub says so where it has lost what was saved.
+                if !artifact.digest.is_empty() {
+                    checkpoints::keep(&self.options.store, &attempt.spec, artifact);
+                }
                 return;
             }
             MessageBody::Ended(_)

@@ -193,23 +193,22 @@ impl State {
         let Some(attempt) = self.of(pod.metadata.annotations.as_ref()) else { return };
         let index = pod.metadata.annotations.as_ref().and_then(|a| a.get(RANK)?.parse::<u32>().ok());
         if let Some(rank) = index.filter(|rank| *rank > 0) {
-            attempt.others.insert(rank, projection::pod(pod));
+            let known = attempt.others.get(&rank);
+            if !known.is_some_and(|known| is_newer(known, &pod)) {
+                attempt.node_is(rank, !gone && node_is_away(&pod));
+                attempt.others.insert(rank, projection::pod(pod));
+            }
             return;
         }
         let token = attempt.spec.token.clone();
         match &attempt.pod {
             // News of a pod that had to go before this one came.
-            Some(known)
-                if known.metadata.uid != pod.metadata.uid
-                    && known.metadata.creation_timestamp > pod.metadata.creation_timestamp =>
-            {
-                return;
-            }
+            Some(known) if is_newer(known, &pod) => return,
             Some(known) if known.metadata.uid != pod.metadata.uid => attempt.replaced = attempt.agent,
             _ => {}
         }
         attempt.pod_gone = gone;
-        attempt.node_away = node_is_away(&pod).then(|| attempt.node_away.unwrap_or_else(Instant::now));
+        attempt.node_is(0, node_is_away(&pod));
         attempt.pod = Some(projection::pod(pod));
         if gone && attempt.over && attempt.removed {
             self.attempts.remove(&token);
@@ -222,4 +221,10 @@ impl State {
         self.touched.insert(token.clone());
         Some(attempt)
     }
+}
+
+/// Tells whether a pod that is known was made after this one.
+fn is_newer(known: &Pod, pod: &Pod) -> bool {
+    let (known, pod) = (&known.metadata, &pod.metadata);
+    known.uid != pod.uid && known.creation_timestamp > pod.creation_timestamp
 }
