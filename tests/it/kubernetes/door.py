@@ -48,6 +48,10 @@ async def pump(reader, writer, connection):
 
 async def serve(reader, writer):
     now = mode()
+    if now == "shut" or now.isdigit():
+        # Tests ask whether anybody came.
+        with open(mode_file + ".refused", "a") as refused:
+            refused.write(".")
     if now == "shut":
         writer.close()
         return
@@ -57,8 +61,6 @@ async def serve(reader, writer):
         except (asyncio.IncompleteReadError, OSError):
             writer.close()
             return
-        with open(mode_file + ".refused", "a") as refused:
-            refused.write(".")
         reasons = {"429": "TooManyRequests", "500": "InternalError", "410": "Expired"}
         body = json.dumps({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": int(now),
