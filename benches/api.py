@@ -42,9 +42,17 @@ class Api:
     def connect(self):
         return http.client.HTTPSConnection(self.server.hostname, self.server.port or 443, context=self.tls, timeout=60)
 
-    def _ask(self, method, path, body=None):
+    def _send(self, method, path, body):
         self.line.request(method, path, body and json.dumps(body), self.headers)
-        answer = self.line.getresponse()
+        return self.line.getresponse()
+
+    def _ask(self, method, path, body=None):
+        try:
+            answer = self._send(method, path, body)
+        except http.client.RemoteDisconnected:
+            # The server closes what is idle, and what has stood for long.
+            self.line.close()
+            answer = self._send(method, path, body)
         content = answer.read()
         if answer.status >= 300 and answer.status not in (404, 409):
             raise SystemExit(f"{method} {path}: {answer.status} {content.decode()[:300]}")
