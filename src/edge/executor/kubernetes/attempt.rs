@@ -157,4 +157,6 @@ pub(super) enum Done {
     Removed {
         token: String,
     },
+    /// The API server answers, after a time when it did not.
+    Answers,
 }

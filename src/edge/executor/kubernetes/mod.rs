@@ -5,7 +5,7 @@
 //! engine sees, `watch` the loop behind it; `requests` hears the engine and the agents, `starting`
 //! makes Jobs, `probe` asks before anything is submitted, `images` says which images ran, `checkpoints`
 //! remembers what was saved, `ranks` puts together what several nodes say, `rules` reads the namespace's
-//! policy, `leftovers` removes Jobs of runs that are over, `ends` decides that an attempt is over, `waits` that
+//! policy, `leftovers` removes Jobs of runs that are over, `missed` says when the API server does not answer, `ends` decides that an attempt is over, `waits` that
 //! it waits and for how long, `quotes` reads what a container said last that no agent heard,
 //! `projection` says what of Jobs and pods is remembered, `own` what the hub's and the engine's manifests share.
 //!
@@ -19,6 +19,7 @@ mod ends;
 mod executor;
 mod images;
 mod leftovers;
+mod missed;
 mod observe;
 mod own;
 mod pod;

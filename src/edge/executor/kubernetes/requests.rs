@@ -136,6 +136,10 @@ impl State {
                     attempt.agent = attempt.agent || self.hub.has_agent(&token);
                     attempt.asked.take()
                 });
+                // One that is taken up may need the hub only; a new one has a Job now.
+                if result.is_ok() && asked.is_none() {
+                    self.server_answers();
+                }
                 // It ended meanwhile.
                 self.remove(&token);
                 if let Err((class, reason)) = result {
@@ -143,6 +147,7 @@ impl State {
                 }
                 asked.into_iter().flatten().for_each(|request| self.request(request));
             }
+            Done::Answers => self.server_answers(),
             Done::Waits { token, why } => {
                 if let Some(attempt) = self.attempts.get_mut(&token) {
                     attempt.not_taken = Some(why);

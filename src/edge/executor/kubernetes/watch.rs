@@ -4,11 +4,11 @@ use super::attempt::{Attempt, Done};
 use super::cluster::{ATTEMPT, Cluster};
 use super::executor::{KubernetesOptions, Order, Sink};
 use super::images::Images;
+use super::missed::Pauses;
 use super::observe::{node_is_away, not_made, not_set_up};
 use super::pod::PodSettings;
 use super::projection;
 use super::shape::Disk;
-use crate::executor::ExecutorMessage;
 use crate::hub::{EngineEnd, HubEvent};
 use crate::store::FileObjects;
 use futures::StreamExt as _;
@@ -73,11 +73,11 @@ impl State {
         let config =
             watcher::Config::default().labels(&format!("tidegate.dev/store={}", self.settings.store));
         let config = config.timeout(WATCH_SECONDS);
-        let mut jobs = watcher(self.cluster.jobs(), config.clone()).default_backoff().boxed();
-        let mut pods = watcher(self.cluster.pods(), config).default_backoff().boxed();
+        let mut jobs = watcher(self.cluster.jobs(), config.clone()).backoff(Pauses::default()).boxed();
+        let mut pods = watcher(self.cluster.pods(), config).backoff(Pauses::default()).boxed();
         // Some of what becomes of a Job is only said in an event.
         let config = watcher::Config::default().fields("type=Warning").timeout(WATCH_SECONDS);
-        let mut warnings = watcher(self.cluster.events(), config).default_backoff().boxed();
+        let mut warnings = watcher(self.cluster.events(), config).backoff(Pauses::default()).boxed();
         let mut tick = tokio::time::interval(TICK);
         let mut stopping: Option<Instant> = None;
         loop {
@@ -129,24 +129,6 @@ impl State {
                 self.job_is_gone(&token.unwrap_or_default());
             }
         }
-    }
-
-    /// Says once that the API server does not answer, and once that it does again.
-    fn heard<T>(&mut self, event: Result<Event<T>, watcher::Error>) -> Option<Event<T>> {
-        let text = match (&event, self.no_server) {
-            (Err(error), false) => Some(format!(
-                "the cluster's API server does not answer; the run waits for it, and its pods go on ({error})"
-            )),
-            (Ok(event), true) if !matches!(event, Event::Init) => {
-                Some("the cluster's API server answers again".to_owned())
-            }
-            _ => None,
-        };
-        if let Some(text) = text {
-            self.no_server = event.is_err();
-            (self.sink)(ExecutorMessage::Note { text });
-        }
-        event.ok()
     }
 
     fn warning(&mut self, event: Result<Event<Warning>, watcher::Error>) {

@@ -1,0 +1,104 @@
+//! An API server that does not answer: what is said of it, and how long watches and questions wait before they try again.
+
+use super::attempt::Done;
+use super::cluster::Cluster;
+use super::watch::State;
+use crate::executor::ExecutorMessage;
+use kube::api::ListParams;
+use kube::runtime::utils::Backoff;
+use kube::runtime::watcher::{DefaultBackoff, Error, Event};
+use std::time::Duration;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::{sleep, timeout};
+
+/// A watch that broke is tried again after this long, at most: what its pods do is not missed for longer.
+const LONGEST: Duration = Duration::from_secs(5);
+/// How often a server that is away is asked, and how long each answer may take.
+const ASKED: Duration = Duration::from_secs(2);
+
+/// Pauses between attempts at a watch: client-go's, up to [`LONGEST`].
+#[derive(Default)]
+pub(super) struct Pauses(DefaultBackoff);
+
+impl Iterator for Pauses {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        self.0.next().map(|pause| pause.min(LONGEST))
+    }
+}
+
+impl Backoff for Pauses {
+    fn reset(&mut self) {
+        self.0.reset();
+    }
+}
+
+impl State {
+    /// Takes in what a watch gives; says once that the API server does not answer, and once that it does again.
+    pub(super) fn heard<T>(&mut self, event: Result<Event<T>, Error>) -> Option<Event<T>> {
+        match &event {
+            Err(error) if !self.no_server => {
+                self.no_server = true;
+                let text = format!(
+                    "the cluster's API server does not answer; the run waits for it, and its pods go on ({error})"
+                );
+                (self.sink)(ExecutorMessage::Note { text });
+                // A watch that is there again says nothing until something happens.
+                if is_silence(error) {
+                    tokio::spawn(ask(self.cluster.clone(), self.done.clone()));
+                }
+            }
+            // The beginning of a list is not yet an answer.
+            Err(_) | Ok(Event::Init) => {}
+            Ok(_) => self.server_answers(),
+        }
+        event.ok()
+    }
+
+    /// Takes in an answer of the API server.
+    pub(super) fn server_answers(&mut self) {
+        if std::mem::take(&mut self.no_server) {
+            let text = "the cluster's API server answers again".to_owned();
+            (self.sink)(ExecutorMessage::Note { text });
+        }
+    }
+}
+
+/// Tells whether there was no answer at all; a refusal is one.
+fn is_silence(error: &Error) -> bool {
+    match error {
+        Error::InitialListFailed(e) | Error::WatchStartFailed(e) | Error::WatchFailed(e) => {
+            !matches!(e, kube::Error::Api(_))
+        }
+        Error::WatchError(_) | Error::NoResourceVersion => false,
+    }
+}
+
+/// Asks until there is an answer, whatever it says.
+async fn ask(cluster: Cluster, done: UnboundedSender<Done>) {
+    loop {
+        sleep(ASKED).await;
+        let (jobs, one) = (cluster.jobs(), ListParams::default().limit(1));
+        if let Ok(Ok(_) | Err(kube::Error::Api(_))) = timeout(ASKED, jobs.list(&one)).await {
+            let _ = done.send(Done::Answers);
+            return;
+        }
+        if done.is_closed() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_pause_is_longer_than_a_few_seconds() {
+        let pauses: Vec<Duration> = Pauses::default().take(8).collect();
+        assert_eq!(pauses.len(), 8);
+        assert!(pauses.iter().all(|pause| *pause <= LONGEST), "{pauses:?}");
+        assert_eq!(pauses.last(), Some(&LONGEST));
+    }
+}
