@@ -1,8 +1,8 @@
 //! An attempt's way to the engine: numbers its messages, asks questions.
 
 use super::control::{Control, Wish};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tidegate_flow::job::{Answer, JobMessage, MessageBody, Question};
 
@@ -18,7 +18,8 @@ pub trait Uplink: Send + Sync {
 pub struct Link {
     token: String,
     up: Arc<dyn Uplink>,
-    next: AtomicU64,
+    /// The number of the next message. Held while it is sent: they leave in the order of their numbers.
+    next: Mutex<u64>,
     question: AtomicU64,
     /// What the engine wants of this attempt.
     pub control: Arc<Control>,
@@ -27,14 +28,15 @@ pub struct Link {
 impl Link {
     /// Makes the link of an attempt; its first message gets number 1.
     pub fn new(token: &str, up: Arc<dyn Uplink>, control: Arc<Control>) -> Self {
-        Self { token: token.to_owned(), up, next: AtomicU64::new(1), question: AtomicU64::new(1), control }
+        Self { token: token.to_owned(), up, next: Mutex::new(1), question: AtomicU64::new(1), control }
     }
 
     /// Sends a message that must arrive.
     pub fn say(&self, body: MessageBody) {
-        let seq = self.next.fetch_add(1, Ordering::AcqRel);
         let urgent = matches!(body, MessageBody::Ended(_) | MessageBody::Ask { .. });
-        self.up.send(JobMessage { token: self.token.clone(), seq, at: now(), body }, urgent);
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        self.up.send(JobMessage { token: self.token.clone(), seq: *next, at: now(), body }, urgent);
+        *next += 1;
     }
 
     /// Sends a message that may be lost.
@@ -68,4 +70,33 @@ impl Link {
 pub fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Heard(Mutex<Vec<u64>>);
+
+    impl Uplink for Heard {
+        fn send(&self, message: JobMessage, _: bool) {
+            self.0.lock().unwrap().push(message.seq);
+        }
+
+        fn flush(&self) {}
+    }
+
+    #[test]
+    fn messages_of_several_threads_leave_in_the_order_of_their_numbers() {
+        let heard = Arc::new(Heard(Mutex::default()));
+        let link = Link::new("r.0.1", heard.clone(), Arc::new(Control::new()));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope
+                    .spawn(|| (0..20_000).for_each(|_| link.say(MessageBody::Started { notes: Vec::new() })));
+            }
+        });
+        let heard = heard.0.lock().unwrap();
+        assert!(heard.iter().copied().eq(1..=80_000));
+    }
 }

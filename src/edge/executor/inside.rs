@@ -6,7 +6,7 @@ use crate::agent::{
     Brought, Checkpoints, Control, Door, FreshFolders, Link, Row, Surroundings, TempFolders, Uplink, Wish,
     log_path_of, run,
 };
-use crate::hub::{AgentEnd, Connection, LogFollower, Mirrored, client_config, dial_tcp, follow_log};
+use crate::hub::{AgentEnd, Connection, LogCut, LogFollower, Mirrored, client_config, dial_tcp, follow_log};
 use crate::python::Environments;
 use crate::store::{FileObjects, StoreError};
 use std::collections::BTreeMap;
@@ -16,7 +16,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tidegate_flow::job::{
-    ActionSpec, Conclusion, JobMessage, JobSpec, MessageBody, MetricsSpec, Receipt, step_containers,
+    ActionSpec, Conclusion, FailureClass, JobMessage, JobSpec, MessageBody, MetricsSpec, Receipt,
+    step_containers,
 };
 
 /// Folders and addresses of an agent in a pod.
@@ -101,6 +102,7 @@ pub fn inside(place: &Inside, control: Arc<Control>) -> Result<Conclusion, Insid
             .map_err(wrong("watching for an engine"))?;
     }
     let done = attempt(place, &end, control);
+    end.is_over();
     connection.close();
     let _ = network.join();
     done
@@ -211,9 +213,24 @@ struct Last {
 impl Uplink for Last {
     fn send(&self, message: JobMessage, urgent: bool) {
         if let MessageBody::Ended(receipt) = &message.body {
-            if let Some(log) = self.log.lock().unwrap_or_else(PoisonError::into_inner).take() {
-                log.finish(receipt.log);
+            let log = self.log.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(Err(cut)) = log.map(|log| log.finish(receipt.log)) {
+                let message = JobMessage { body: MessageBody::Ended(cut_short(receipt, &cut)), ..message };
+                return self.last(message, urgent);
             }
+        }
+        self.last(message, urgent);
+    }
+
+    fn flush(&self) {
+        self.end.flush();
+    }
+}
+
+impl Last {
+    /// Says the last word.
+    fn last(&self, message: JobMessage, urgent: bool) {
+        if let MessageBody::Ended(receipt) = &message.body {
             // The hub may have lost its disk since; what cannot be given again, it refuses itself.
             for artifact in receipt.artifacts.values().chain(receipt.uploads.values()) {
                 let _ = self.objects.still_kept(artifact);
@@ -224,12 +241,6 @@ impl Uplink for Last {
         self.end.send(message, urgent);
     }
 
-    fn flush(&self) {
-        self.end.flush();
-    }
-}
-
-impl Last {
     /// Waits until the engine has the receipt.
     fn wait(&self) -> Result<Conclusion, InsideError> {
         let ended = *self.ended.lock().unwrap_or_else(PoisonError::into_inner);
@@ -239,6 +250,19 @@ impl Last {
         self.end.wait_acknowledged(seq).map_err(InsideError::Refused)?;
         Ok(conclusion)
     }
+}
+
+/// The receipt of an attempt whose log the hub does not take: what nobody can read did not succeed.
+fn cut_short(receipt: &Receipt, cut: &LogCut) -> Receipt {
+    let reason = format!(
+        "the hub's disk does not take the end of its log, {} of {} bytes ({}): `kubernetes: hub: {{ volume: … }}` in \
+         .ml/config.yaml gives it a larger one",
+        receipt.log - cut.kept.min(receipt.log),
+        receipt.log,
+        cut.problem
+    );
+    let (class, conclusion) = (Some(FailureClass::Disk), Conclusion::Failure);
+    Receipt { log: cut.kept, conclusion, class, reason: Some(reason), ..receipt.clone() }
 }
 
 /// Why an agent leaves whose pod is taken away.

@@ -26,6 +26,10 @@ const LOOK: Duration = Duration::from_millis(100);
 const KEPT_PATIENCE: Duration = Duration::from_mins(1);
 /// The hub may be silent this long while all is well.
 const SLACK: Duration = Duration::from_secs(30);
+/// A hub whose disk takes nothing is offered more of the log this often.
+const OFFERED: Duration = Duration::from_secs(5);
+/// A log that such a hub does not take is given up after this long: nobody waits for a pod that waits for a disk.
+const DISK_PATIENCE: Duration = Duration::from_mins(10);
 
 /// One attempt's connection to its hub.
 pub struct AgentEnd {
@@ -41,20 +45,39 @@ pub struct AgentEnd {
     changed: Condvar,
 }
 
-#[derive(Default)]
 struct State {
     /// Not yet acknowledged by the engine, in order: a hub may lose what it keeps.
     messages: VecDeque<JobMessage>,
     /// The last message that the hub keeps, and since when.
     hub_keeps: Option<(u64, Instant)>,
-    /// How long the engine was away when the hub last said so.
-    lease: Option<(Duration, Instant)>,
+    /// How long the engine was away when the hub last said so; an agent that no hub let in yet has none.
+    lease: (Duration, Instant),
     /// Bytes of the log sent, and kept by the hub.
     sent: u64,
     kept: u64,
     /// The engine has the receipt.
     acknowledged: u64,
     refused: Option<String>,
+    /// The hub's disk takes nothing: why, since when, and when it was last offered something.
+    full: Option<(String, Instant, Instant)>,
+    /// Nothing more will be asked of this end.
+    over: bool,
+}
+
+impl State {
+    fn new() -> Self {
+        Self {
+            messages: VecDeque::new(),
+            hub_keeps: None,
+            lease: (Duration::ZERO, Instant::now()),
+            sent: 0,
+            kept: 0,
+            acknowledged: 0,
+            refused: None,
+            full: None,
+            over: false,
+        }
+    }
 }
 
 impl AgentEnd {
@@ -67,7 +90,7 @@ impl AgentEnd {
             connection: OnceLock::new(),
             objects: Arc::default(),
             control,
-            state: Mutex::default(),
+            state: Mutex::new(State::new()),
             changed: Condvar::new(),
         })
     }
@@ -97,6 +120,12 @@ impl AgentEnd {
         }
     }
 
+    /// Nothing more will be asked of it: what follows its log may end.
+    pub fn is_over(&self) {
+        self.state().over = true;
+        self.changed.notify_all();
+    }
+
     /// Tells whether the engine has acknowledged the message `seq`.
     pub fn is_acknowledged(&self, seq: u64) -> bool {
         self.state().acknowledged >= seq
@@ -104,7 +133,7 @@ impl AgentEnd {
 
     /// Returns how long no engine has looked after this attempt, as far as is known.
     pub fn alone(&self) -> Duration {
-        let Some((away, heard)) = self.state().lease else { return Duration::ZERO };
+        let (away, heard) = self.state().lease;
         // Without a word of the hub it counts on; while the engine is there, a ping may be on its way.
         let since = heard.elapsed();
         if away.is_zero() { since.saturating_sub(SLACK) } else { away + since }
@@ -140,6 +169,7 @@ impl Peer for AgentEnd {
             attempt: self.attempt.clone(),
             key: self.key.clone(),
             incarnation: self.incarnation.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
 
@@ -150,7 +180,6 @@ impl Peer for AgentEnd {
             connection.say(&ToHub::Message(message.clone()));
         }
         state.hub_keeps = Some((kept, Instant::now()));
-        state.lease.get_or_insert((Duration::ZERO, Instant::now()));
         (state.sent, state.kept) = (log, log);
         drop(state);
         self.changed.notify_all();
@@ -173,11 +202,20 @@ impl Peer for AgentEnd {
                 self.changed.notify_all();
             }
             FromHub::Lease { away } => {
-                self.state().lease = Some((Duration::from_secs(away), Instant::now()));
+                self.state().lease = (Duration::from_secs(away), Instant::now());
             }
             FromHub::LogKept { upto } => {
                 let mut state = self.state();
                 state.kept = state.kept.max(upto);
+                state.full = None;
+                drop(state);
+                self.changed.notify_all();
+            }
+            FromHub::Disk { problem: Some(problem) } => {
+                let mut state = self.state();
+                let now = Instant::now();
+                let since = state.full.take().map_or(now, |(_, since, _)| since);
+                state.full = Some((problem, since, now));
                 drop(state);
                 self.changed.notify_all();
             }
@@ -205,37 +243,57 @@ impl Peer for AgentEnd {
     }
 }
 
-/// Sends a log while it grows, from a thread of its own.
+/// Sends a log while it grows, from a thread of its own, and again to a hub that lost it, until the end is over.
 pub fn follow_log(end: Arc<AgentEnd>, path: &Path) -> io::Result<LogFollower> {
     let path = path.to_owned();
-    let ending = Arc::new(Mutex::new(None));
-    let (told, follows) = (ending.clone(), end.clone());
-    let thread =
-        std::thread::Builder::new().name("log".into()).spawn(move || follow(&follows, &path, &told))?;
-    Ok(LogFollower { end, ending, thread })
+    let follows = end.clone();
+    std::thread::Builder::new().name("log".into()).spawn(move || follow(&follows, &path))?;
+    Ok(LogFollower { end, patience: DISK_PATIENCE })
 }
 
 /// A log that is being sent.
 pub struct LogFollower {
     end: Arc<AgentEnd>,
-    /// The log's last length, once it is known.
-    ending: Arc<Mutex<Option<u64>>>,
-    thread: std::thread::JoinHandle<()>,
+    /// With a hub whose disk takes nothing.
+    patience: Duration,
+}
+
+/// A log that the hub does not take.
+#[derive(Debug, PartialEq, Eq)]
+pub struct LogCut {
+    /// Bytes that it has.
+    pub kept: u64,
+    /// Why it takes no more.
+    pub problem: String,
 }
 
 impl LogFollower {
+    /// The same with another patience, for tests.
+    #[cfg(test)]
+    pub(super) fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
     /// Waits until the hub keeps all `length` bytes of the log.
-    pub fn finish(self, length: u64) {
-        // Under the lock that the thread waits with, so that it hears of it at once: the receipt waits for it.
-        let state = self.end.state();
-        *self.ending.lock().unwrap_or_else(PoisonError::into_inner) = Some(length);
-        drop(state);
+    pub fn finish(self, length: u64) -> Result<(), LogCut> {
+        let mut state = self.end.state();
+        // The last bytes were written this moment.
         self.end.changed.notify_all();
-        let _ = self.thread.join();
+        loop {
+            if state.refused.is_some() || state.kept >= length {
+                return Ok(());
+            }
+            if let Some((problem, since, _)) = &state.full
+                && since.elapsed() >= self.patience
+            {
+                return Err(LogCut { kept: state.kept, problem: problem.clone() });
+            }
+            state = self.end.changed.wait_timeout(state, LOOK).unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
 }
 
-fn follow(end: &AgentEnd, path: &PathBuf, ending: &Mutex<Option<u64>>) {
+fn follow(end: &AgentEnd, path: &PathBuf) {
     let mut file = None;
     let mut buffer = vec![0; PIECE];
     loop {
@@ -243,13 +301,19 @@ fn follow(end: &AgentEnd, path: &PathBuf, ending: &Mutex<Option<u64>>) {
             file = File::open(path).ok();
         }
         let mut state = end.state();
-        let last = *ending.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.refused.is_some() || last.is_some_and(|length| state.kept >= length) {
+        if state.refused.is_some() || state.over {
             return;
         }
+        // What came after the first piece that was not taken, was passed over: it begins anew there.
+        let full = state.full.as_ref().map(|(_, _, offered)| offered.elapsed());
+        if full.is_some_and(|since| since >= OFFERED) {
+            state.sent = state.kept;
+        }
+        let window = if full.is_some() { 1 } else { WINDOW };
         let mut moved = false;
         while let Some(file) = &file
-            && state.sent < state.kept + WINDOW
+            && state.sent < state.kept + window
+            && full.is_none_or(|since| since >= OFFERED)
         {
             let Ok(read @ 1..) = file.read_at(&mut buffer, state.sent) else { break };
             if let Some(connection) = end.connection.get() {
@@ -258,6 +322,9 @@ fn follow(end: &AgentEnd, path: &PathBuf, ending: &Mutex<Option<u64>>) {
             }
             state.sent += read as u64;
             moved = true;
+        }
+        if moved && let Some((_, _, offered)) = &mut state.full {
+            *offered = Instant::now();
         }
         if !moved {
             let _ = end.changed.wait_timeout(state, LOOK);

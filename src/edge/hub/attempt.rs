@@ -28,11 +28,25 @@ pub(super) struct Attempt {
     pub(super) opened_by: Option<u64>,
     /// Since when no engine has it open. What was before a start of this hub is not known.
     pub(super) alone: Instant,
-    /// For an agent that is not there.
-    waiting: Vec<AgentRequest>,
+    /// What the engine wants: said again over each new connection of the agent, since the last one may have broken
+    /// with it.
+    requests: Vec<AgentRequest>,
     /// Bytes of the log sent to the engine, and kept by it.
     sent: u64,
     taken: u64,
+    /// The engine has not said yet since it opened it, how much of the log it has.
+    unsaid: bool,
+    /// More of its log is to be sent as soon as the engine has read some.
+    behind: Behind,
+}
+
+/// Whether an attempt waits for its engine to read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Behind {
+    No,
+    /// It does, and is not in the queue yet.
+    New,
+    Queued,
 }
 
 impl Attempt {
@@ -45,9 +59,11 @@ impl Attempt {
             agent: None,
             opened_by: None,
             alone: Instant::now(),
-            waiting: Vec::new(),
+            requests: Vec::new(),
             sent: 0,
             taken: 0,
+            unsaid: false,
+            behind: Behind::No,
         }
     }
 
@@ -70,15 +86,14 @@ impl Attempt {
         for message in &self.spool.messages {
             engine.say(&FromHub::Message(message.clone()));
         }
-        self.sent = self.taken;
-        self.pump(engine);
+        self.unsaid = true;
     }
 
     /// An agent came; one that was there before it is the same one, whose connection broke.
     pub(super) fn came(&mut self, connection: u64, agent: &Frames, store: bool) {
-        agent.say(&FromHub::Welcome { kept: self.spool.kept, log: self.spool.length, store });
-        for request in self.waiting.drain(..) {
-            agent.say(&FromHub::Request(request));
+        agent.say(&FromHub::Welcome { kept: self.spool.written, log: self.spool.length, store });
+        for request in &self.requests {
+            agent.say(&FromHub::Request(request.clone()));
         }
         if let Some((_, former)) = self.agent.replace((connection, agent.clone())) {
             former.over.notify_one();
@@ -87,18 +102,32 @@ impl Attempt {
 
     pub(super) fn arrival(&self) -> FromHub {
         let opened = &self.spool.opened;
-        FromHub::Agent { attempt: opened.attempt.clone(), incarnation: opened.incarnation.clone() }
+        FromHub::Agent {
+            attempt: opened.attempt.clone(),
+            incarnation: opened.incarnation.clone(),
+            version: opened.version.clone(),
+        }
     }
 
-    /// The engine has the log up to here.
+    /// The engine has the log up to here. Its first word about it since it opened the attempt counts, whatever it said
+    /// before: a machine that lost its power may have lost what it had written.
     pub(super) fn log_kept(&mut self, upto: u64, engine: &Frames) {
+        if std::mem::take(&mut self.unsaid) {
+            (self.sent, self.taken) = (upto, upto);
+        }
         self.taken = self.taken.max(upto);
         self.pump(engine);
     }
 
-    /// Sends what the engine does not have of the log, as far as the window goes.
+    /// Sends what the engine does not have of the log, as far as the window goes and the engine reads.
     pub(super) fn pump(&mut self, engine: &Frames) {
-        while self.sent < self.spool.length && self.sent < self.taken + WINDOW {
+        while !self.unsaid && self.sent < self.spool.length && self.sent < self.taken + WINDOW {
+            if !engine.has_room() {
+                if self.behind == Behind::No {
+                    self.behind = Behind::New;
+                }
+                return;
+            }
             let Ok(bytes) = self.spool.log(self.sent, PIECE) else { return };
             let word = FromHub::Log { attempt: self.spool.opened.attempt.clone(), offset: self.sent };
             engine.say_with(&word, &bytes);
@@ -106,22 +135,45 @@ impl Attempt {
         }
     }
 
+    /// Its token, if it has to be queued until its engine has read some.
+    pub(super) fn is_newly_behind(&mut self) -> Option<String> {
+        (self.behind == Behind::New).then(|| {
+            self.behind = Behind::Queued;
+            self.spool.opened.attempt.clone()
+        })
+    }
+
+    /// Sends what it is behind with.
+    pub(super) fn catch_up(&mut self, engine: &Frames) {
+        self.behind = Behind::No;
+        self.pump(engine);
+    }
+
+    /// Its engine left: the next one says how far it is.
+    pub(super) fn catch_up_later(&mut self) {
+        self.behind = Behind::No;
+    }
+
     /// Passes on what the engine wants; an answer that names content gives the attempt access to it.
     pub(super) fn request(&mut self, request: AgentRequest) -> std::io::Result<()> {
+        let mut noted = Ok(());
         match &request {
             AgentRequest::Acknowledge { seq, .. } => self.spool.acknowledged(*seq),
             AgentRequest::Reply { answer, .. } => {
                 let lists = lists_in(answer);
-                self.spool.give(&lists)?;
+                noted = self.spool.give(&lists);
                 let mut access = self.access.lock().unwrap_or_else(PoisonError::into_inner);
                 lists.into_iter().for_each(|list| access.give(list));
             }
             _ => {}
         }
-        match &self.agent {
-            Some((_, agent)) => agent.say(&FromHub::Request(request)),
-            None => self.waiting.push(request),
+        if let Some((_, agent)) = &self.agent {
+            agent.say(&FromHub::Request(request.clone()));
         }
-        Ok(())
+        // An engine that comes again says all of it again.
+        if !self.requests.contains(&request) {
+            self.requests.push(request);
+        }
+        noted
     }
 }

@@ -3,12 +3,13 @@
 use super::client::{Connection, Peer};
 use super::objects::HubObjects;
 use crate::store::{Incoming, StoreError};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 use tidegate_flow::job::{AgentRequest, JobMessage, MessageBody};
 use tidegate_flow::wire::v1::{FromHub, ToHub};
 
@@ -23,6 +24,8 @@ pub enum HubEvent {
         attempt: String,
         /// The pod's UID and more.
         incarnation: String,
+        /// The version of its program; empty: one that did not say.
+        version: String,
     },
     /// The connection stands, for the first time or again.
     Stands,
@@ -32,6 +35,8 @@ pub enum HubEvent {
     Refused(String),
     /// The hub's object store does not answer, and why; `None`: it does again.
     Store(Option<String>),
+    /// The hub's own disk takes nothing, and why; `None`: it does again.
+    Disk(Option<String>),
 }
 
 /// An engine's connection to a hub.
@@ -42,6 +47,8 @@ pub struct EngineEnd {
     /// Objects of the hub.
     pub objects: Arc<HubObjects>,
     attempts: Mutex<BTreeMap<String, Attempt>>,
+    /// Closed here, and not yet at the hub as far as it has said.
+    closing: Mutex<BTreeSet<String>>,
     sink: Box<dyn Fn(HubEvent) + Send + Sync>,
 }
 
@@ -61,7 +68,14 @@ struct Attempt {
     receipt: bool,
     /// The receipt, until the whole log is there.
     ended: Option<(u64, JobMessage)>,
+    /// Since when a piece of the log could not be written: all after it are asked for again.
+    stuck: Option<Instant>,
+    /// When the log last grew.
+    grew: Instant,
 }
+
+/// A log that could not be written is asked for again after this long.
+const AGAIN: Duration = Duration::from_secs(2);
 
 impl EngineEnd {
     /// Makes the end of a store's engine; `key` is the hub's secret. `sink` must not wait.
@@ -72,6 +86,7 @@ impl EngineEnd {
             connection: OnceLock::new(),
             objects: Arc::default(),
             attempts: Mutex::default(),
+            closing: Mutex::default(),
             sink,
         })
     }
@@ -102,12 +117,14 @@ impl EngineEnd {
             agent: false,
             receipt: false,
             ended: None,
+            stuck: None,
+            grew: Instant::now(),
         };
+        self.closing().remove(attempt);
         let mut attempts = self.attempts();
         let known = attempts.entry(attempt.to_owned()).or_insert(made);
         known.key.clone_from(&key);
-        self.say(&ToHub::Open { attempt: attempt.to_owned(), key, spec: spec.to_owned() });
-        self.say(&ToHub::LogKept { attempt: attempt.to_owned(), upto: known.kept });
+        known.words(attempt).iter().for_each(|word| self.say(word));
     }
 
     /// Tells whether an agent of the attempt came, as far as the hub has said.
@@ -120,9 +137,24 @@ impl EngineEnd {
         self.attempts().get(attempt).is_some_and(|attempt| attempt.receipt)
     }
 
-    /// Tells whether an attempt's receipt is here, and waits for the rest of its log.
-    pub fn waits_for_log(&self, attempt: &str) -> bool {
-        self.attempts().get(attempt).is_some_and(|attempt| attempt.ended.is_some())
+    /// Tells whether an attempt's receipt is here and waits for the rest of its log, which still comes: there was some of
+    /// it within `patience`.
+    pub fn waits_for_log(&self, attempt: &str, patience: Duration) -> bool {
+        self.attempts().get(attempt).is_some_and(|a| a.ended.is_some() && a.grew.elapsed() < patience)
+    }
+
+    /// Gives out a receipt whose log does not come any more.
+    pub fn take_without_log(&self, attempt: &str) -> Option<JobMessage> {
+        self.attempts().get_mut(attempt)?.ended.take().map(|(_, message)| message)
+    }
+
+    /// Asks again for logs that could not be written a while ago.
+    pub fn ask_again(&self) {
+        for (token, attempt) in &mut *self.attempts() {
+            if attempt.stuck.take_if(|since| since.elapsed() >= AGAIN).is_some() {
+                attempt.words(token).iter().for_each(|word| self.say(word));
+            }
+        }
     }
 
     /// Says something to an attempt's agent.
@@ -136,7 +168,17 @@ impl EngineEnd {
     /// Forgets an attempt; the hub does, too.
     pub fn close(&self, attempt: &str) {
         self.attempts().remove(attempt);
+        self.closing().insert(attempt.to_owned());
         self.say(&ToHub::Close { attempt: attempt.to_owned() });
+    }
+
+    /// Tells whether the hub has yet to say that it closed an attempt.
+    pub fn is_closing(&self) -> bool {
+        !self.closing().is_empty()
+    }
+
+    fn closing(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.closing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn attempts(&self) -> MutexGuard<'_, BTreeMap<String, Attempt>> {
@@ -146,6 +188,19 @@ impl EngineEnd {
     fn say(&self, word: &ToHub) {
         if let Some(connection) = self.connection.get() {
             connection.say(word);
+        }
+    }
+
+    /// Says all that a hub may not know.
+    fn say_all(&self, connection: &Connection) {
+        for (token, attempt) in &*self.attempts() {
+            attempt.words(token).iter().for_each(|word| connection.say(word));
+            for request in &attempt.requests {
+                connection.say(&ToHub::Request(request.clone()));
+            }
+        }
+        for attempt in &*self.closing() {
+            connection.say(&ToHub::Close { attempt: attempt.clone() });
         }
     }
 
@@ -168,9 +223,12 @@ impl EngineEnd {
         let mut attempts = self.attempts();
         let attempt = attempts.get_mut(attempt)?;
         if offset <= attempt.kept {
-            // What cannot be written now is sent again after the next connection.
-            attempt.write(offset, bytes).ok()?;
+            if attempt.write(offset, bytes).is_err() {
+                attempt.stuck.get_or_insert_with(Instant::now);
+                return None;
+            }
             attempt.kept = attempt.kept.max(offset + bytes.len() as u64);
+            attempt.grew = Instant::now();
         }
         let kept = attempt.kept;
         let ended = attempt.ended.take_if(|(length, _)| kept >= *length);
@@ -179,6 +237,12 @@ impl EngineEnd {
 }
 
 impl Attempt {
+    /// What opens it at the hub, and says how much of its log is here.
+    fn words(&self, token: &str) -> [ToHub; 2] {
+        let (attempt, key, spec) = (token.to_owned(), self.key.clone(), self.spec.clone());
+        [ToHub::Open { attempt, key, spec }, ToHub::LogKept { attempt: token.to_owned(), upto: self.kept }]
+    }
+
     fn write(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         if self.file.is_none() {
             if let Some(folder) = self.path.parent() {
@@ -198,14 +262,7 @@ impl Peer for EngineEnd {
 
     fn welcome(&self, connection: &Connection, _: u64, _: u64, store: bool) {
         self.objects.has_store(store);
-        for (token, attempt) in &*self.attempts() {
-            let (key, spec) = (attempt.key.clone(), attempt.spec.clone());
-            connection.say(&ToHub::Open { attempt: token.clone(), key, spec });
-            connection.say(&ToHub::LogKept { attempt: token.clone(), upto: attempt.kept });
-            for request in &attempt.requests {
-                connection.say(&ToHub::Request(request.clone()));
-            }
-        }
+        self.say_all(connection);
         self.objects.again(connection);
         (self.sink)(HubEvent::Stands);
     }
@@ -222,11 +279,18 @@ impl Peer for EngineEnd {
         let Some((word, content)) = self.objects.answer(word, content) else { return };
         match word {
             FromHub::Message(message) => self.message(message),
-            FromHub::Agent { attempt, incarnation } => {
+            FromHub::Agent { attempt, incarnation, version } => {
                 if let Some(known) = self.attempts().get_mut(&attempt) {
                     known.agent = true;
                 }
-                (self.sink)(HubEvent::Agent { attempt, incarnation });
+                (self.sink)(HubEvent::Agent { attempt, incarnation, version });
+            }
+            FromHub::Closed { attempt } => drop(self.closing().remove(&attempt)),
+            FromHub::Disk { problem } => {
+                if problem.is_none() {
+                    self.say_all(connection);
+                }
+                (self.sink)(HubEvent::Disk(problem));
             }
             FromHub::Log { attempt, offset } => {
                 if let Some((upto, ended)) = self.keep_log(&attempt, offset, &content) {

@@ -2,6 +2,7 @@
 //!
 //! `server` is the service in the namespace: agents dial out to it, it keeps what they say until the
 //! engine has it (`spool`) and gives agents the objects that are theirs (`access`). `client` keeps a connection up; `agent`, `engine` and `objects` are built on it.
+//! `words` is what it does on their words, `disk` what becomes of them where its own disk is full.
 //! `bucket` is an object store behind the hub, `transfer` what a client does with the URLs that the hub signs for it.
 //! Not here: what is said (`flow::wire::v1`), pods (`executor::kubernetes`).
 
@@ -10,6 +11,7 @@ mod agent;
 mod attempt;
 mod bucket;
 mod client;
+mod disk;
 mod engine;
 mod http;
 mod mirrored;
@@ -25,8 +27,9 @@ mod tests;
 mod threshold;
 mod tls;
 mod transfer;
+mod words;
 
-pub use agent::{AgentEnd, LogFollower, follow_log};
+pub use agent::{AgentEnd, LogCut, LogFollower, follow_log};
 pub use bucket::{Bucket, check_store};
 pub use client::{Connection, Dial, Dialled, Peer, Stream, dial_tcp};
 pub use engine::{EngineEnd, HubEvent};

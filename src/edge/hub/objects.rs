@@ -33,6 +33,8 @@ pub struct HubObjects {
 struct Waiting {
     next: u64,
     questions: BTreeMap<u64, Question>,
+    /// Lists of which the hub had everything when it was asked.
+    whole: BTreeSet<String>,
     /// Why nobody will answer any more.
     over: Option<String>,
 }
@@ -254,7 +256,7 @@ impl HubObjects {
                 _ if !self.store.load(Ordering::Acquire) => {
                     return self.give(digest, Content::File(file, size));
                 }
-                (FromHub::Stored { error: Some(error), .. }, _) => return Err(not_kept(error)),
+                (FromHub::Stored { error: Some(error), full, .. }, _) => return Err(not_kept(error, full)),
                 _ => return Err(StoreError::Missing(digest.to_owned())),
             };
             let put = self.transfers()?.put(&url, &headers, &file, size);
@@ -262,6 +264,9 @@ impl HubObjects {
                 let make = |id| ToHub::Given { id, digest: digest.to_owned() };
                 match self.ask(make, Content::Bytes(Vec::new()), None) {
                     Ok((FromHub::Stored { error: None, .. }, _)) => Ok(()),
+                    Ok((FromHub::Stored { error: Some(error), full: true, .. }, _)) => {
+                        Err(Trouble::Here(not_kept(error, true)))
+                    }
                     Ok((FromHub::Stored { error: Some(error), .. }, _)) => Err(Trouble::Damaged(error)),
                     Ok(_) => Err(Trouble::Damaged("the hub answers something else".to_owned())),
                     Err(error) => Err(Trouble::Here(error)),
@@ -289,20 +294,26 @@ impl HubObjects {
     fn give(&self, digest: &str, content: Content) -> Result<(), StoreError> {
         match self.ask(|id| ToHub::Put { id, digest: digest.to_owned() }, content, None)? {
             (FromHub::Stored { error: None, .. }, _) => Ok(()),
-            (FromHub::Stored { error: Some(error), .. }, _) => Err(not_kept(error)),
+            (FromHub::Stored { error: Some(error), full, .. }, _) => Err(not_kept(error, full)),
             _ => Err(StoreError::Missing(digest.to_owned())),
         }
     }
 
     /// Gives the hub everything of an artifact that it does not have.
     pub fn push(&self, artifact: &ArtifactRef, from: &FileObjects) -> Result<(), StoreError> {
-        // A hub that has the list has had all of it: the list is given last.
-        if self.missing(std::slice::from_ref(&artifact.digest))?.is_empty() {
+        // A hub that has the list has had all of it: the list is given last. It may have lost some since, so this is
+        // believed once this process has looked.
+        let listed = self.missing(std::slice::from_ref(&artifact.digest))?.is_empty();
+        if listed && self.waiting().whole.contains(&artifact.digest) {
             return Ok(());
         }
         let missing = self.missing(&digests_of(artifact, from)?)?;
         in_parallel(&missing, |digest| self.send(digest, from))?;
-        self.send(&artifact.digest, from)
+        if !listed {
+            self.send(&artifact.digest, from)?;
+        }
+        self.waiting().whole.insert(artifact.digest.clone());
+        Ok(())
     }
 
     /// Fetches everything of an artifact that is not yet in `into`.
@@ -322,7 +333,11 @@ pub fn digests_of(artifact: &ArtifactRef, objects: &FileObjects) -> Result<Vec<S
     Ok(digests.into_iter().cloned().collect())
 }
 
-fn not_kept(error: String) -> StoreError {
+fn not_kept(error: String, full: bool) -> StoreError {
+    if full {
+        let more = "`kubernetes: hub: { volume: … }` or `store: s3://…` in .ml/config.yaml gives it more";
+        return StoreError::Full(format!("the hub ({more})"));
+    }
     let source = io::Error::other(error);
     StoreError::Io { doing: "keeping an object in", path: "the hub".to_owned(), source }
 }

@@ -5,6 +5,7 @@ use crate::store::FileObjects;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -16,18 +17,51 @@ use tokio::time::timeout;
 
 /// Answers to one client that are whole in memory, at most.
 const HELD: usize = 16;
-/// A client has this many answers to read before it gets no more.
+/// Questions of one client that are being answered, at most.
+const TURNS: usize = 64;
+/// A client that has so many frames to read, or so many bytes in memory, is not listened to until it has read some.
 const MOST: usize = 10_000;
+const BYTES: usize = 1 << 20;
 
 /// The way to a client.
 #[derive(Clone)]
 pub(super) struct Frames {
     queue: UnboundedSender<Outgoing>,
-    waiting: Arc<AtomicUsize>,
+    waiting: Arc<Waiting>,
     /// Room for answers that are whole in memory.
-    room: Arc<Semaphore>,
+    held: Arc<Semaphore>,
+    turns: Arc<Semaphore>,
     /// Another connection took the place of this one.
     pub(super) over: Arc<Notify>,
+}
+
+/// How much waits to be sent.
+#[derive(Default)]
+struct Waiting {
+    frames: AtomicUsize,
+    bytes: AtomicUsize,
+    /// There is room again.
+    drained: Notify,
+}
+
+impl Waiting {
+    fn has_room(&self) -> bool {
+        self.frames.load(Ordering::Acquire) <= MOST && self.bytes.load(Ordering::Acquire) <= BYTES
+    }
+
+    fn add(&self, bytes: usize) {
+        self.frames.fetch_add(1, Ordering::AcqRel);
+        self.bytes.fetch_add(bytes, Ordering::AcqRel);
+    }
+
+    fn take(&self, bytes: usize) {
+        let full = !self.has_room();
+        self.frames.fetch_sub(1, Ordering::AcqRel);
+        self.bytes.fetch_sub(bytes, Ordering::AcqRel);
+        if full && self.has_room() {
+            self.drained.notify_waiters();
+        }
+    }
 }
 
 /// What waits to be sent.
@@ -42,21 +76,32 @@ enum Outgoing {
     },
 }
 
+impl Outgoing {
+    /// Bytes in memory.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Frame(frame) | Self::Held(frame, _) => frame.len(),
+            Self::Object { .. } => 0,
+        }
+    }
+}
+
 /// The other end of [`Frames`].
 pub(super) struct Queue {
     queue: UnboundedReceiver<Outgoing>,
-    waiting: Arc<AtomicUsize>,
+    waiting: Arc<Waiting>,
 }
 
 impl Frames {
     /// Makes a way and its other end.
     pub(super) fn new() -> (Self, Queue) {
         let (sender, queue) = unbounded_channel();
-        let waiting = Arc::new(AtomicUsize::new(0));
+        let waiting = Arc::<Waiting>::default();
         let frames = Self {
             queue: sender,
             waiting: waiting.clone(),
-            room: Arc::new(Semaphore::new(HELD)),
+            held: Arc::new(Semaphore::new(HELD)),
+            turns: Arc::new(Semaphore::new(TURNS)),
             over: Arc::default(),
         };
         (frames, Queue { queue, waiting })
@@ -78,7 +123,15 @@ impl Frames {
     /// Waits for room for an answer that is whole in memory; `None`: the client is gone.
     pub(super) async fn hold(&self) -> Option<OwnedSemaphorePermit> {
         tokio::select! {
-            room = self.room.clone().acquire_owned() => room.ok(),
+            room = self.held.clone().acquire_owned() => room.ok(),
+            () = self.queue.closed() => None,
+        }
+    }
+
+    /// Waits until one more question of the client may be answered; `None`: the client is gone.
+    pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        tokio::select! {
+            turn = self.turns.clone().acquire_owned() => turn.ok(),
             () = self.queue.closed() => None,
         }
     }
@@ -101,13 +154,46 @@ impl Frames {
     }
 
     fn send(&self, what: Outgoing) {
-        self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.waiting.add(what.bytes());
         let _ = self.queue.send(what);
     }
 
-    /// Tells whether the client asks and asks, and reads no answer.
-    pub(super) fn is_full(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) > MOST
+    /// Tells whether more may be said to the client before it has read some.
+    pub(super) fn has_room(&self) -> bool {
+        self.waiting.has_room()
+    }
+
+    /// Bytes that wait, for tests.
+    #[cfg(test)]
+    pub(super) fn queued(&self) -> usize {
+        self.waiting.bytes.load(Ordering::Acquire)
+    }
+
+    /// Waits until [`Self::has_room`], or until the client is gone.
+    pub(super) async fn room(&self) {
+        loop {
+            let mut drained = pin!(self.waiting.drained.notified());
+            drained.as_mut().enable();
+            if self.has_room() {
+                return;
+            }
+            tokio::select! {
+                () = drained => {}
+                () = self.queue.closed() => return,
+            }
+        }
+    }
+
+    /// Waits until there is room where there was none; `false`: the client is gone. `before` is called once no
+    /// notice of it can be missed.
+    pub(super) async fn drained(&self, before: impl FnOnce()) -> bool {
+        let mut drained = pin!(self.waiting.drained.notified());
+        drained.as_mut().enable();
+        before();
+        tokio::select! {
+            () = drained => true,
+            () = self.queue.closed() => false,
+        }
     }
 }
 
@@ -119,12 +205,13 @@ pub(super) async fn write(
     patience: Duration,
 ) {
     while let Some(what) = from.queue.recv().await {
-        from.waiting.fetch_sub(1, Ordering::Relaxed);
+        let bytes = what.bytes();
         let sent = match what {
             Outgoing::Frame(frame) => pieces(&mut to, &frame, patience).await,
             Outgoing::Held(frame, _room) => pieces(&mut to, &frame, patience).await,
             Outgoing::Object { id, digest } => object(&mut to, id, &digest, &objects, patience).await,
         };
+        from.waiting.take(bytes);
         if sent.is_err() || from.queue.is_empty() && in_time(patience, to.flush()).await.is_err() {
             return;
         }

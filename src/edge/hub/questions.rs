@@ -1,6 +1,7 @@
 //! What a hub answers about objects: whether they are there, the objects themselves, signed URLs for them.
 
 use super::access::digest_of;
+use super::disk::is_full;
 use super::outgoing::Frames;
 use super::server::{Hub, Who};
 use super::shelf::{Answered, locked};
@@ -39,7 +40,12 @@ impl Hub {
         let (hub, who, to) = (self.clone(), who.clone(), frames.clone());
         let answering = async move { hub.answer(&who, word, put, &to).await };
         if self.shelf.bucket.is_some() {
-            tokio::spawn(answering);
+            // One client asks so much at once: questions are whole in memory.
+            let Some(turn) = frames.turn().await else { return Err(io::ErrorKind::ConnectionAborted.into()) };
+            tokio::spawn(async move {
+                answering.await;
+                drop(turn);
+            });
         } else {
             answering.await;
         }
@@ -87,8 +93,7 @@ impl Hub {
                         None => return,
                     }
                 }
-                let error = kept.and_then(|()| self.has_shown(who, &digest)).err().map(|e| said(&e));
-                frames.say(&FromHub::Stored { id, error });
+                frames.say(&stored(id, kept.and_then(|()| self.has_shown(who, &digest))));
             }
             ToHub::Sign { id, digest, size, again } => {
                 self.client_trouble(again);
@@ -135,7 +140,8 @@ impl Hub {
 
     /// Signs a URL that an object can be put at; one that the client has shown before is not sent again.
     async fn sign(&self, who: &Who, id: u64, digest: &str, size: u64, frames: &Frames) {
-        let refuse = |error: &str| frames.say(&FromHub::Stored { id, error: Some(error.to_owned()) });
+        let refuse =
+            |error: &str| frames.say(&FromHub::Stored { id, error: Some(error.to_owned()), full: false });
         let (Some(bucket), Some(known)) = (&self.shelf.bucket, digest_of(digest)) else {
             return refuse("this hub has no object store");
         };
@@ -144,7 +150,7 @@ impl Hub {
         }
         let there = || async { Ok(self.may_have(who, digest).await? && bucket.has(&known).await?) };
         match self.patiently(frames, there).await {
-            Some(true) => frames.say(&FromHub::Stored { id, error: None }),
+            Some(true) => frames.say(&stored(id, Ok(()))),
             Some(false) => {
                 let signed = || bucket.sign_put(who.place(), &known);
                 if let Some(signed) = self.patiently(frames, signed).await {
@@ -159,7 +165,7 @@ impl Hub {
     async fn given(&self, who: &Who, id: u64, digest: &str, frames: &Frames) {
         let (Some(bucket), Some(known)) = (&self.shelf.bucket, digest_of(digest)) else {
             let error = Some("this hub has no object store".to_owned());
-            return frames.say(&FromHub::Stored { id, error });
+            return frames.say(&FromHub::Stored { id, error, full: false });
         };
         // Said again after a break: it is done.
         let done = || async {
@@ -174,8 +180,7 @@ impl Hub {
                 None => return,
             }
         }
-        let error = kept.and_then(|()| self.has_shown(who, digest)).err().map(|e| said(&e));
-        frames.say(&FromHub::Stored { id, error });
+        frames.say(&stored(id, kept.and_then(|()| self.has_shown(who, digest))));
     }
 
     /// From now on the attempt may have it.
@@ -246,6 +251,12 @@ impl Hub {
             self.store_is(Some(plain(&reason)));
         }
     }
+}
+
+/// The answer to one that gave an object.
+fn stored(id: u64, kept: Result<(), StoreError>) -> FromHub {
+    let error = kept.err();
+    FromHub::Stored { id, full: error.as_ref().is_some_and(is_full), error: error.as_ref().map(said) }
 }
 
 fn said(error: &StoreError) -> String {

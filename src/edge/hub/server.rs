@@ -1,21 +1,19 @@
 //! The hub: agents come with the secret of their attempt, engines with the hub's own.
 
-use super::access::digest_of;
 use super::attempt::{Attempt, Engines};
 use super::bucket::Bucket;
 use super::outgoing::{Frames, write};
 use super::shelf::{SharedAccess, Shelf};
-use super::spool::{Opened, Spool};
+use super::spool::Spool;
 use super::stream::WordReader;
 use super::threshold::{Stranger, Threshold};
 use super::tls::Identity;
 use crate::store::StoreError;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tidegate_flow::job::{AgentRequest, ArtifactRef, MessageBody};
 use tidegate_flow::wire::v1::{FromHub, HUB_FRAME_LIMIT, ToHub, decode_to_hub};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
@@ -31,9 +29,12 @@ const AT_STORE: usize = 64;
 /// Bytes of an unknown client's first word.
 const FIRST_FRAME: u32 = 64 << 10;
 
-/// A hub that lost its folder hears of running attempts from their engine within this time: until then
-/// their agents are not sent away, they come again.
-const YOUTH: Duration = Duration::from_mins(1);
+/// How often it is looked at what nobody needs any more.
+const SWEEP: Duration = Duration::from_mins(10);
+/// An attempt that nobody came for in this time goes: its engine and its pod are gone for good.
+const FORGOTTEN: Duration = Duration::from_hours(7 * 24);
+/// Agents of closed attempts are told so for this long; those that come later are passed over.
+const CLOSED: Duration = Duration::from_hours(1);
 
 /// Why a hub cannot serve.
 #[derive(Debug, thiserror::Error)]
@@ -53,14 +54,13 @@ pub enum HubError {
 
 /// Messages, logs and objects of a namespace.
 pub struct Hub {
-    attempts: PathBuf,
+    pub(super) attempts: PathBuf,
     pub(super) shelf: Shelf,
     /// Requests to the object store at once.
     pub(super) at_store: Semaphore,
     /// blake3 of the engines' secret.
     key: blake3::Hash,
     state: Mutex<State>,
-    began: Instant,
     /// An unknown client has this long for its first word.
     first_word: Duration,
 }
@@ -68,11 +68,15 @@ pub struct Hub {
 #[derive(Default)]
 pub(super) struct State {
     pub(super) attempts: BTreeMap<String, Attempt>,
-    engines: Engines,
-    /// Attempts that an engine closed while this process lived.
-    closed: BTreeSet<String>,
+    pub(super) engines: Engines,
+    /// Attempts that an engine closed while this process lived, and when.
+    pub(super) closed: BTreeMap<String, Instant>,
+    /// Attempts whose log waits until their engine has read some.
+    pub(super) behind: VecDeque<String>,
     /// Why the object store does not answer.
     store_problem: Option<String>,
+    /// Why this hub's own disk takes nothing.
+    pub(super) disk_problem: Option<String>,
     /// Numbers connections.
     next: u64,
 }
@@ -110,7 +114,6 @@ impl Hub {
             attempts,
             key: blake3::hash(key.as_bytes()),
             state: Mutex::new(state),
-            began: Instant::now(),
             first_word: FIRST_WORD,
         })
     }
@@ -122,11 +125,19 @@ impl Hub {
         self
     }
 
+    /// Bytes that wait for engines, for tests.
+    #[cfg(test)]
+    pub(super) fn queued(&self) -> usize {
+        self.state().engines.values().map(Frames::queued).sum()
+    }
+
     /// Serves connections until the listener fails.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, identity: &Identity) -> Result<(), HubError> {
         let wrong = |doing: &str, source| HubError::Io { doing: doing.to_owned(), source };
         let acceptor = TlsAcceptor::from(identity.server_config().map_err(|e| wrong("the certificate", e))?);
         let threshold = Arc::new(Threshold::default());
+        let tidy = self.clone();
+        tokio::spawn(async move { tidy.tidy().await });
         loop {
             let (stream, address) = match listener.accept().await {
                 Ok(accepted) => accepted,
@@ -169,17 +180,30 @@ impl Hub {
         drop(stranger);
         reader.limit(HUB_FRAME_LIMIT);
         if let Some(who) = &who {
+            let catching_up = match who {
+                Who::Engine { connection, .. } => {
+                    Some(tokio::spawn(self.clone().catch_up(*connection, frames.clone())))
+                }
+                Who::Agent { .. } => None,
+            };
             loop {
+                // Whoever does not read is not listened to.
+                let word = async {
+                    frames.room().await;
+                    reader.next(decode_to_hub).await
+                };
                 let word = tokio::select! {
-                    word = reader.next(decode_to_hub) => word,
+                    word = word => word,
                     () = frames.over.notified() => break,
                 };
                 let Ok(Some(word)) = word else { break };
-                if frames.is_full() || self.hear(who, word, &mut reader, &frames).await.is_err() {
+                if self.hear(who, word, &mut reader, &frames).await.is_err() {
                     break;
                 }
             }
             self.left(who);
+            // It holds the way to the client open.
+            catching_up.inspect(tokio::task::JoinHandle::abort);
         }
         drop(frames);
         // What was said last still goes out, to a client that takes it.
@@ -205,28 +229,30 @@ impl Hub {
                 if state.store_problem.is_some() {
                     frames.say(&FromHub::Store { problem: state.store_problem.clone() });
                 }
+                if state.disk_problem.is_some() {
+                    frames.say(&FromHub::Disk { problem: state.disk_problem.clone() });
+                }
                 state.engines.insert(connection, frames.clone());
                 Some(Who::Engine { store, connection })
             }
-            ToHub::Agent { attempt, key, incarnation } => {
+            ToHub::Agent { attempt, key, incarnation, version } => {
                 let State { attempts, engines, closed, .. } = &mut *state;
-                let young = self.began.elapsed() < YOUTH;
-                if young && !attempts.contains_key(&attempt) && !closed.contains(&attempt) {
-                    return None;
+                if closed.contains_key(&attempt) {
+                    return refuse("the attempt is over");
                 }
-                let found = attempts.get_mut(&attempt).filter(|a| {
-                    blake3::Hash::from_hex(&a.spool.opened.key)
-                        .is_ok_and(|k| k == blake3::hash(key.as_bytes()))
-                });
-                // The same answer for an attempt that is not there and for a wrong secret.
-                let Some(found) = found else { return refuse("no such attempt, or another secret") };
+                // A hub that lost its folder hears of it as soon as the attempt's engine comes, which may be away for
+                // long: the agent comes again, and ends by itself if nobody does.
+                let found = attempts.get_mut(&attempt)?;
+                let key = blake3::hash(key.as_bytes());
+                if !blake3::Hash::from_hex(&found.spool.opened.key).is_ok_and(|own| own == key) {
+                    return refuse("another secret");
+                }
                 let first = found.spool.opened.incarnation.is_empty();
                 if !first && found.spool.opened.incarnation != incarnation {
                     return refuse("another agent runs this attempt");
                 }
-                if first && found.spool.came(&incarnation).is_err() {
-                    return None;
-                }
+                // What cannot be written now is known as long as this process lives.
+                let _ = found.spool.came(&incarnation, &version);
                 found.came(connection, frames, self.shelf.bucket.is_some());
                 if let Some(engine) = found.engine(engines) {
                     engine.say(&found.arrival());
@@ -257,45 +283,6 @@ impl Hub {
         }
     }
 
-    async fn hear<R: AsyncRead + Unpin>(
-        self: &Arc<Self>,
-        who: &Who,
-        word: ToHub,
-        reader: &mut WordReader<R>,
-        frames: &Frames,
-    ) -> io::Result<()> {
-        let Some(word) = self.question(who, word, reader, frames).await? else { return Ok(()) };
-        match (word, who) {
-            (ToHub::Ping, Who::Agent { attempt, .. }) => {
-                let state = self.state();
-                let away = state.attempts.get(attempt).map_or(0, |a| a.away(&state.engines).as_secs());
-                frames.say(&FromHub::Lease { away });
-                Ok(())
-            }
-            (ToHub::Ping, Who::Engine { .. }) => {
-                frames.say(&FromHub::Pong);
-                Ok(())
-            }
-            (mut word, Who::Agent { attempt, .. }) => {
-                let content = reader.small().await?;
-                if let ToHub::Message(message) = &mut word {
-                    match self.may_say(who, message, frames).await {
-                        Some(true) => {}
-                        // A hub that lost its disk has not what was saved, and the next save brings it. Only the number
-                        // is kept.
-                        Some(false) if matches!(message.body, MessageBody::Saved { .. }) => {
-                            message.body = MessageBody::Saved { artifact: ArtifactRef::default() };
-                        }
-                        Some(false) => return Err(not_its_own(frames)),
-                        None => return Err(io::ErrorKind::ConnectionAborted.into()),
-                    }
-                }
-                self.of_agent(attempt, word, &content, frames)
-            }
-            (word, Who::Engine { store, connection }) => self.of_engine(store, *connection, word, frames),
-        }
-    }
-
     /// Sends an agent away whose attempt is over.
     pub(super) fn is_open(&self, who: &Who, frames: &Frames) -> io::Result<()> {
         match who {
@@ -316,98 +303,31 @@ impl Hub {
         }
     }
 
-    fn of_agent(&self, attempt: &str, word: ToHub, content: &[u8], frames: &Frames) -> io::Result<()> {
+    /// Looks now and then at what nobody needs any more.
+    async fn tidy(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(SWEEP).await;
+            self.sweep(FORGOTTEN, CLOSED);
+        }
+    }
+
+    /// Removes attempts that nobody came for, and forgets which were closed.
+    pub(super) fn sweep(&self, forgotten: Duration, closed: Duration) {
         let mut state = self.state();
+        state.closed.retain(|_, since| since.elapsed() < closed);
         let State { attempts, engines, .. } = &mut *state;
-        let Some(attempt) = attempts.get_mut(attempt) else { return Err(over(frames)) };
-        let engine = attempt.engine(engines);
-        match word {
-            ToHub::Message(message) => {
-                if message.token != attempt.spool.opened.attempt {
-                    return Err(io::ErrorKind::PermissionDenied.into());
-                }
-                let new = message.seq == 0 || attempt.spool.keep(&message)?;
-                if message.seq > 0 {
-                    frames.say(&FromHub::Kept { seq: attempt.spool.kept });
-                }
-                if let Some(engine) = engine.filter(|_| new) {
-                    engine.say(&FromHub::Message(message));
-                }
-            }
-            ToHub::Log { offset } => {
-                attempt.spool.keep_log(offset, content)?;
-                frames.say(&FromHub::LogKept { upto: attempt.spool.length });
-                if let Some(engine) = engine {
-                    attempt.pump(engine);
-                }
-            }
-            _ => return Err(io::ErrorKind::PermissionDenied.into()),
+        let gone =
+            |a: &Attempt| a.agent.is_none() && a.engine(engines).is_none() && a.alone.elapsed() >= forgotten;
+        let gone: Vec<String> =
+            attempts.iter().filter(|(_, a)| gone(a)).map(|(token, _)| token.clone()).collect();
+        for attempt in gone.iter().filter_map(|token| attempts.remove(token)) {
+            attempt.spool.close();
         }
-        Ok(())
     }
-
-    fn of_engine(&self, store: &str, connection: u64, word: ToHub, frames: &Frames) -> io::Result<()> {
-        let mut state = self.state();
-        let mine = |attempt: &Attempt| attempt.spool.opened.store == store;
-        match word {
-            ToHub::Open { attempt, key, spec } => {
-                if !state.attempts.contains_key(&attempt) && !key.is_empty() {
-                    let (attempt, store, key) = (attempt.clone(), store.to_owned(), key.clone());
-                    let opened = Opened { attempt, store, key, ..Opened::default() };
-                    let spool = Spool::open(&self.attempts, opened)?;
-                    state.attempts.insert(spool.opened.attempt.clone(), Attempt::new(spool));
-                }
-                if let Some(attempt) = state.attempts.get_mut(&attempt).filter(|a| mine(a)) {
-                    attempt.spool.rekey(&key)?;
-                    attempt.spool.is(&spec)?;
-                    let spec = digest_of(&attempt.spool.opened.spec);
-                    attempt.access.lock().unwrap_or_else(PoisonError::into_inner).is(spec);
-                    attempt.open(connection, frames);
-                }
-            }
-            ToHub::Close { attempt } => {
-                if state.attempts.get(&attempt).is_some_and(mine)
-                    && let Some(closed) = state.attempts.remove(&attempt)
-                {
-                    closed.spool.close();
-                    state.closed.insert(attempt);
-                }
-            }
-            ToHub::Request(request) => {
-                if let Some(attempt) = state.attempts.get_mut(token_of(&request)).filter(|a| mine(a)) {
-                    attempt.request(request)?;
-                }
-            }
-            ToHub::LogKept { attempt, upto } => {
-                if let Some(attempt) = state.attempts.get_mut(&attempt).filter(|a| mine(a)) {
-                    attempt.log_kept(upto, frames);
-                }
-            }
-            _ => return Err(io::ErrorKind::PermissionDenied.into()),
-        }
-        Ok(())
-    }
-}
-
-/// Says that a message hands on what is not the attempt's.
-fn not_its_own(frames: &Frames) -> io::Error {
-    let reason = "it hands on what the hub does not have of it; what it gave may be lost";
-    frames.say(&FromHub::Refused { reason: reason.to_owned() });
-    io::ErrorKind::PermissionDenied.into()
 }
 
 /// Says that the attempt is over.
-fn over(frames: &Frames) -> io::Error {
+pub(super) fn over(frames: &Frames) -> io::Error {
     frames.say(&FromHub::Refused { reason: "the attempt is over".to_owned() });
     io::ErrorKind::ConnectionAborted.into()
-}
-
-fn token_of(request: &AgentRequest) -> &str {
-    match request {
-        AgentRequest::Start { spec, .. } => &spec.token,
-        AgentRequest::Cancel { token, .. }
-        | AgentRequest::Kill { token }
-        | AgentRequest::Acknowledge { token, .. }
-        | AgentRequest::Reply { token, .. } => token,
-    }
 }

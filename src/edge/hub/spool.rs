@@ -26,6 +26,9 @@ pub(super) struct Opened {
     /// The agent that came first; no other is let in.
     #[serde(default)]
     pub incarnation: String,
+    /// The version of that agent's program.
+    #[serde(default)]
+    pub version: String,
     /// Digest of its spec, hex.
     #[serde(default)]
     pub spec: String,
@@ -41,8 +44,10 @@ pub(super) struct Spool {
     pub(super) opened: Opened,
     /// Kept and not yet acknowledged by the engine, in order.
     pub(super) messages: VecDeque<JobMessage>,
-    /// The last message that is kept.
-    pub(super) kept: u64,
+    /// The last message that is known.
+    kept: u64,
+    /// The last message that is in the file.
+    pub(super) written: u64,
     file: File,
     /// Bytes of whole messages in it.
     whole: u64,
@@ -63,6 +68,9 @@ impl Spool {
         match spool {
             Ok(spool) => Ok(spool),
             Err(_) => {
+                // Nothing, or what cannot be read: its agent says again what nobody acknowledged.
+                fs::remove_dir_all(&folder)?;
+                fs::create_dir_all(&folder)?;
                 write(&folder, &opened)?;
                 Self::load(folder)
             }
@@ -109,12 +117,16 @@ impl Spool {
         }
         let kept = messages.back().map_or(0, |m: &JobMessage| m.seq);
         let length = log.metadata()?.len();
-        Ok(Self { folder, opened, messages, kept, file, whole, log, length, own, own_file })
+        Ok(Self { folder, opened, messages, kept, written: kept, file, whole, log, length, own, own_file })
     }
 
     /// Remembers the agent that came.
-    pub(super) fn came(&mut self, incarnation: &str) -> io::Result<()> {
+    pub(super) fn came(&mut self, incarnation: &str, version: &str) -> io::Result<()> {
+        if self.opened.incarnation == incarnation {
+            return Ok(());
+        }
         incarnation.clone_into(&mut self.opened.incarnation);
+        version.clone_into(&mut self.opened.version);
         write(&self.folder, &self.opened)
     }
 
@@ -154,22 +166,38 @@ impl Spool {
         writeln!(self.own_file, "\n{}", blake3::Hash::from_bytes(*digest).to_hex())
     }
 
-    /// Keeps a message; tells whether it is a new one. One that skips a number is passed over: the
-    /// agent says all that is not kept again after each connection, and in order.
-    pub(super) fn keep(&mut self, message: &JobMessage) -> io::Result<bool> {
-        if message.seq != self.kept + 1 {
-            return Ok(false);
+    /// Takes a message; tells whether it is a new one. One that skips a number is passed over: the
+    /// agent says all that is not kept again after each connection, and in order. [`Self::write_up`] keeps it.
+    pub(super) fn take(&mut self, message: &JobMessage) -> bool {
+        let new = message.seq == self.kept + 1;
+        if new {
+            self.kept = message.seq;
+            self.messages.push_back(message.clone());
         }
-        let frame = encode_message(message).map_err(io::Error::other)?;
-        if let Err(full) = self.file.write_all(&frame) {
-            // Half a frame would spoil all that come after it.
-            self.file.set_len(self.whole)?;
-            return Err(full);
+        new
+    }
+
+    /// Tells whether there are messages that are not in the file.
+    pub(super) fn lacks(&self) -> bool {
+        self.written < self.kept
+    }
+
+    /// Writes what is not in the file yet. What cannot be written stays here, and is not told to be kept.
+    pub(super) fn write_up(&mut self) -> io::Result<()> {
+        let written = self.written;
+        for message in self.messages.iter().filter(|m| m.seq > written) {
+            let frame = encode_message(message).map_err(io::Error::other)?;
+            if let Err(full) = self.file.write_all(&frame) {
+                // Half a frame would spoil all that come after it.
+                self.file.set_len(self.whole)?;
+                return Err(full);
+            }
+            self.whole += frame.len() as u64;
+            self.written = message.seq;
         }
-        self.whole += frame.len() as u64;
-        self.kept = message.seq;
-        self.messages.push_back(message.clone());
-        Ok(true)
+        // What was acknowledged before it could be written need not be.
+        self.written = self.kept;
+        Ok(())
     }
 
     /// The engine has all messages up to `seq`.
@@ -182,12 +210,20 @@ impl Spool {
     /// Keeps bytes of the log. What is there already is passed over; a gap is passed over too: the
     /// agent goes on from where this hub is.
     pub(super) fn keep_log(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let Some(known) = self.length.checked_sub(offset) else { return Ok(()) };
-        let Some(new) = usize::try_from(known).ok().and_then(|known| bytes.get(known..)) else {
+        if self.length < offset {
             return Ok(());
-        };
-        self.log.write_all_at(new, self.length)?;
-        self.length += new.len() as u64;
+        }
+        // As far as the disk takes it.
+        while let Some(rest) = usize::try_from(self.length - offset).ok().and_then(|at| bytes.get(at..))
+            && !rest.is_empty()
+        {
+            match self.log.write_at(rest, self.length) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => self.length += written as u64,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
         Ok(())
     }
 
@@ -252,11 +288,14 @@ mod tests {
     fn what_was_kept_is_there_after_a_kill_and_a_torn_end_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let mut spool = Spool::open(folder.path(), opened()).unwrap();
-        spool.came("pod").unwrap();
-        assert!(spool.keep(&message(1)).unwrap());
-        assert!(!spool.keep(&message(1)).unwrap(), "said again");
-        assert!(!spool.keep(&message(3)).unwrap(), "a gap");
-        assert!(spool.keep(&message(2)).unwrap());
+        spool.came("pod", "1.2.3").unwrap();
+        assert!(spool.take(&message(1)));
+        assert!(!spool.take(&message(1)), "said again");
+        assert!(!spool.take(&message(3)), "a gap");
+        assert!(spool.take(&message(2)));
+        assert!(spool.lacks());
+        spool.write_up().unwrap();
+        assert!(!spool.lacks());
         spool.keep_log(0, b"one\n").unwrap();
         spool.keep_log(2, b"e\ntwo\n").unwrap();
         spool.keep_log(90, b"gap").unwrap();
@@ -266,10 +305,10 @@ mod tests {
         bytes.extend_from_slice(&[200, 0, 0, 0, 1, b'{']);
         fs::write(&file, bytes).unwrap();
         let mut again = Spool::load_all(folder.path()).unwrap().pop().unwrap();
-        assert_eq!((again.kept, again.messages.len(), again.length), (2, 2, 8));
+        assert_eq!((again.written, again.messages.len(), again.length), (2, 2, 8));
         assert_eq!(again.log(4, 100).unwrap(), b"two\n");
         assert_eq!(again.opened.incarnation, "pod");
-        assert!(again.keep(&message(3)).unwrap());
+        assert!(again.take(&message(3)));
         again.acknowledged(2);
         assert_eq!(again.messages.len(), 1);
         again.close();

@@ -6,9 +6,10 @@ use super::ranks::{attempt_of, token_of};
 use super::watch::State;
 use crate::executor::ExecutorMessage;
 use crate::executor::inside::REMOVED;
+use crate::hub::HubEvent;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tidegate_flow::job::{AgentRequest, Answer, Conclusion, FailureClass, MessageBody, Receipt};
+use tidegate_flow::job::{AgentRequest, Answer, Conclusion, FailureClass, JobMessage, MessageBody, Receipt};
 use tokio::time::Instant;
 
 /// A receipt may come this long after its pod's end.
@@ -18,6 +19,8 @@ const DEATH_PATIENCE: Duration = Duration::from_secs(15);
 
 /// A receipt may come this long after its pod's end when the hub has been away.
 const HUB_PATIENCE: Duration = Duration::from_mins(2);
+/// The rest of a log whose pod has ended is waited for as long as some of it comes within this time.
+const LOG_PATIENCE: Duration = Duration::from_mins(2);
 /// The cluster may take this long to say why it takes a pod away.
 const WHY_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -165,7 +168,19 @@ impl State {
             Seen::Waiting(waits) => self.waits(token, &waits, now),
             Seen::Ended(death) => {
                 // What ended well has only a long log to bring.
-                if attempt.ranks.all().any(|rank| self.hub.waits_for_log(&token_of(token, rank))) {
+                let waits = |rank| self.hub.waits_for_log(&token_of(token, rank), LOG_PATIENCE);
+                if attempt.ranks.all().any(waits) {
+                    return None;
+                }
+                let late: Vec<JobMessage> = attempt
+                    .ranks
+                    .all()
+                    .filter_map(|rank| self.hub.take_without_log(&token_of(token, rank)))
+                    .collect();
+                if !late.is_empty() {
+                    let text = format!("the hub lost the end of the log of {}", attempt.name);
+                    (self.sink)(ExecutorMessage::Note { text });
+                    late.into_iter().for_each(|message| self.hear(HubEvent::Message(message)));
                     return None;
                 }
                 let since = *attempt.ended.get_or_insert(now);

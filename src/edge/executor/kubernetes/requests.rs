@@ -21,6 +21,17 @@ use tokio::time::Instant;
 /// A pod may take this long after its steps' grace, once it was told to stop.
 const LEAVE_PATIENCE: Duration = Duration::from_secs(30);
 
+/// Why an agent of this version is of no use to this engine, if so.
+fn other_version(agent: &str, own: &str) -> Option<String> {
+    let found = if agent.is_empty() { "an older Tidegate" } else { agent };
+    (agent != own).then(|| {
+        format!(
+            "the agent image has {found}, this engine is {own}: `--agent-image` (or `kubernetes: agent-image` in \
+             .ml/config.yaml) has to name the image of this version"
+        )
+    })
+}
+
 /// The attempt that a request is about which is no start.
 fn about(request: &AgentRequest) -> Option<&str> {
     match request {
@@ -171,9 +182,13 @@ impl State {
 
     pub(super) fn hear(&mut self, event: HubEvent) {
         match event {
-            HubEvent::Agent { attempt, .. } => {
-                if let Some(attempt) = self.attempts.get_mut(attempt_of(&attempt).0) {
+            HubEvent::Agent { attempt, version, .. } => {
+                let token = attempt_of(&attempt).0;
+                if let Some(attempt) = self.attempts.get_mut(token) {
                     attempt.agent = true;
+                }
+                if let Some(reason) = other_version(&version, env!("CARGO_PKG_VERSION")) {
+                    self.end(token, Receipt::bare(Conclusion::Failure, Some(FailureClass::Image), reason));
                 }
             }
             HubEvent::Message(message) => self.message(message),
@@ -188,6 +203,15 @@ impl State {
                         format!("the object store does not answer; what needs it waits for it ({problem})")
                     }
                     None => "the object store answers again".to_owned(),
+                };
+                (self.sink)(ExecutorMessage::Note { text });
+            }
+            HubEvent::Disk(problem) => {
+                let text = match problem {
+                    Some(problem) => format!(
+                        "the hub's disk takes nothing; logs wait for it, and what is to be kept there fails ({problem})"
+                    ),
+                    None => "the hub's disk takes something again".to_owned(),
                 };
                 (self.sink)(ExecutorMessage::Note { text });
             }
@@ -265,5 +289,21 @@ impl State {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_of_another_version_is_of_no_use() {
+        assert_eq!(other_version("0.1.0", "0.1.0"), None);
+        let words = other_version("0.1.0", "0.2.0").unwrap();
+        assert!(
+            words.contains("has 0.1.0, this engine is 0.2.0") && words.contains("--agent-image"),
+            "{words}"
+        );
+        assert!(other_version("", "0.2.0").unwrap().contains("an older Tidegate"));
     }
 }

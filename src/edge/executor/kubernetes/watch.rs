@@ -95,7 +95,10 @@ impl State {
                 Some(event) = jobs.next() => self.job(event),
                 Some(event) = pods.next() => self.pod(event),
                 Some(event) = warnings.next() => self.warning(event),
-                _ = tick.tick() => self.touched.extend(self.attempts.keys().cloned()),
+                _ = tick.tick() => {
+                    self.touched.extend(self.attempts.keys().cloned());
+                    self.hub.ask_again();
+                }
             }
             self.look();
             if stopping.is_some_and(|until| self.attempts.is_empty() || Instant::now() >= until) {

@@ -25,6 +25,7 @@ pub(super) const SECRET: &str = "the hub's own";
 pub(super) struct Served {
     pub(super) address: SocketAddr,
     pub(super) identity: Identity,
+    pub(super) hub: Arc<Hub>,
     task: JoinHandle<()>,
 }
 
@@ -38,12 +39,15 @@ impl Served {
     }
 
     pub(super) async fn over(hub: Hub, identity: Identity) -> Self {
+        Self::shared(Arc::new(hub), identity).await
+    }
+
+    pub(super) async fn shared(hub: Arc<Hub>, identity: Identity) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).await.unwrap();
         let address = (Ipv4Addr::LOCALHOST, listener.local_addr().unwrap().port()).into();
-        let hub = Arc::new(hub);
-        let own = identity.clone();
-        let task = tokio::spawn(async move { drop(hub.serve(listener, &own).await) });
-        Self { address, identity, task }
+        let (own, serving) = (identity.clone(), hub.clone());
+        let task = tokio::spawn(async move { drop(serving.serve(listener, &own).await) });
+        Self { address, identity, hub, task }
     }
 
     pub(super) async fn tcp(&self, from: [u8; 4]) -> TcpStream {
@@ -78,7 +82,7 @@ impl Served {
     ) -> (Raw, Option<FromHub>) {
         let mut agent = self.raw().await;
         let (attempt, key, incarnation) = (attempt.into(), key.into(), incarnation.into());
-        agent.say(&ToHub::Agent { attempt, key, incarnation }, b"").await;
+        agent.say(&ToHub::Agent { attempt, key, incarnation, version: "1.2.3".into() }, b"").await;
         let said = agent.hear().await.map(|(word, _)| word);
         (agent, said)
     }
@@ -124,7 +128,16 @@ impl Raw {
     pub(super) async fn answer(&mut self) -> (FromHub, Vec<u8>) {
         loop {
             let (word, content) = self.hear().await.expect("an answer");
-            if !matches!(word, FromHub::Request(_) | FromHub::Agent { .. } | FromHub::Kept { .. }) {
+            let news = |word: &FromHub| {
+                matches!(
+                    word,
+                    FromHub::Request(_)
+                        | FromHub::Agent { .. }
+                        | FromHub::Kept { .. }
+                        | FromHub::Closed { .. }
+                )
+            };
+            if !news(&word) {
                 return (word, content);
             }
         }
@@ -151,7 +164,7 @@ impl Raw {
     pub(super) async fn put_as(&mut self, digest: &str, content: &[u8]) -> Option<String> {
         self.say(&ToHub::Put { id: 2, digest: digest.into() }, content).await;
         match self.answer().await {
-            (FromHub::Stored { id: 2, error }, _) => error,
+            (FromHub::Stored { id: 2, error, .. }, _) => error,
             other => panic!("{other:?}"),
         }
     }

@@ -120,7 +120,7 @@ async fn sign(client: &mut Raw, digest: &str, size: usize) -> Result<String, Opt
 async fn given(client: &mut Raw, digest: &str) -> Option<String> {
     client.say(&ToHub::Given { id: 5, digest: digest.into() }, b"").await;
     match client.answer().await.0 {
-        FromHub::Stored { id: 5, error } => error,
+        FromHub::Stored { id: 5, error, .. } => error,
         other => panic!("{other:?}"),
     }
 }

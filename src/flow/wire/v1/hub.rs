@@ -21,7 +21,7 @@ pub const TO_HUB_KINDS: &[&str] = &[
 /// Every kind of word from a hub, as sent.
 pub const FROM_HUB_KINDS: &[&str] = &[
     "welcome", "refused", "kept", "log-kept", "request", "message", "log", "agent", "missing", "object",
-    "stored", "pong", "lease", "signed", "store",
+    "stored", "pong", "lease", "signed", "store", "closed", "disk",
 ];
 
 /// To a hub.
@@ -36,6 +36,9 @@ pub enum ToHub {
         key: String,
         /// The pod's UID: another one fences the former.
         incarnation: String,
+        /// The version of its program.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        version: String,
     },
     /// The first word of an engine.
     Engine {
@@ -172,6 +175,9 @@ pub enum FromHub {
         attempt: String,
         /// The pod's UID.
         incarnation: String,
+        /// The version of its program.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        version: String,
     },
     /// Answer to [`ToHub::Missing`].
     Missing {
@@ -193,6 +199,9 @@ pub enum FromHub {
         id: u64,
         /// Why it is not kept.
         error: Option<String>,
+        /// For lack of space.
+        #[serde(default, skip_serializing_if = "is_false")]
+        full: bool,
     },
     /// Yes.
     Pong,
@@ -215,6 +224,16 @@ pub enum FromHub {
     /// To an engine: whether the object store answers.
     Store {
         /// Why not; `None`: it does.
+        problem: Option<String>,
+    },
+    /// To an engine: the hub has nothing of this attempt any more.
+    Closed {
+        /// Which attempt.
+        attempt: String,
+    },
+    /// The hub's own disk takes nothing, or it does again: to an engine once, to an agent with all that is not kept.
+    Disk {
+        /// Why; `None`: it takes what comes.
         problem: Option<String>,
     },
 }

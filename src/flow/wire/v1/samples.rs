@@ -402,7 +402,12 @@ pub(super) fn messages() -> Vec<JobMessage> {
 pub(super) fn to_hub() -> Vec<ToHub> {
     let (attempt, key) = (text("01JDXYZ.2.3"), text("5ec2e7"));
     vec![
-        ToHub::Agent { attempt: attempt.clone(), key: key.clone(), incarnation: text("pod.1") },
+        ToHub::Agent {
+            attempt: attempt.clone(),
+            key: key.clone(),
+            incarnation: text("pod.1"),
+            version: String::new(),
+        },
         ToHub::Engine { key: key.clone(), store: text("01JSTORE") },
         ToHub::Open { attempt: attempt.clone(), key: key.clone(), spec: String::new() },
         ToHub::Close { attempt: attempt.clone() },
@@ -423,6 +428,12 @@ pub(super) fn to_hub() -> Vec<ToHub> {
         ToHub::Get { id: 2, digest: text("77de40"), url: true, again: text("403 Forbidden") },
         ToHub::Sign { id: 4, digest: text("77de40"), size: 4096, again: text("403 Forbidden") },
         ToHub::Given { id: 5, digest: text("77de40") },
+        ToHub::Agent {
+            attempt: text("01JDXYZ.2.3"),
+            key: text("5ec2e7"),
+            incarnation: text("pod.1"),
+            version: text("0.1.0"),
+        },
     ]
 }
 
@@ -442,10 +453,10 @@ pub(super) fn from_hub() -> Vec<FromHub> {
             body: MessageBody::Started { notes: vec![text("dirty tree")] },
         }),
         FromHub::Log { attempt: attempt.clone(), offset: 80 },
-        FromHub::Agent { attempt, incarnation: text("pod.1") },
+        FromHub::Agent { attempt, incarnation: text("pod.1"), version: String::new() },
         FromHub::Missing { id: 1, digests: vec![text("77de40")] },
         FromHub::Object { id: 2, found: true },
-        FromHub::Stored { id: 3, error: Some(text("no room")) },
+        FromHub::Stored { id: 3, error: Some(text("no room")), full: false },
         FromHub::Pong,
         FromHub::Lease { away: 7 },
         FromHub::Welcome { kept: 4, log: 80, store: true },
@@ -456,6 +467,10 @@ pub(super) fn from_hub() -> Vec<FromHub> {
         },
         FromHub::Store { problem: Some(text("connection refused")) },
         FromHub::Store { problem: None },
+        FromHub::Stored { id: 6, error: Some(text("no room")), full: true },
+        FromHub::Closed { attempt: text("01JDXYZ.2.3") },
+        FromHub::Disk { problem: Some(text("no space left on device")) },
+        FromHub::Agent { attempt: text("01JDXYZ.2.3"), incarnation: text("pod.1"), version: text("0.1.0") },
     ]
 }
 

@@ -48,7 +48,7 @@ pub(super) async fn with_hub<T: Send + 'static>(
                     away = Some((since, reason));
                 }
                 HubEvent::Refused(reason) => return Err(lost(cluster, reason)),
-                HubEvent::Message(_) | HubEvent::Agent { .. } | HubEvent::Store(_) => {}
+                HubEvent::Message(_) | HubEvent::Agent { .. } | HubEvent::Store(_) | HubEvent::Disk(_) => {}
             },
             () = tokio::time::sleep_until(until) => if let Some((_, reason)) = away {
                 // What waits for an answer gets none.
