@@ -7,6 +7,7 @@ mod mask;
 mod mask_forms;
 mod message;
 mod pod;
+mod service_label;
 mod spec;
 mod workflow_command;
 
@@ -16,5 +17,6 @@ pub use mask::{MASK, MaskStream, Masks};
 pub use mask_forms::forms;
 pub use message::*;
 pub use pod::*;
+pub use service_label::{is_host_label, service_labels};
 pub use spec::*;
 pub use workflow_command::{Admitted, CommandGate, WorkflowCommand, may_be_command};

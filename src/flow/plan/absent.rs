@@ -4,6 +4,7 @@
 use super::reads::Reads;
 use super::service::{ours, split};
 use super::spec;
+use crate::job::is_host_label;
 use serde::{Deserialize, Serialize};
 use tidegate_lang::workflow::{Action, Container, Dynamic, Job, JobKind, Step, Tree, TreeKind, Workflow};
 
@@ -123,6 +124,11 @@ fn in_pods(workflow: &Workflow, job: &Job) -> Vec<Absent> {
     if claims && job.ml.nodes.is_some() {
         let words = "a claim is that of one pod; with `nodes`, leave `volume` out: node 0's folder is saved";
         found.push(Absent::blocking("checkpoint.volume", words));
+    }
+    for (name, _) in job.services.iter().filter(|(name, _)| !is_host_label(&name.value)) {
+        let words = "steps could not reach it: a pod's hosts have at most 63 lower-case letters, digits and `-`; \
+                     give it such a name";
+        found.push(Absent::blocking(format!("services.{}", name.value), words));
     }
     for (key, container) in containers(workflow, job) {
         let parts = [

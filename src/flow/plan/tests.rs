@@ -314,3 +314,16 @@ fn keys_without_effect_are_said_of_where_the_job_runs() {
     ];
     assert_eq!(only_here, wanted);
 }
+
+/// Kubernetes takes no such name for a host; an engine of containers does.
+#[test]
+fn services_that_a_pod_cannot_give_a_host_to() {
+    let text = "on: push\njobs:\n  j:\n    container: alpine\n    services: { DB_main: { image: x }, cache-1: { image: y } }\n    steps: [{ run: x }]\n";
+    let workflow = workflow(text);
+    let pods = absent(&workflow, &workflow.jobs[0], Place::Pods);
+    assert_eq!(
+        pods.iter().map(|p| (p.key.as_str(), p.blocking)).collect::<Vec<_>>(),
+        [("services.DB_main", true)]
+    );
+    assert!(absent(&workflow, &workflow.jobs[0], Place::Containers).is_empty());
+}

@@ -5,7 +5,7 @@
 
 use super::engine::Kind;
 use std::path::{Path, PathBuf};
-use tidegate_flow::job::{JobSpec, ServiceSpec, StepContainer};
+use tidegate_flow::job::{JobSpec, ServiceSpec, StepContainer, service_labels};
 
 /// Labels of everything that an engine starts.
 pub(super) const STORE: &str = "tidegate.dev/store";
@@ -48,14 +48,27 @@ impl Site {
         format!("tg-{run}-{instance}-{}-{}", self.spec.attempt, slug(part))
     }
 
+    /// The name of the container of one of the attempt's services.
+    pub(super) fn name_of(&self, service: &ServiceSpec) -> String {
+        self.name(&self.part(service))
+    }
+
+    /// What names the container of a service among those of its attempt.
+    fn part(&self, service: &ServiceSpec) -> String {
+        let services = &self.spec.pod.services;
+        let labels = services.iter().zip(service_labels(services));
+        let own = labels.into_iter().find(|(given, _)| given.name == service.name);
+        format!("service-{}", own.map_or_else(|| service.name.clone(), |(_, label)| label))
+    }
+
     /// The socket of a container, as the agent opens it.
     pub(super) fn door(&self, part: &str) -> PathBuf {
         self.shared.join("io").join(format!("{part}.sock"))
     }
 
     /// A pipe for the secret variables of a service, and the folder that it alone sees.
-    pub(super) fn private(&self, service: &str) -> PathBuf {
-        self.shared.join("private").join(slug(service)).join("env")
+    pub(super) fn private(&self, service: &ServiceSpec) -> PathBuf {
+        self.shared.join("private").join(self.part(service)).join("env")
     }
 
     /// A container of steps; `net`: the one whose network it shares.
@@ -91,7 +104,7 @@ impl Site {
         net: &str,
         own: (&[String], &[String]),
     ) -> Vec<String> {
-        let mut words = self.start(&format!("service-{}", service.name));
+        let mut words = self.start(&self.part(service));
         words.push(format!("--network=container:{net}"));
         for (name, value) in service.env.iter().filter(|(name, _)| !service.secret.contains(name)) {
             words.push(format!("--env={name}={value}"));
@@ -110,7 +123,7 @@ impl Site {
             words.extend(service.command.iter().cloned());
             return words;
         }
-        let private = self.private(&service.name);
+        let private = self.private(service);
         let private = private.parent().unwrap_or(&private);
         words.push(bind(&self.program, Path::new(PROGRAM), true));
         words.push(bind(private, Path::new(PRIVATE), true));
@@ -318,6 +331,18 @@ mod tests {
         service.secret.clear();
         service.command = vec!["serve".into()];
         assert!(words(&service).ends_with("--entrypoint=sh pg -c serve"), "{}", words(&service));
+    }
+
+    #[test]
+    fn services_that_are_called_alike_have_containers_of_their_own() {
+        let service = |name: &str| ServiceSpec { name: name.into(), ..ServiceSpec::default() };
+        let mut site = site(Kind::Podman);
+        site.spec.pod.services = vec![service("a_b"), service("a-b")];
+        let names = site.spec.pod.services.iter().map(|service| site.name_of(service)).collect::<Vec<_>>();
+        assert!(names[0].ends_with("-service-a-b") && names[1].ends_with("-service-a-b-2"), "{names:?}");
+        let [one, other] = &site.spec.pod.services[..] else { panic!() };
+        assert_ne!(site.private(one), site.private(other));
+        assert!(site.service(other, "i", "net", (&[], &[])).contains(&format!("--name={}", names[1])));
     }
 
     #[test]

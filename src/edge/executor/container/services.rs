@@ -30,11 +30,11 @@ impl Stand {
 
     fn start_service(&self, service: &ServiceSpec, net: &str) -> Result<(), StartError> {
         let image = self.image(&service.image);
-        let name = self.site.name(&format!("service-{}", service.name));
+        let name = self.site.name_of(service);
         let wrong = |e: &dyn std::fmt::Display| {
             StartError::new(FailureClass::Image, format!("service `{}` cannot be started: {e}", service.name))
         };
-        let pipe = self.site.private(&service.name);
+        let pipe = self.site.private(service);
         let secrets = self.service_secrets(service)?;
         if !service.secret.is_empty() {
             make_pipe(&pipe).map_err(|e| wrong(&e))?;
@@ -87,7 +87,7 @@ impl Stand {
     /// Looks as long as docker would, but more often; starts with a look at once, as in a pod.
     fn wait_healthy(&self, service: &ServiceSpec) -> Result<(), StartError> {
         let Some(health) = &service.health else { return Ok(()) };
-        let name = self.site.name(&format!("service-{}", service.name));
+        let name = self.site.name_of(service);
         let failed = |what: String| {
             StartError::new(FailureClass::Failure, format!("service `{}` {what}", service.name))
         };

@@ -178,8 +178,7 @@ impl Stand {
     /// Ends services: what they hold is free when the attempt has ended.
     pub(super) fn end_services(&self) {
         let services = self.site.spec.pod.services.iter();
-        let names: Vec<String> =
-            services.map(|service| self.site.name(&format!("service-{}", service.name))).collect();
+        let names: Vec<String> = services.map(|service| self.site.name_of(service)).collect();
         let _ = self.engine.remove(&names);
     }
 

@@ -147,11 +147,12 @@ fn pod(spec: &JobSpec, settings: &PodSettings, digest: &str) -> Result<Json, Man
     }
     let last = steps.pop();
     let mut init = vec![containers::agent(spec, settings, digest)];
-    init.extend(spec.pod.services.iter().map(|service| services::container(service, &name)));
+    let (mut services, volumes_of_services) = services::containers(&spec.pod.services, &name);
+    init.append(&mut services);
     init.append(&mut steps);
     let shm = parts.iter().map(|part| part.resources.shm_bytes).max().unwrap_or_default();
     let mut volumes = containers::volumes(spec, &name, shm);
-    volumes.extend(spec.pod.services.iter().flat_map(services::volumes));
+    volumes.extend(volumes_of_services);
     let mut pod = json!({
         "restartPolicy": "Never",
         "automountServiceAccountToken": false,
@@ -278,7 +279,7 @@ pub(super) mod tests {
         insta::assert_snapshot!(serde_json::to_string_pretty(&job).unwrap());
     }
 
-    fn with(pod: PodRequest, steps: usize) -> JobSpec {
+    pub(in super::super) fn with(pod: PodRequest, steps: usize) -> JobSpec {
         let steps = vec![tidegate_flow::job::StepSpec::default(); steps];
         JobSpec { pod, steps, resources: ResourceRequest::default(), timeout_seconds: None, ..spec() }
     }
@@ -288,7 +289,7 @@ pub(super) mod tests {
         let health =
             Health { command: "pg_isready".into(), interval_seconds: 10.0, retries: 5, ..Health::default() };
         let service = ServiceSpec {
-            name: "DB_main".into(),
+            name: "db-main".into(),
             image: "postgres:16".into(),
             env: vec![("USER".into(), "me".into()), ("PASSWORD".into(), "${{ secrets.PW }}".into())],
             secret: vec!["PASSWORD".into()],

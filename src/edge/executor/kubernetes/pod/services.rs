@@ -1,15 +1,32 @@
 //! `services:` as native sidecars: the steps start when each of them is healthy.
 
 use serde_json::{Value as Json, json};
-use tidegate_flow::job::{Health, ServiceSpec};
+use tidegate_flow::job::{Health, ServiceSpec, service_labels};
 
 /// The key of the attempt's Secret that holds a variable of a service.
 pub fn secret_key_of(service: &str, variable: &str) -> String {
     format!("service.{service}.{variable}")
 }
 
-/// The container of a service. `secret` is the attempt's Secret.
-pub(super) fn container(service: &ServiceSpec, secret: &str) -> Json {
+/// The names of the containers of a job's services, in their order.
+pub(super) fn container_names(services: &[ServiceSpec]) -> Vec<String> {
+    service_labels(services).into_iter().map(|label| format!("service-{label}")).collect()
+}
+
+/// The containers of a job's services, and their volumes: empty folders that live as long as the pod.
+/// `secret` is the attempt's Secret.
+pub(super) fn containers(services: &[ServiceSpec], secret: &str) -> (Vec<Json>, Vec<Json>) {
+    let (mut made, mut volumes) = (Vec::new(), Vec::new());
+    for (service, name) in services.iter().zip(container_names(services)) {
+        made.push(container(service, &name, secret));
+        let own = (0..service.volumes.len())
+            .map(|index| json!({ "name": volume_name(&name, index), "emptyDir": {} }));
+        volumes.extend(own);
+    }
+    (made, volumes)
+}
+
+fn container(service: &ServiceSpec, called: &str, secret: &str) -> Json {
     let env: Vec<Json> = service
         .env
         .iter()
@@ -23,7 +40,7 @@ pub(super) fn container(service: &ServiceSpec, secret: &str) -> Json {
         })
         .collect();
     let mut made = json!({
-        "name": container_name(&service.name),
+        "name": called,
         "image": service.image,
         "imagePullPolicy": "IfNotPresent",
         "restartPolicy": "Always",
@@ -41,7 +58,7 @@ pub(super) fn container(service: &ServiceSpec, secret: &str) -> Json {
     put("args", json!(service.command));
     let mounts = (0..)
         .zip(&service.volumes)
-        .map(|(index, path)| json!({ "name": volume_name(&service.name, index), "mountPath": path }));
+        .map(|(index, path)| json!({ "name": volume_name(called, index), "mountPath": path }));
     put("volumeMounts", mounts.collect());
     if let Some(health) = &service.health {
         put("startupProbe", probe(health));
@@ -50,12 +67,6 @@ pub(super) fn container(service: &ServiceSpec, secret: &str) -> Json {
         made["securityContext"]["runAsUser"] = json!(user);
     }
     made
-}
-
-/// The volumes of a service: empty folders that live as long as the pod.
-pub(super) fn volumes(service: &ServiceSpec) -> impl Iterator<Item = Json> {
-    (0..service.volumes.len())
-        .map(|index| json!({ "name": volume_name(&service.name, index), "emptyDir": {} }))
 }
 
 /// The names of services, which all stand for this very pod.
@@ -86,16 +97,35 @@ fn seconds_of(period: f64) -> f64 {
     super::job::seconds(period).max(1) as f64
 }
 
-fn container_name(service: &str) -> String {
-    format!("service-{}", slug(service))
+fn volume_name(container: &str, index: usize) -> String {
+    format!("{container}-{index}")
 }
 
-fn volume_name(service: &str, index: usize) -> String {
-    format!("service-{}-{index}", slug(service))
-}
+#[cfg(test)]
+mod tests {
+    use super::super::job::tests::{settings, with};
+    use super::super::job_manifest;
+    use super::*;
+    use tidegate_flow::job::PodRequest;
 
-/// A name as a DNS label.
-fn slug(name: &str) -> String {
-    let clean = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
-    name.chars().take(40).map(clean).collect::<String>().trim_matches('-').to_owned()
+    #[test]
+    fn services_that_are_called_alike_have_containers_of_their_own() {
+        let service = |name: &str| ServiceSpec {
+            name: name.into(),
+            image: "i".into(),
+            volumes: vec!["/data".into()],
+            ..ServiceSpec::default()
+        };
+        let long = "a".repeat(50);
+        let services = vec![service(&format!("{long}x")), service(&format!("{long}y"))];
+        let request = PodRequest { services, ..PodRequest::default() };
+        let job = job_manifest(&with(request, 1), &settings(), "d", None).unwrap();
+        let pod = &job["spec"]["template"]["spec"];
+        for list in [&pod["initContainers"], &pod["volumes"]] {
+            let names: Vec<&str> =
+                list.as_array().unwrap().iter().filter_map(|c| c["name"].as_str()).collect();
+            let apart: std::collections::BTreeSet<&&str> = names.iter().collect();
+            assert_eq!(apart.len(), names.len(), "{names:?}");
+        }
+    }
 }
