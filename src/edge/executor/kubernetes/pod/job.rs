@@ -8,6 +8,7 @@
 use super::finding::{Findings, finding, written};
 use super::gpu::{GpuError, gpu};
 use super::names::{identity, job_name, labels, pull_secret_name};
+use super::own::Own;
 use super::policy::Policy;
 use super::scheduling::{self, SpotNodes};
 use super::template::{self, Rendered, Template};
@@ -95,7 +96,7 @@ pub fn job_manifest(
         overlay::lay_over(&mut pod, rendered).map_err(|f| ManifestError::Template(Box::new(f)))?;
     }
     settings.policy.demand(&mut pod["spec"]);
-    judge(&pod, settings, rendered)?;
+    judge(&pod, settings, &Own::of(spec), rendered)?;
     let mut job = json!({
         "backoffLimit": 0,
         "ttlSecondsAfterFinished": TTL_SECONDS,
@@ -206,8 +207,13 @@ fn context(spec: &JobSpec, settings: &PodSettings) -> Json {
 }
 
 /// Asks the policy for the whole pod; what a template asked for is shown there.
-fn judge(pod: &Json, settings: &PodSettings, rendered: Option<Rendered>) -> Result<(), ManifestError> {
-    let refused = settings.policy.judge(&pod["spec"]);
+fn judge(
+    pod: &Json,
+    settings: &PodSettings,
+    own: &Own,
+    rendered: Option<Rendered>,
+) -> Result<(), ManifestError> {
+    let refused = settings.policy.judge(&pod["spec"], own);
     if refused.is_empty() {
         return Ok(());
     }

@@ -1,20 +1,21 @@
 //! What of a pod a policy does not allow: judged on the pod as it would be sent, whoever asked for it. Pure.
 
 use super::finding::Segment;
+use super::own::{Own, is_claim, is_secret};
 use super::policy::{Policy, Restricted};
 use serde_json::{Value as Json, json};
 
 impl Policy {
-    /// Says what of a pod the policy does not allow: where, and in words.
-    pub(super) fn judge(&self, pod: &Json) -> Vec<(Vec<Segment>, String)> {
-        let mut found = Found { policy: self, refused: Vec::new() };
+    /// Says what of a pod the policy does not allow: where, and in words. `own` is what the engine gave it.
+    pub(super) fn judge(&self, pod: &Json, own: &Own) -> Vec<(Vec<Segment>, String)> {
+        let mut found = Found { policy: self, own, refused: Vec::new() };
         found.pod(pod);
         for list in ["initContainers", "containers", "ephemeralContainers"] {
             for container in pod[list].as_array().into_iter().flatten() {
                 let name = container["name"].as_str().unwrap_or_default();
-                let own = name == "agent" || name == "steps" || name.starts_with("steps-");
                 let at = vec![key("spec"), key(list), item("name", name)];
-                found.container(&at, container, own && name == "agent");
+                found.container(&at, container, list == "initContainers" && name == "agent");
+                found.variables(&at, container, list == "initContainers");
             }
         }
         found.refused
@@ -23,6 +24,7 @@ impl Policy {
 
 struct Found<'a> {
     policy: &'a Policy,
+    own: &'a Own,
     refused: Vec<(Vec<Segment>, String)>,
 }
 
@@ -76,6 +78,14 @@ impl Found<'_> {
             let at = [key("spec"), key("volumes"), item("name", name)];
             self.volume(&at, volume);
         }
+        // A registry's credentials are not seen in the pod, but used.
+        for pull in pod["imagePullSecrets"].as_array().into_iter().flatten() {
+            let name = pull["name"].as_str().unwrap_or_default();
+            if is_secret(name) && name != self.own.pull_secret {
+                let at = [key("spec"), key("imagePullSecrets"), item("name", name)];
+                self.no(at.to_vec(), format!("the Secret `{name}`"));
+            }
+        }
     }
 
     fn volume(&mut self, at: &[Segment], volume: &Json) {
@@ -91,9 +101,14 @@ impl Found<'_> {
             }
         }
         if let Some(secret) = volume.pointer("/secret/secretName").and_then(Json::as_str)
-            && name != "secret"
+            && !(name == "secret" && secret == self.own.secret)
         {
             self.secret(&below(at, &["secret"]), secret);
+        }
+        if let Some(claim) = volume.pointer("/persistentVolumeClaim/claimName").and_then(Json::as_str)
+            && is_claim(claim)
+        {
+            self.no(below(at, &["persistentVolumeClaim"]), format!("the claim `{claim}`"));
         }
         for source in volume.pointer("/projected/sources").and_then(Json::as_array).into_iter().flatten() {
             if !source["serviceAccountToken"].is_null() && self.policy.allow.service_accounts.is_empty() {
@@ -113,8 +128,7 @@ impl Found<'_> {
     }
 
     fn secret(&mut self, at: &[Segment], name: &str) {
-        let own = name == "tidegate-hub" || name.starts_with("tg-");
-        if own || !self.policy.allow.secrets.iter().any(|allowed| allowed == name) {
+        if is_secret(name) || !self.policy.allow.secrets.iter().any(|allowed| allowed == name) {
             self.no(at.to_vec(), format!("the Secret `{name}`"));
         }
     }
@@ -140,18 +154,22 @@ impl Found<'_> {
                 self.no(below(at, &["volumeDevices"]), format!("the agent's own volume `{volume}`"));
             }
         }
-        let env = container["env"].as_array().into_iter().flatten();
-        let named = env.filter_map(|e| e.pointer("/valueFrom/secretKeyRef/name"));
-        let whole = container["envFrom"].as_array().into_iter().flatten();
-        let named: Vec<&str> = named
-            .chain(whole.filter_map(|e| e.pointer("/secretRef/name")))
-            .filter_map(Json::as_str)
-            .collect();
-        let service = container["restartPolicy"] == json!("Always");
-        for name in named {
-            // Values of a service come from the attempt's own Secret.
-            if !(service && name.starts_with("tg-")) {
-                self.secret(&below(at, &["env"]), name);
+    }
+
+    /// Secrets that a container has as variables. Those of the attempt's own that the engine gave to a
+    /// service, it has; `init`: services are init containers.
+    fn variables(&mut self, at: &[Segment], container: &Json, init: bool) {
+        let name = container["name"].as_str().unwrap_or_default();
+        for variable in container["env"].as_array().into_iter().flatten() {
+            let Some(read) = variable.pointer("/valueFrom/secretKeyRef") else { continue };
+            let (secret, key) = (read["name"].as_str().unwrap_or_default(), &read["key"]);
+            if !(init && self.own.gave(name, secret, key.as_str().unwrap_or_default())) {
+                self.secret(&below(at, &["env"]), secret);
+            }
+        }
+        for whole in container["envFrom"].as_array().into_iter().flatten() {
+            if let Some(secret) = whole.pointer("/secretRef/name").and_then(Json::as_str) {
+                self.secret(&below(at, &["envFrom"]), secret);
             }
         }
     }
@@ -212,9 +230,22 @@ mod tests {
     use super::super::finding::written;
     use super::*;
 
+    /// An attempt's own: the Secret `tg-me`, of which the service `db` reads one entry.
+    fn own() -> Own {
+        Own {
+            secret: "tg-me".to_owned(),
+            pull_secret: "tg-me-pull".to_owned(),
+            given: vec![("service-db".to_owned(), "service.db.PW".to_owned())],
+        }
+    }
+
     fn judged(policy: &str, pod: &Json) -> Vec<String> {
         let policy = Policy::read(policy).unwrap();
-        policy.judge(pod).into_iter().map(|(at, words)| format!("{}: {words}", written(&at))).collect()
+        policy
+            .judge(pod, &own())
+            .into_iter()
+            .map(|(at, words)| format!("{}: {words}", written(&at)))
+            .collect()
     }
 
     #[test]
@@ -287,8 +318,37 @@ mod tests {
 
     #[test]
     fn what_is_tidegates_own_is_never_given() {
-        let all = "allow: {privileged: true, secrets: [tidegate-hub, tg-x], host-path: [/mnt]}";
+        let all = "allow: {privileged: true, secrets: [tidegate-hub, tidegate-store, tg-x, tg-me], host-path: [/mnt]}";
+        let reads = |container: &str, secret: &str, key: &str| {
+            json!({"initContainers": [{"name": container, "restartPolicy": "Always",
+                "env": [{"name": "K", "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}]}]})
+        };
+        assert_eq!(judged(all, &reads("service-db", "tg-me", "service.db.PW")), Vec::<String>::new());
+        assert_eq!(
+            judged(
+                all,
+                &json!({"volumes": [{"name": "secret", "secret": {"secretName": "tg-me"}}],
+            "imagePullSecrets": [{"name": "tg-me-pull"}, {"name": "regcred"}],
+            "initContainers": [{"name": "agent", "volumeMounts": [{"name": "secret", "mountPath": "/s"}]}]})
+            ),
+            Vec::<String>::new()
+        );
         let table = [
+            // Another attempt's, its own by another way, or by one who is not the service.
+            reads("spy", "tg-x", "secrets.json"),
+            reads("service-db", "tg-x", "service.db.PW"),
+            reads("service-db", "tg-me", "secrets.json"),
+            reads("spy", "tg-me", "service.db.PW"),
+            json!({"containers": [{"name": "service-db",
+                "env": [{"name": "K", "valueFrom": {"secretKeyRef": {"name": "tg-me", "key": "service.db.PW"}}}]}]}),
+            json!({"initContainers": [{"name": "service-db", "restartPolicy": "Always", "envFrom": [{"secretRef": {"name": "tg-me"}}]}]}),
+            json!({"volumes": [{"name": "v", "secret": {"secretName": "tg-me"}}]}),
+            json!({"volumes": [{"name": "secret", "secret": {"secretName": "tg-x"}}]}),
+            json!({"imagePullSecrets": [{"name": "tg-x-pull"}]}),
+            json!({"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "tidegate-hub"}}]}),
+            json!({"containers": [{"name": "agent", "volumeMounts": [{"name": "secret", "mountPath": "/s"}]}]}),
+            json!({"volumes": [{"name": "v", "secret": {"secretName": "tidegate-store"}}]}),
+            json!({"volumes": [{"name": "v", "secret": {"secretName": "tidegate-run-7"}}]}),
             json!({"volumes": [{"name": "v", "secret": {"secretName": "tidegate-hub"}}]}),
             json!({"volumes": [{"name": "v", "projected": {"sources": [{"secret": {"name": "tg-x"}}]}}]}),
             json!({"containers": [{"name": "steps", "volumeMounts": [{"name": "secret", "mountPath": "/s"}]}]}),
@@ -314,9 +374,9 @@ mod tests {
             assert_eq!(context["capabilities"]["drop"], json!(["ALL"]));
         }
         assert_eq!(pod["securityContext"]["fsGroup"], 1);
-        assert!(policy.judge(&pod).is_empty());
+        assert!(policy.judge(&pod, &own()).is_empty());
         pod["containers"][0]["securityContext"]["runAsUser"] = json!(0);
-        assert_eq!(policy.judge(&pod).len(), 1);
+        assert_eq!(policy.judge(&pod, &own()).len(), 1);
         assert!(Policy::read("restricted: {run-as: 0}").is_err());
         assert!(Policy::read("allow: {hostpath: [/]}").unwrap_err().contains("hostpath"));
     }

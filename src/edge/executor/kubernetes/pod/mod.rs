@@ -1,7 +1,7 @@
 //! A `JobSpec` as a `batch/v1` Job. Pure: names, ids and secrets come in as arguments.
 //!
 //! `job` puts it together from `containers`, `services`, `nodes`, `gpu` and `scheduling`; a team's
-//! `template` is `merge`d over it, and the `policy` is what came out is `judge`d by. `names` says what things are
+//! `template` is `merge`d over it, and the `policy` is what came out is `judge`d by, `own` what the engine itself gave it. `names` says what things are
 //! called, `private` makes the Secrets.
 
 mod containers;
@@ -13,6 +13,7 @@ mod merge;
 mod names;
 mod nodes;
 mod overlay;
+mod own;
 mod policy;
 mod private;
 mod scheduling;

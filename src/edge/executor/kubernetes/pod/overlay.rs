@@ -27,6 +27,17 @@ const STEPS: [(&str, &str); 4] = [
 /// Volumes that agent and steps share.
 const VOLUMES: [&str; 6] = ["bin", "shared", "own", "secret", "shm", "checkpoint"];
 
+/// What no null takes away.
+const NEEDED: [&[&str]; 7] = [
+    &["metadata"],
+    &["metadata", "labels"],
+    &["metadata", "annotations"],
+    &["spec"],
+    &["spec", "containers"],
+    &["spec", "initContainers"],
+    &["spec", "volumes"],
+];
+
 /// Lays a template over `pod`, which has `metadata` and `spec`.
 pub(super) fn lay_over(pod: &mut Json, rendered: &Rendered) -> Result<(), Findings> {
     let mut wrong = Vec::new();
@@ -107,12 +118,24 @@ fn touches(root: &Node, value: &Json, wrong: &mut Vec<Diagnostic>) {
             {
                 no(&[key("metadata"), key(name), key(label)], format!("`{label}` is set by the engine"));
             }
+            // An older way to say a field, which would not be judged.
+            if label.starts_with("container.apparmor.security.beta.kubernetes.io") {
+                let words = "say it in `securityContext.appArmorProfile` of the container".to_owned();
+                no(&[key("metadata"), key(name), key(label)], words);
+            }
         }
     }
     let spec = &value["spec"];
     for name in OURS {
         if spec.get(name).is_some() {
             no(&[key("spec"), key(name)], format!("`{name}` is set by the engine"));
+        }
+    }
+    for path in NEEDED {
+        let there = path.iter().try_fold(value, |at, name| at.get(name));
+        if there.is_some_and(Json::is_null) {
+            let at: Vec<Segment> = path.iter().map(|name| key(name)).collect();
+            no(&at, format!("`{}` holds what is the engine's, and stays", path.join(".")));
         }
     }
     for list in ["containers", "initContainers"] {
@@ -337,6 +360,14 @@ mod tests {
             ("spec:\n  containers: [{ name: steps, image: x }]\n", "2:38", "the workflow says it"),
             ("spec:\n  containers: [{ name: steps, command: [sh] }]\n", "2:31", "first process"),
             ("spec:\n  initContainers: [{ name: agent, image: x }]\n", "2:28", "the engine's"),
+            ("spec:\n  containers: [{ name: agent, env: [] }]\n", "2:24", "the engine's"),
+            ("spec:\n  initContainers: ~\n", "2:19", "`spec.initContainers` holds"),
+            ("metadata: { labels: ~ }\n", "1:21", "stays"),
+            (
+                "metadata: { annotations: { container.apparmor.security.beta.kubernetes.io/steps: unconfined } }\n",
+                "1:82",
+                "appArmorProfile",
+            ),
             ("spec:\n  containers: [{ image: x }]\n", "2:3", "needs a name"),
             ("spec:\n  volumes: [{ name: secret, emptyDir: {} }]\n", "2:13", "the volume `secret`"),
             ("spec: { $patch: replace }\n", "1:9", "directive"),

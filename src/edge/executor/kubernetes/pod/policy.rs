@@ -75,6 +75,7 @@ impl Policy {
 
     /// Makes a pod as the policy demands. What a template said otherwise is judged after this.
     pub(super) fn demand(&self, pod: &mut Json) {
+        self.confine(pod);
         let Some(Restricted { run_as }) = &self.restricted else { return };
         let own = json!({ "runAsNonRoot": true, "runAsUser": run_as, "runAsGroup": run_as,
             "seccompProfile": { "type": "RuntimeDefault" } });
@@ -89,6 +90,57 @@ impl Policy {
                 }
                 super::merge::merge(context, &own);
             }
+        }
+    }
+
+    /// Says what a cluster would take as wide as it goes where nothing is said: a template that takes a
+    /// member away, or brings a container, gets no more by it.
+    fn confine(&self, pod: &mut Json) {
+        if pod["automountServiceAccountToken"].is_null() {
+            pod["automountServiceAccountToken"] = json!(false);
+        }
+        if self.allow.privileged {
+            return;
+        }
+        let context = object(&mut pod["securityContext"]);
+        if context["seccompProfile"].is_null() {
+            context["seccompProfile"] = json!({ "type": "RuntimeDefault" });
+        }
+        for list in ["initContainers", "containers"] {
+            for container in pod[list].as_array_mut().into_iter().flatten() {
+                let context = object(&mut container["securityContext"]);
+                // Kubernetes takes the two together for a contradiction.
+                if context["allowPrivilegeEscalation"].is_null() && context["capabilities"]["add"].is_null() {
+                    context["allowPrivilegeEscalation"] = json!(false);
+                }
+            }
+        }
+    }
+}
+
+/// A member as an object, made where there is none.
+fn object(member: &mut Json) -> &mut Json {
+    if member.is_null() {
+        *member = json!({});
+    }
+    member
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::job::tests::{settings, spec};
+    use super::super::{Template, job_manifest};
+
+    #[test]
+    fn what_a_template_takes_away_is_as_narrow_as_before() {
+        let text = "spec:\n  automountServiceAccountToken: ~\n  securityContext: ~\n  containers: [{ name: steps, securityContext: ~ }, { name: side, image: x }]\n";
+        let template = Some(Template { path: "t.yaml", text });
+        let job = job_manifest(&spec(), &settings(), "d", template).unwrap();
+        let pod = &job["spec"]["template"]["spec"];
+        assert_eq!(pod["automountServiceAccountToken"], false);
+        assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
+        for container in pod["containers"].as_array().unwrap() {
+            assert_eq!(container["securityContext"]["allowPrivilegeEscalation"], false, "{container}");
         }
     }
 }
