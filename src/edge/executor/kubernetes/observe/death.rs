@@ -217,6 +217,10 @@ pub(in super::super) fn disrupted(pod: &Pod) -> Option<Death> {
             (false, _) => made(FailureClass::Preempted, format!("evicted: {said}")),
         };
     }
+    if status.reason.as_deref() == Some("DeadlineExceeded") {
+        let said = short(&said);
+        return made(FailureClass::Timeout, format!("the cluster ended its pod after its deadline: {said}"));
+    }
     if status.reason.as_deref() == Some("NodeLost") {
         return made(FailureClass::Lost, "its node is gone".to_owned());
     }
@@ -266,6 +270,15 @@ mod tests {
                 "the node lost",
             ),
             (ended(json!({"exitCode": 3, "reason": "Error"})), FailureClass::Lost, "exit 3"),
+            (
+                pod(
+                    json!({"phase": "Failed", "reason": "DeadlineExceeded", "message": "Pod was active on the node longer than the specified deadline",
+                    "containerStatuses": [{"name": "steps", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+                        "state": {"terminated": {"exitCode": 137, "reason": "Error"}}}]}),
+                ),
+                FailureClass::Timeout,
+                "after its deadline: Pod was active",
+            ),
             (
                 pod(
                     json!({"phase": "Failed", "reason": "Evicted", "message": "Pod ephemeral local storage usage exceeds"}),

@@ -19,7 +19,7 @@ use tidegate_lang::source::{Diagnostic, Style};
 
 /// Seconds after which Kubernetes removes an ended Job that no engine removed: 7 days.
 const TTL_SECONDS: u32 = 7 * 24 * 3600;
-/// Seconds over its own time after which the cluster ends a Job: the agent should have done so.
+/// Seconds over its own time on a node after which the cluster ends a pod: the agent should have done so.
 const DEADLINE_SLACK_SECONDS: f64 = 24.0 * 3600.0;
 /// Seconds that the agent has after the steps' grace to send what it has.
 const LEAVE_SECONDS: f64 = 30.0;
@@ -113,9 +113,6 @@ pub fn job_manifest(
         job["completions"] = json!(spec.pod.nodes);
         job["parallelism"] = json!(spec.pod.nodes);
     }
-    if let Some(timeout) = spec.timeout_seconds {
-        job["activeDeadlineSeconds"] = json!(seconds(timeout + spec.grace_seconds + DEADLINE_SLACK_SECONDS));
-    }
     let mut labels = labels;
     if let Some(queue) = &spec.pod.queue {
         // Kueue lets it start when the queue has room (Kueue, "Run Kubernetes Jobs").
@@ -169,6 +166,11 @@ fn pod(spec: &JobSpec, settings: &PodSettings, digest: &str) -> Result<Json, Man
     }
     if spec.pod.nodes > 0 {
         pod["subdomain"] = json!(name);
+    }
+    // That of the Job would count while it waits for a node; a pod's counts from its node's word
+    // (Kubernetes, `PodSpec.activeDeadlineSeconds`). One of several pods waits on its node for the others.
+    if let Some(timeout) = spec.timeout_seconds.filter(|_| spec.pod.nodes == 0) {
+        pod["activeDeadlineSeconds"] = json!(seconds(timeout + spec.grace_seconds + DEADLINE_SLACK_SECONDS));
     }
     let mut pulls: Vec<Json> = settings.pull_secrets.iter().map(|name| json!({ "name": name })).collect();
     if has_credentials(spec) {
@@ -311,6 +313,21 @@ pub(super) mod tests {
         let request = PodRequest { services: vec![service], steps: vec![own, last], ..PodRequest::default() };
         let job = job_manifest(&with(request, 3), &settings(), "d1gest", None).unwrap();
         insta::assert_snapshot!(serde_json::to_string_pretty(&job["spec"]["template"]["spec"]).unwrap());
+    }
+
+    #[test]
+    fn the_time_of_a_pod_counts_on_its_node() {
+        let job = |nodes| {
+            let request = PodRequest { nodes, ..PodRequest::default() };
+            let timed = JobSpec { timeout_seconds: Some(60.0), ..with(request, 1) };
+            job_manifest(&timed, &settings(), "d", None).unwrap()
+        };
+        for nodes in [0, 2] {
+            let made = job(nodes);
+            assert!(made["spec"]["activeDeadlineSeconds"].is_null(), "a Job's counts while it waits");
+            let pod = made.pointer("/spec/template/spec/activeDeadlineSeconds").and_then(Json::as_u64);
+            assert_eq!(pod, (nodes == 0).then_some(60 + 10 + 24 * 3600));
+        }
     }
 
     #[test]
