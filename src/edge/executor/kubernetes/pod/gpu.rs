@@ -14,6 +14,18 @@ pub struct Gpu {
     pub labels: Vec<Json>,
 }
 
+/// How NVIDIA's device plugin calls slices where a node has several kinds (its strategy `mixed`).
+const SLICE: &str = "nvidia.com/mig-";
+
+impl Gpu {
+    /// Keys of the taints of nodes that have it: their owners name the resource; nodes with slices are
+    /// tainted as those with whole GPUs.
+    pub(super) fn taints(&self) -> impl Iterator<Item = &str> {
+        let whole = self.resource.starts_with(SLICE).then_some("nvidia.com/gpu");
+        std::iter::once(self.resource.as_str()).chain(whole)
+    }
+}
+
 /// Why GPUs cannot be asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GpuError {
@@ -38,7 +50,7 @@ pub fn gpu(asked: &ResourceRequest) -> Result<Option<Gpu>, GpuError> {
     let vendor = text("vendor").unwrap_or("nvidia").to_ascii_lowercase();
     let resource = match (text("resource"), text("mig"), vendor.as_str()) {
         (Some(resource), ..) => resource.to_owned(),
-        (None, Some(mig), _) => format!("nvidia.com/mig-{mig}"),
+        (None, Some(mig), _) => format!("{SLICE}{mig}"),
         (None, None, "nvidia") => "nvidia.com/gpu".to_owned(),
         (None, None, "amd") => "amd.com/gpu".to_owned(),
         (None, None, "intel") => "gpu.intel.com/xe".to_owned(),
@@ -61,9 +73,10 @@ pub fn gpu(asked: &ResourceRequest) -> Result<Option<Gpu>, GpuError> {
             return Err(GpuError::Label("memory"));
         }
         let mib = mebibytes(memory).ok_or_else(|| GpuError::Memory(memory.to_string()))?;
-        // `Gt` is strict, and the label counts mebibytes.
+        // `Gt` is strict, and the label counts mebibytes; each kind of slice has its own.
         let above = mib.saturating_sub(1).to_string();
-        labels.push(json!({ "key": "nvidia.com/gpu.memory", "operator": "Gt", "values": [above] }));
+        let of = if resource.starts_with(SLICE) { resource.as_str() } else { "nvidia.com/gpu" };
+        labels.push(json!({ "key": format!("{of}.memory"), "operator": "Gt", "values": [above] }));
     }
     Ok(Some(Gpu { resource, count: asked.gpus, labels }))
 }
@@ -100,6 +113,12 @@ mod tests {
         assert_eq!(gpu_resource(json!({"mig": "1g.10gb"})), "nvidia.com/mig-1g.10gb");
         assert_eq!(gpu_resource(json!({"resource": "habana.ai/gaudi"})), "habana.ai/gaudi");
         assert_eq!(asked(json!({"memory": "80GB"})).labels[0]["values"], json!(["76292"]));
+        assert_eq!(asked(json!({"memory": "80GB"})).labels[0]["key"], "nvidia.com/gpu.memory");
+        let slice = asked(json!({"mig": "1g.10gb", "memory": "9Gi", "product": "A100"}));
+        let keys: Vec<&Json> = slice.labels.iter().map(|label| &label["key"]).collect();
+        assert_eq!(keys, ["nvidia.com/gpu.product", "nvidia.com/mig-1g.10gb.memory"]);
+        assert_eq!(slice.taints().collect::<Vec<_>>(), ["nvidia.com/mig-1g.10gb", "nvidia.com/gpu"]);
+        assert_eq!(asked(json!(1)).taints().collect::<Vec<_>>(), ["nvidia.com/gpu"]);
         assert_eq!(gpu_of(json!({"vendor": "acme"})), Err(GpuError::Vendor("acme".into())));
         assert_eq!(gpu_of(json!({"vendor": "amd", "product": "MI300X"})), Err(GpuError::Label("product")));
         assert_eq!(gpu_of(json!({"memory": "lots"})), Err(GpuError::Memory("\"lots\"".into())));

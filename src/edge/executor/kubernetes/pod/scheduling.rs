@@ -51,9 +51,11 @@ pub(super) fn schedule(pod: &mut Json, gpus: &[Gpu], spot: Option<Spot>, nodes: 
         );
     };
     for gpu in gpus {
-        let toleration = json!({ "key": gpu.resource, "operator": "Exists", "effect": "NoSchedule" });
-        if !tolerations.contains(&toleration) {
-            tolerations.push(toleration);
+        for key in gpu.taints() {
+            let toleration = json!({ "key": key, "operator": "Exists", "effect": "NoSchedule" });
+            if !tolerations.contains(&toleration) {
+                tolerations.push(toleration);
+            }
         }
         if !gpu.labels.is_empty() {
             require(pod, vec![json!({ "matchExpressions": gpu.labels })]);
