@@ -208,5 +208,6 @@ fn a_kill_for_memory_is_class_oom_and_the_groups_limit_is_the_machines() {
     let text = String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
     assert_eq!(done.status.code(), Some(1), "{text}");
     assert!(text.contains("attempt 2 of 2: oom: killed for memory"), "{text}");
+    assert!(text.contains("raise `resources.memory`, or let `retry.on: [oom]`"), "{text}");
     assert!(text.contains("300 MiB of memory asked for, this machine has"), "{text}");
 }

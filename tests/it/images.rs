@@ -72,5 +72,5 @@ pub const WANTS_MEMORY: &str = "  a:
 /// Runs [`WANTS_MEMORY`].
 #[track_caller]
 pub fn wants_memory(run: impl FnOnce() -> Done) {
-    run().code(0).stdout("oom").stdout("attempt 2");
+    run().code(0).stdout("oom").stdout("attempt 2").stdout("`resources.memory`");
 }

@@ -170,7 +170,9 @@ impl Job<'_> {
                     FailureClass::Failure
                 };
                 let reason = match (memory, signal) {
-                    (true, _) => format!("killed for memory (exit {code})"),
+                    (true, _) => {
+                        format!("killed for memory (exit {code}); {}", super::oom::ADVICE)
+                    }
                     (_, Some(signal)) => format!("killed by signal {signal} (exit {code})"),
                     _ => format!("exit {code}"),
                 };

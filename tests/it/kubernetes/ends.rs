@@ -45,7 +45,7 @@ fn a_grandchild_killed_for_memory() {
 ",
     );
     // The kernel may take the whole container: the shim was the larger one, or what it killed first went too slowly.
-    run(&project, &[]).code(1).stdout("oom: killed ");
+    run(&project, &[]).code(1).stdout("oom: killed ").stdout("raise `resources.memory`");
 }
 
 #[test]
