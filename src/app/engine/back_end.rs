@@ -11,7 +11,7 @@ use tidegate_edge::executor::kubernetes::{
     HubSettings, KubernetesExecutor, KubernetesOptions, Meanwhile, Policy, SpotNodes,
 };
 use tidegate_edge::executor::local::{LocalExecutor, LocalOptions};
-use tidegate_edge::store::{RunLog as _, Store, store_id};
+use tidegate_edge::store::{RunLog as _, RunRow, Store, store_id};
 use tidegate_flow::plan::Place;
 
 /// Where jobs run.
@@ -131,14 +131,7 @@ impl BackEnd {
                 let store_id = store_id(dir)?;
                 let store = Store::open(dir)?;
                 // Containers end with their engine: what another one left that was killed is nobody's.
-                let goes_on = |other: &str| {
-                    // What cannot be found out is left alone.
-                    let row = store.find(other);
-                    other != run
-                        && row.map_or(true, |row| {
-                            row.is_some_and(|row| row.summary.is_none() && row.owner.is_some())
-                        })
-                };
+                let goes_on = |other: &str| other != run && store.may_go_on(other, RunRow::is_run);
                 let (engine, program) = (settings.engine.clone(), settings.program.clone());
                 remove_leftovers(&engine, dir, &store_id, &goes_on, false)?;
                 start_here(exe, dir, run, Some(ContainerOptions { engine, program, store_id }), sink)

@@ -48,6 +48,18 @@ pub struct RunRow {
     pub owner: Option<u32>,
 }
 
+impl RunRow {
+    /// It has not ended: it runs, or can be taken up again.
+    pub fn is_open(&self) -> bool {
+        self.summary.is_none()
+    }
+
+    /// An engine runs it.
+    pub fn is_run(&self) -> bool {
+        self.is_open() && self.owner.is_some()
+    }
+}
+
 /// The log of all runs.
 pub trait RunLog: Send {
     /// Makes a run with its first event in it and takes it. The number is the store's: the event is
@@ -65,6 +77,12 @@ pub trait RunLog: Send {
     fn last_good(&self, workflow: &str, branch: &str, before: u64) -> Result<Option<RunRow>, StoreError>;
     /// Finds a run by number, ULID or the start of one.
     fn find(&self, name: &str) -> Result<Option<RunRow>, StoreError>;
+    /// Tells whether what is left of a run must stay: `goes_on` says so of its row. What cannot be found out is left
+    /// alone.
+    fn may_go_on(&self, run: &str, goes_on: fn(&RunRow) -> bool) -> bool {
+        let found = self.find(run);
+        found.map_or(true, |row| row.is_some_and(|row| row.run.eq_ignore_ascii_case(run) && goes_on(&row)))
+    }
     /// Gives the run back: after its end, or when the owner stops.
     fn release(&mut self, run: &OwnedRun) -> Result<(), StoreError>;
     /// Leaves a wish for the owner: `cancel` or `kill`, with a reason.

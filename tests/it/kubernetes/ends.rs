@@ -7,7 +7,7 @@ const WAITS: &str =
     "  a: { steps: [{ run: 'echo started; case $HOSTNAME in *-0-1-*) sleep 600;; esac; echo done' }] }\n";
 
 /// Kills all processes of a container, as a control group of version 2 does that runs out of memory.
-fn kill_container(project: &Project, container: &str) {
+pub(super) fn kill_container(project: &Project, container: &str) {
     kill_in(project, container, "");
 }
 

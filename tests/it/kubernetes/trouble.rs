@@ -29,6 +29,28 @@ fn an_api_server_and_a_hub_that_are_away_for_a_minute() {
     wait_gone(&project);
 }
 
+/// What the agent wrote while the hub took nothing is sent by its successor in the same pod.
+#[test]
+fn the_last_lines_of_an_agent_that_is_killed() {
+    let waits = "while ! test -e /tmp/go; do sleep 0.1; done; echo last words; sleep 600";
+    let step = format!("echo started; case $HOSTNAME in *-0-1-*) {waits};; esac; echo done");
+    let project = project_alone(&format!("  a: {{ steps: [{{ run: '{step}' }}] }}\n"), "");
+    let child = spawn(&project, &[]);
+    wait_log(&project, "started");
+    signal_hub("STOP");
+    kubectl(&["exec", &pod(&project), "-c", "steps", "--", "/bin/busybox", "touch", "/tmp/go"]);
+    let written = "for i in $(seq 300); do for p in $(pgrep -f '[a]gent --pod'); do \
+                   grep -qrs 'last words' /proc/$p/root/run/tidegate/own/runs && exit 0; done; sleep 0.1; done; exit 1";
+    cluster(&["enter", "sh", "-c", written]);
+    ends::kill_container(&project, "agent");
+    // What the agent's connection holds goes with the hub.
+    signal_hub("KILL");
+    let done = project.done(child).code(0).stdout("lost").stdout("attempt 2");
+    done.stdout("Tidegate's own container");
+    project.tidegate(["runs", "logs", "1", "--attempt", "1"]).code(0).stdout("started").stdout("last words");
+    wait_gone(&project);
+}
+
 /// The API server behind a door that can be shut in several ways.
 pub(super) struct Door {
     child: Child,

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use tidegate_edge::agent::{TempFolders, saved};
 use tidegate_edge::executor::container;
 use tidegate_edge::executor::kubernetes::remove_leftovers;
-use tidegate_edge::store::{Amount, Collect, Collected, RunLog as _, store_id};
+use tidegate_edge::store::{Amount, Collect, Collected, RunLog as _, RunRow, store_id};
 use tidegate_lang::workflow::duration;
 
 /// Arguments of `tidegate runs gc`.
@@ -106,13 +106,8 @@ fn on_cluster(args: &Args, kept: &Kept, globals: &Globals) -> Result<Exit, Failu
     let context = args.cluster.context.as_deref().or(settings.context.as_deref());
     let namespace = args.cluster.namespace.as_deref().or(settings.namespace.as_deref());
     let store = store_id(kept.store.dir()).map_err(|error| store_trouble("the store has no id", &error))?;
-    // One that was interrupted can be taken up again; what cannot be found out is left alone.
-    let goes_on = |run: &str| {
-        let row = kept.store.find(run);
-        row.map_or(true, |row| {
-            row.is_some_and(|row| row.run.eq_ignore_ascii_case(run) && row.summary.is_none())
-        })
-    };
+    // One that was interrupted can be taken up again.
+    let goes_on = |run: &str| kept.store.may_go_on(run, RunRow::is_open);
     let left = remove_leftovers(context, namespace, &store, &goes_on, args.dry_run)
         .map_err(|error| Failure::tool("the cluster cannot be cleaned up").caused_by(&error))?;
     say_removed(args, &left, ["on the cluster", "object"], globals)
@@ -122,10 +117,7 @@ fn on_cluster(args: &Args, kept: &Kept, globals: &Globals) -> Result<Exit, Failu
 fn containers(args: &Args, kept: &Kept, globals: &Globals) -> Result<Exit, Failure> {
     let engine = engine(&kept.project.settings)?;
     let store = store_id(kept.store.dir()).map_err(|error| store_trouble("the store has no id", &error))?;
-    let goes_on = |run: &str| {
-        let row = kept.store.find(run);
-        row.map_or(true, |row| row.is_some_and(|row| row.summary.is_none() && row.owner.is_some()))
-    };
+    let goes_on = |run: &str| kept.store.may_go_on(run, RunRow::is_run);
     let left = container::remove_leftovers(&engine, kept.store.dir(), &store, &goes_on, args.dry_run)
         .map_err(|error| Failure::tool("containers cannot be cleaned up").caused_by(&error))?;
     say_removed(args, &left, ["in containers", "container"], globals)

@@ -1,6 +1,6 @@
 //! What is known of an attempt while it has a Job.
 
-use super::observe::{Bound, Death, Seen, Telling, Waiting, seen};
+use super::observe::{Bound, Death, Seen, Telling, Waiting, is_set_up, seen};
 use super::quotes::Quote;
 use super::ranks::Ranks;
 use k8s_openapi::api::batch::v1::Job;
@@ -102,6 +102,11 @@ impl Attempt {
     /// The pod of a rank.
     pub(super) fn pod_of(&self, rank: u32) -> Option<&Pod> {
         if rank == 0 { self.pod.as_ref() } else { self.others.get(&rank) }
+    }
+
+    /// Tells whether the volumes of all its pods are mounted.
+    pub(super) fn is_set_up(&self) -> bool {
+        self.pod.as_ref().is_some_and(is_set_up) && self.others.values().all(is_set_up)
     }
 
     /// Tells whether the cluster has not made all of its pods yet.

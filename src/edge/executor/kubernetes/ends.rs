@@ -157,7 +157,9 @@ impl State {
         let seen = match (attempt.seen()?, &attempt.not_made, &attempt.not_set_up) {
             (Seen::Going, Some(Err(death)), _) if attempt.lacks_pods() => return failed(death.clone()),
             (Seen::Going, Some(Ok(waits)), _) if attempt.lacks_pods() => Seen::Waiting(waits.clone()),
-            (Seen::Waiting(Waiting::Creating(_)), _, Some(lacks)) => Seen::Waiting(lacks.clone()),
+            (Seen::Waiting(Waiting::Creating(_)), _, Some(lacks)) if !attempt.is_set_up() => {
+                Seen::Waiting(lacks.clone())
+            }
             (seen, ..) => seen,
         };
         match seen {

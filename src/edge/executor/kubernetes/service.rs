@@ -6,10 +6,11 @@ use super::own::metadata;
 use super::shape::{self, Disk, HubSettings};
 use crate::hub::{Dial, Identity};
 use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::api::core::v1::{Pod, Secret, Service};
 use kube::api::ListParams;
 use serde_json::{Value as Json, json};
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -63,10 +64,10 @@ pub(super) async fn ensure(
     };
     create(&cluster.services(), "Service", service(cluster)).await?;
     let service = cluster.services().get(NAME).await.map_err(looking)?;
-    let address = service.spec.and_then(|s| s.cluster_ip).unwrap_or_default();
+    let address = address_of(service);
     ready(cluster).await?;
     let notes = shape::notes(&there, &cluster.namespace, image, settings);
-    Ok(Found { address: format!("{address}:{PORT}"), notes, disk: shape::disk_of(&there), ..found })
+    Ok(Found { address, notes, disk: shape::disk_of(&there), ..found })
 }
 
 /// Finds the namespace's hub, if somebody has put one up.
@@ -80,8 +81,13 @@ pub(super) async fn reach(cluster: &Cluster) -> Result<Found, ClusterError> {
     let found = find(cluster).await?;
     let found = found.ok_or_else(|| hub(cluster, "it was not put up".to_owned()))?;
     let service = cluster.services().get(NAME).await.map_err(|e| api("looking for the hub".into(), e))?;
+    Ok(Found { address: address_of(service), ..found })
+}
+
+/// Where pods reach the hub.
+fn address_of(service: Service) -> String {
     let address = service.spec.and_then(|s| s.cluster_ip).unwrap_or_default();
-    Ok(Found { address: format!("{address}:{PORT}"), ..found })
+    address.parse().map_or_else(|_| format!("{address}:{PORT}"), |ip| SocketAddr::new(ip, PORT).to_string())
 }
 
 fn hub(cluster: &Cluster, reason: String) -> ClusterError {

@@ -7,7 +7,9 @@ use tidegate_flow::job::FailureClass;
 
 /// What of a pod only an event says: a volume that cannot be mounted. `None`: it may pass by itself.
 pub(in super::super) fn not_set_up(reason: &str, said: &str) -> Option<Waiting> {
-    if !matches!(reason, "FailedMount" | "FailedAttachVolume") || is_own(said) {
+    // A kubelet that has not heard of a Secret or config map yet tries again, and then it has.
+    let passes = said.contains("failed to sync") && said.contains("timed out");
+    if !matches!(reason, "FailedMount" | "FailedAttachVolume") || is_own(said) || passes {
         return None;
     }
     let said = short(said);
@@ -50,6 +52,9 @@ mod tests {
         );
         assert_eq!(not_set_up("FailedMount", "secret \"tg-01j-a-0-1\" not found"), None);
         assert_eq!(not_set_up("BackOff", said), None);
+        let said = "MountVolume.SetUp failed for volume \"x\" : failed to sync configmap cache: timed out waiting for the \
+                    condition";
+        assert_eq!(not_set_up("FailedMount", said), None);
     }
 
     #[test]

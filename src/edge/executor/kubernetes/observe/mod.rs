@@ -16,7 +16,7 @@ pub(super) use death::{disrupted, quote};
 pub(super) use events::{not_made, not_set_up};
 pub use seen::{Seen, seen};
 pub(super) use seen::{is_suspended, node_is_away};
-pub(super) use status::steps_began;
+pub(super) use status::{is_set_up, steps_began};
 pub(super) use telling::Telling;
 pub(super) use waiting::{Bound, given_up};
 pub use waiting::{Waiting, waiting};

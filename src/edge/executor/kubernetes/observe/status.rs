@@ -51,6 +51,13 @@ pub(in super::super) fn steps_began(pod: &Pod) -> bool {
     statuses(pod).filter(|s| owner(&s.name) == Owner::Steps).any(|s| s.state.as_ref().is_some_and(began))
 }
 
+/// Tells whether the pod's volumes are mounted and its network is there: what was missing before is missing no more
+/// (Kubernetes, "Pod Lifecycle", `PodReadyToStartContainers`).
+pub(in super::super) fn is_set_up(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|s| s.conditions.as_ref()).into_iter().flatten();
+    conditions.into_iter().any(|c| c.type_ == "PodReadyToStartContainers" && c.status == "True")
+}
+
 /// One line of what a component said, not too long.
 pub(super) fn short(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
