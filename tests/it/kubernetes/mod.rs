@@ -9,6 +9,7 @@ mod containers;
 mod detach;
 mod ends;
 mod examples;
+mod hub_disk;
 mod left;
 mod nodes;
 mod objects;
