@@ -21,13 +21,12 @@ use tokio::time::Instant;
 /// A pod may take this long after its steps' grace, once it was told to stop.
 const LEAVE_PATIENCE: Duration = Duration::from_secs(30);
 
-/// Why an agent of this version is of no use to this engine, if so.
+/// Why an agent of this version is of no use to this engine, if so. A hub from before agents said it tells of none.
 fn other_version(agent: &str, own: &str) -> Option<String> {
-    let found = if agent.is_empty() { "an older Tidegate" } else { agent };
-    (agent != own).then(|| {
+    (!agent.is_empty() && agent != own).then(|| {
         format!(
-            "the agent image has {found}, this engine is {own}: `--agent-image` (or `kubernetes: agent-image` in \
-             .ml/config.yaml) has to name the image of this version"
+            "the agent image has Tidegate {agent}, this engine is {own}: `--agent-image` (or `kubernetes: agent-image` \
+             in .ml/config.yaml) has to name the image of this version"
         )
     })
 }
