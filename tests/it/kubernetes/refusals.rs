@@ -15,7 +15,12 @@ fn run_in(project: &Project, namespace: &Namespace) -> Done {
 fn pod_security_is_named() {
     let project = project("  a: { steps: [{ run: 'true' }] }\n");
     let namespace = Namespace::new("psa", "\"pod-security.kubernetes.io/enforce\":\"restricted\"");
-    run_in(&project, &namespace).code(1).stdout("unschedulable").stdout("Pod Security level");
+    let done = run_in(&project, &namespace).code(1).stdout("unschedulable").stdout("Pod Security level");
+    done.stdout("say `restricted: { run-as: 1000 }` in the policy, the ConfigMap `tidegate-policy`");
+    // As it was told to.
+    let text = "--from-literal=policy.yaml=restricted: { run-as: 1000 }";
+    kubectl(&["create", "configmap", "tidegate-policy", "-n", &namespace.0, text]);
+    run_in(&project, &namespace).code(0);
 }
 
 #[test]

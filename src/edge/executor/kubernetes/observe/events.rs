@@ -23,8 +23,8 @@ pub(in super::super) fn not_made(said: &str) -> Result<Waiting, Death> {
     let never = |reason: String| Err(Death { class: FailureClass::Unschedulable, exit: None, reason });
     if said.contains("violates PodSecurity") {
         return never(format!(
-            "the namespace's Pod Security level does not allow its pod: {said}; run it in another namespace, or let \
-             the level of this one be changed"
+            "the namespace's Pod Security level does not allow its pod: {said}; say `restricted: {{ run-as: 1000 }}` \
+             in the policy, the ConfigMap `tidegate-policy` of the namespace, or run it in another namespace"
         ));
     }
     if said.contains("must specify") {
@@ -69,6 +69,10 @@ mod tests {
             (
                 r#"Error creating: pods "t" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true"#,
                 "Pod Security level does not allow its pod: violates PodSecurity \"restricted:latest\": runAsNonRoot",
+            ),
+            (
+                r#"Error creating: pods "t" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true"#,
+                "say `restricted: { run-as: 1000 }` in the policy, the ConfigMap `tidegate-policy`",
             ),
             (
                 r#"Error creating: pods "t" is forbidden: failed quota: q: must specify cpu for: steps"#,
