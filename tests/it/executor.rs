@@ -136,7 +136,24 @@ fn a_killed_supervisor_is_lost_and_spends_the_other_budget() {
     assert_eq!(attempts(&project, &["run"], 0), "3");
     let project = flaky("{ attempts: 9, infra: 1 }", "kill -9 $PPID; sleep 60", "");
     assert_eq!(attempts(&project, &["run"], 4), "2", "the surroundings failed, not the job");
-    project.tidegate(["runs", "show", "1", "--format", "json"]).code(0).stdout("\"class\":\"lost\"");
+    let json = project.tidegate(["runs", "show", "1", "--format", "json"]).code(0);
+    json.stdout("\"class\":\"lost\"").stdout("\"uncounted\":1");
+    let shown = project.tidegate(["runs", "show", "1"]).code(0);
+    shown.stdout("lost").stdout("1 of 1 infrastructure retries (`retry.infra`) are spent");
+}
+
+#[test]
+fn attempts_that_the_infrastructure_ended_are_told_from_those_that_count() {
+    let step = "echo x >> $ROOT/n; test $(wc -l < $ROOT/n) = 1 && kill -9 $PPID && sleep 60; exit 3";
+    let text = format!(
+        "on: workflow_dispatch\njobs:\n  a:\n    retry: {{ attempts: 2 }}\n    steps: [{{ run: '{step}' }}]\n"
+    );
+    let project = Project::workflow(&text);
+    assert_eq!(attempts(&project, &["run"], 1), "x\nx\nx");
+    let shown = project.tidegate(["runs", "show", "1"]).code(0);
+    let shown = shown.stdout("does not count as an attempt (infrastructure retry 1 of 10)");
+    shown.stdout("attempt 2 (1 of 2 that count): failure: exit 3").stdout("attempt 3 (2 of 2 that count)");
+    project.tidegate(["why", "a"]).stdout("failed after 3 attempts, 1 of which do not count");
 }
 
 #[test]

@@ -99,8 +99,14 @@ pub struct InstanceView {
     pub reason: Option<String>,
     /// Before `continue-on-error`.
     pub outcome: Option<Conclusion>,
-    /// Attempts allowed in all.
+    /// Attempts that may fail by themselves: `retry.attempts`.
     pub attempts_allowed: u32,
+    /// Attempts that spent none of those: the infrastructure ended them, or they went with an engine.
+    pub uncounted: u32,
+    /// Times that it was tried again because of the infrastructure, this time included.
+    pub infra: u32,
+    /// How often it may be: `retry.infra`.
+    pub infra_allowed: u32,
 }
 
 /// One step of an attempt.
@@ -242,6 +248,9 @@ impl InstanceView {
             }
             EventKind::InstanceStopped { reason, .. } => self.reason = Some(reason.clone()),
             EventKind::AttemptStarted { attempt, .. } => {
+                // The one before has no end: it went with its engine.
+                let again = self.state == InstanceState::Running && *attempt > self.attempt;
+                self.uncounted += u32::from(again);
                 self.attempt = *attempt;
                 self.state = InstanceState::Running;
                 self.started.get_or_insert(at);
@@ -262,7 +271,11 @@ impl InstanceView {
                 self.waiting = None;
                 self.receipt = Some((**receipt).clone());
             }
-            EventKind::RetryScheduled { .. } => self.state = InstanceState::Retrying,
+            EventKind::RetryScheduled { infra, .. } => {
+                self.state = InstanceState::Retrying;
+                self.infra += u32::from(*infra);
+                self.uncounted += u32::from(*infra);
+            }
             EventKind::InstanceEnded { outcome, conclusion, .. } => {
                 self.ended = Some(at);
                 self.outcome = Some(*outcome);
@@ -279,6 +292,7 @@ impl InstanceView {
                     self.display.clone_from(&ready.display);
                 }
                 self.attempts_allowed = ready.retry.attempts;
+                self.infra_allowed = ready.retry.infra;
             }
             tidegate_flow::run::InstanceSettings::Failed { reason } => self.reason = Some(reason.clone()),
         }

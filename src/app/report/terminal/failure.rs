@@ -18,7 +18,7 @@ pub fn brief(view: &RunView, instance: &InstanceView, style: Style) -> String {
             "stopped by a gate, on metrics from cache".to_owned()
         }
         Some(FailureClass::Gate) => "stopped by a gate".to_owned(),
-        _ => headline(instance),
+        _ => [Some(headline(instance)), spent(instance)].into_iter().flatten().collect::<Vec<_>>().join("; "),
     };
     let sign = style.sign(Conclusion::Failure);
     row::row(&sign, &row::name(view, instance), "", instance.elapsed(view.last), &[said])
@@ -118,7 +118,8 @@ fn best_of_needs(view: &RunView, instance: &InstanceView) -> Vec<String> {
 pub fn retry(view: &RunView, instance: &InstanceView, wait_ms: u64, infra: bool, style: Style) -> String {
     let mut said = headline(instance);
     if infra {
-        said.push_str("; does not count as an attempt");
+        let (used, all) = (instance.infra, instance.infra_allowed);
+        said.push_str(&format!("; does not count as an attempt (infrastructure retry {used} of {all})"));
     }
     said.push_str(&if wait_ms < 100 {
         "; again now".to_owned()
@@ -136,8 +137,31 @@ pub fn logs(view: &RunView, instance: &InstanceView) -> String {
     view.next(&format!("runs logs {} {}{matrix}", view.created.number, quoted(job)))
 }
 
+/// Which attempt it was, where there is more than one, and of which budget; with `: ` at its end.
 fn attempts(instance: &InstanceView) -> String {
-    format!("attempt {} of {}", instance.attempt, instance.attempts_allowed.max(instance.attempt))
+    let number = instance.attempt;
+    // Without what the infrastructure or an engine ended.
+    let own = number.saturating_sub(instance.uncounted);
+    let allowed = instance.attempts_allowed.max(own);
+    if instance.class().is_some_and(FailureClass::is_infrastructure) {
+        if number > 1 || allowed > 1 { format!("attempt {number}: ") } else { String::new() }
+    } else if instance.uncounted > 0 {
+        format!("attempt {number} ({own} of {allowed} that count): ")
+    } else if allowed > 1 {
+        format!("attempt {number} of {allowed}: ")
+    } else {
+        String::new()
+    }
+}
+
+/// That the other budget is spent, if that is why nothing is tried again.
+fn spent(instance: &InstanceView) -> Option<String> {
+    let infra = instance.class().is_some_and(FailureClass::is_infrastructure);
+    let over = infra && instance.outcome.is_some() && instance.infra >= instance.infra_allowed;
+    over.then(|| match instance.infra_allowed {
+        0 => "not tried again: `retry.infra` is 0".to_owned(),
+        all => format!("not tried again: {all} of {all} infrastructure retries (`retry.infra`) are spent"),
+    })
 }
 
 /// `failure: exit 1 in step fit`.
@@ -153,11 +177,74 @@ fn headline(instance: &InstanceView) -> String {
         Some(step) if !reason.contains(&step.name) => format!(" in step `{}`", cut(&step.name, NAME)),
         _ => String::new(),
     };
-    let again =
-        if instance.attempts_allowed > 1 { format!("{}: ", attempts(instance)) } else { String::new() };
+    let again = attempts(instance);
     if reason.is_empty() {
         format!("{again}{class}{place}")
     } else {
         format!("{again}{class}: {reason}{place}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidegate_flow::job::Receipt;
+
+    /// An instance of which some attempts, of those so far, spent the budget of the infrastructure.
+    fn failed(class: FailureClass, attempt: u32, infra: u32, allowed: [u32; 2]) -> InstanceView {
+        let receipt = Receipt::bare(Conclusion::Failure, Some(class), "why".to_owned());
+        InstanceView {
+            attempt,
+            infra,
+            uncounted: infra,
+            attempts_allowed: allowed[0],
+            infra_allowed: allowed[1],
+            receipt: Some(receipt),
+            ..InstanceView::default()
+        }
+    }
+
+    #[test]
+    fn each_failure_says_which_budget_it_spends() {
+        let table = [
+            (failed(FailureClass::Failure, 1, 0, [1, 10]), "failure: why; again now"),
+            (failed(FailureClass::Failure, 2, 0, [3, 10]), "attempt 2 of 3: failure: why; again now"),
+            (
+                failed(FailureClass::Failure, 3, 2, [3, 10]),
+                "attempt 3 (1 of 3 that count): failure: why; again now",
+            ),
+            (
+                failed(FailureClass::Preempted, 2, 2, [3, 10]),
+                "attempt 2: preempted: why; does not count as an attempt (infrastructure retry 2 of 10); again now",
+            ),
+            (
+                failed(FailureClass::Lost, 1, 1, [1, 10]),
+                "lost: why; does not count as an attempt (infrastructure retry 1 of 10); again now",
+            ),
+        ];
+        for (instance, words) in table {
+            let infra = instance.class().is_some_and(FailureClass::is_infrastructure);
+            let said = retry(&RunView::default(), &instance, 0, infra, Style::default());
+            assert!(said.trim_end().ends_with(&format!("  {words}")), "{said}");
+        }
+    }
+
+    #[test]
+    fn the_last_failure_says_that_its_budget_is_spent() {
+        let table = [
+            (
+                failed(FailureClass::Lost, 11, 10, [1, 10]),
+                "attempt 11: lost: why; not tried again: 10 of 10 infrastructure retries (`retry.infra`) are spent",
+            ),
+            (failed(FailureClass::Lost, 1, 0, [1, 0]), "lost: why; not tried again: `retry.infra` is 0"),
+            // A run that is cancelled tries nothing again, whatever is left.
+            (failed(FailureClass::Lost, 3, 2, [1, 10]), "attempt 3: lost: why"),
+            (failed(FailureClass::Failure, 13, 10, [3, 10]), "attempt 13 (3 of 3 that count): failure: why"),
+        ];
+        for (instance, words) in table {
+            let instance = InstanceView { outcome: Some(Conclusion::Failure), ..instance };
+            let said = brief(&RunView::default(), &instance, Style::default());
+            assert!(said.trim_end().ends_with(&format!("  {words}")), "{said}");
+        }
     }
 }

@@ -34,6 +34,8 @@ pub struct InstanceAnswer {
     pub conclusion: Option<Conclusion>,
     /// Attempts.
     pub attempts: u32,
+    /// Those of them that spent none of `retry.attempts`.
+    pub uncounted: u32,
     /// Class of its failure.
     pub class: Option<FailureClass>,
     /// In one line.
@@ -143,6 +145,7 @@ pub fn answer(run: &Keyed, name: &str, evidence: &Evidence<'_>) -> Option<Answer
             origin,
             conclusion: instance.outcome,
             attempts: instance.attempt,
+            uncounted: instance.uncounted,
             class: instance.class(),
             reason: receipt.and_then(|receipt| receipt.reason.clone()).or_else(|| instance.reason.clone()),
             step: failed

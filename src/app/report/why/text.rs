@@ -157,8 +157,11 @@ fn failed(instance: &InstanceAnswer, style: Style) -> String {
     let class = instance.class.map_or("", FailureClass::word);
     let step = instance.step.as_ref().map(|step| format!(" in step `{step}`")).unwrap_or_default();
     let reason = instance.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-    let attempts =
-        if instance.attempts > 1 { format!(" after {} attempts", instance.attempts) } else { String::new() };
+    let attempts = match (instance.attempts, instance.uncounted) {
+        (0 | 1, _) => String::new(),
+        (all, 0) => format!(" after {all} attempts"),
+        (all, other) => format!(" after {all} attempts, {other} of which do not count"),
+    };
     text.push_str(
         &format!("  {} failed{attempts}, {class}{step}{reason}\n", style.sign(Conclusion::Failure))
             .replace(", :", ":"),
