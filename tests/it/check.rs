@@ -385,3 +385,41 @@ jobs:
         .stdout("warning[back-end]: `queue`");
     project.tidegate(["check", "--on", "kubernetes"]).code(0).nowhere("back-end");
 }
+
+/// What `plan` says would fail, and what it says has no effect, `check` says, too; of what all jobs inherit, once.
+#[test]
+fn check_says_of_a_cluster_what_plan_says() {
+    let text = "on: workflow_dispatch
+defaults: { container: 'python:3.12', python: { requirements: r.txt } }
+jobs:
+  a: { steps: [{ run: x }] }
+  b: { runs-on: gpu-pool, steps: [{ run: x }] }
+  c: { services: { db: { image: x, volumes: ['/x:/y'] } }, steps: [{ run: x }] }
+  d: { resources: { gpu: { count: 1, vendor: amd, memory: 40Gi } }, steps: [{ run: x }] }
+  e: { services: { DB_main: { image: x } }, steps: [{ run: x }] }
+";
+    let project = Project::workflow(text).file("r.txt", "").git();
+    let errors = [
+        "`services.db.volumes`: `/x:/y`: a pod has no folder of the machine",
+        "`resources.gpu.memory`: only NVIDIA's node labels say it",
+        "`services.DB_main`: steps could not reach it",
+    ];
+    let warnings = [
+        "`python`: the image brings its own Python; what r.txt names has to be in the image",
+        "`runs-on`: `gpu-pool` chooses no node",
+    ];
+    let mut check = project.tidegate(["check", "--on", "kubernetes"]).code(2);
+    let mut plan = project.tidegate(["plan", "--on", "kubernetes"]).code(2);
+    for words in errors {
+        check = check.stdout(&format!("error[back-end]: {words}"));
+        plan = plan.stdout(words);
+    }
+    for words in warnings {
+        check = check.stdout(&format!("warning[back-end]: {words}"));
+        plan = plan.stdout(words);
+    }
+    check.stdout("3 errors and 2 warnings");
+    drop(plan);
+    let json = project.tidegate(["check", "--on", "kubernetes", "--format", "json"]).code(2).stdout;
+    assert_eq!(json.matches("brings its own Python").count(), 1, "{json}");
+}

@@ -1,11 +1,13 @@
 //! Keys of the language that are not carried out, by this version or where the jobs run: said exactly,
 //! never ignored.
 
+use super::in_images::in_images;
 use super::reads::Reads;
 use super::service::{ours, split};
 use super::spec;
 use crate::job::is_host_label;
 use serde::{Deserialize, Serialize};
+use tidegate_lang::source::Span;
 use tidegate_lang::workflow::{Action, Container, Dynamic, Job, JobKind, Step, Tree, TreeKind, Workflow};
 
 /// Where jobs run.
@@ -32,19 +34,26 @@ pub struct Absent {
     /// Whether it is only this place that cannot do it: another one can.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub here: bool,
+    /// Where the file says it, if that is not the job.
+    #[serde(skip)]
+    pub at: Option<Span>,
 }
 
 impl Absent {
-    fn blocking(key: impl Into<String>, words: &str) -> Self {
-        Self { key: key.into(), words: words.to_owned(), blocking: true, here: false }
+    pub(super) fn blocking(key: impl Into<String>, words: &str) -> Self {
+        Self { key: key.into(), words: words.to_owned(), blocking: true, here: false, at: None }
+    }
+
+    pub(super) fn at(self, span: Span) -> Self {
+        Self { at: Some(span), ..self }
     }
 
     fn here(self) -> Self {
         Self { here: true, ..self }
     }
 
-    fn harmless(key: &str, words: &str) -> Self {
-        Self { key: key.to_owned(), words: words.to_owned(), blocking: false, here: false }
+    pub(super) fn harmless(key: &str, words: &str) -> Self {
+        Self { key: key.to_owned(), words: words.to_owned(), blocking: false, here: false, at: None }
     }
 }
 
@@ -101,6 +110,7 @@ fn elsewhere(workflow: &Workflow, job: &Job) -> Vec<Absent> {
 /// Lists what containers of this machine cannot do.
 fn in_containers(workflow: &Workflow, job: &Job) -> Vec<Absent> {
     let mut found = one_machine(workflow, job);
+    found.append(&mut in_images(workflow, job, Place::Containers));
     for (key, container) in containers(workflow, job) {
         if !container.ports.is_empty() {
             let words = "no port is mapped to this machine; the containers of a job share one network";
@@ -125,10 +135,11 @@ fn in_pods(workflow: &Workflow, job: &Job) -> Vec<Absent> {
         let words = "a claim is that of one pod; with `nodes`, leave `volume` out: node 0's folder is saved";
         found.push(Absent::blocking("checkpoint.volume", words));
     }
+    found.append(&mut in_images(workflow, job, Place::Pods));
     for (name, _) in job.services.iter().filter(|(name, _)| !is_host_label(&name.value)) {
         let words = "steps could not reach it: a pod's hosts have at most 63 lower-case letters, digits and `-`; \
                      give it such a name";
-        found.push(Absent::blocking(format!("services.{}", name.value), words));
+        found.push(Absent::blocking(format!("services.{}", name.value), words).at(name.span));
     }
     for (key, container) in containers(workflow, job) {
         let parts = [
@@ -225,7 +236,7 @@ fn asks_registry(workflow: &Workflow, job: &Job) -> bool {
     reads.reaches("models")
 }
 
-fn name(step: &Step, index: usize) -> String {
+pub(super) fn name(step: &Step, index: usize) -> String {
     step.id.as_ref().map_or_else(|| format!("steps[{index}]"), |id| format!("steps.{}", id.value))
 }
 

@@ -44,6 +44,7 @@ pub(super) fn ready(
         _ => None,
     };
     let checkpoint = checkpoint(job, contexts, facts)?;
+    let absent = absent::notes(workflow, job, facts.place);
     let mut settings = ReadySettings {
         display: display::instance(job, contexts, matrix),
         continue_on_error: flag("continue-on-error", job.continue_on_error.as_ref(), contexts)?,
@@ -68,10 +69,13 @@ pub(super) fn ready(
         pod: crate::job::PodRequest::default(),
         environment: environment(job, contexts)?,
         runs_on: runs_on(job, contexts)?,
-        notes: absent::notes(workflow, job, facts.place),
+        notes: absent.clone(),
     };
     if facts.place != absent::Place::Machine {
-        settings.pod = pod::request(workflow, job, contexts, facts.place, &mut settings.notes)?;
+        let mut more = Vec::new();
+        settings.pod = pod::request(workflow, job, contexts, facts.place, &mut more)?;
+        // What the file alone says is known already.
+        settings.notes.extend(more.into_iter().filter(|note| !absent.contains(note)));
         // Steps run in an image, which brings its Python along.
         settings.python = None;
         if settings.image.is_none() && !facts.image.is_empty() {

@@ -15,6 +15,7 @@ mod estimate;
 mod evaluate;
 mod fate;
 mod gates;
+mod in_images;
 mod instance;
 mod job;
 mod known;

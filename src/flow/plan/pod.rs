@@ -5,7 +5,7 @@
 
 use super::absent::Place;
 use super::evaluate::{get, optional, shown, text, whole};
-use super::service::{ours, service, split};
+use super::service::{ours, same_port, service, split};
 use super::{Contexts, evaluate, instance};
 use crate::job::{ContainerSpec, Credentials, PodRequest, ServiceSpec, Spot, StepPlace};
 use tidegate_lang::expr::Template;
@@ -82,18 +82,10 @@ fn services(
     let mut services: Vec<ServiceSpec> = Vec::new();
     for (name, given) in &job.services {
         let Some(made) = service(&name.value, given, contexts, place, notes)? else { continue };
-        // Containers of one attempt share one network.
-        let taken = services.iter().find_map(|s| {
-            let port = s.ports.iter().find(|port| made.ports.contains(port))?;
-            Some(format!(
-                "`services`: `{}` and `{}` both listen on port {port}, and a job has one network",
-                s.name, made.name
-            ))
-        });
-        match taken {
-            Some(taken) => return Err(taken),
-            None => services.push(made),
+        if let Some(words) = same_port(&services, &made) {
+            return Err(format!("`services`: {words}"));
         }
+        services.push(made);
     }
     Ok(services)
 }

@@ -46,44 +46,98 @@ pub(super) fn service(
             made.env.push((variable.value.clone(), text(&key("env"), value, contexts)?));
         }
     }
+    let mut said = Vec::new();
     for port in &given.ports {
-        let port = text(&key("ports"), port, contexts)?;
-        let (number, mapped) = container_port(&port).ok_or_else(|| {
-            format!("`{}`: `{port}` is no port such as `5432` or `5432:5432`", key("ports"))
-        })?;
-        if let Some(mapped) = mapped {
-            notes.push(format!(
-                "`{}`: {mapped} is not mapped; steps reach it at {name}:{number}",
-                key("ports")
-            ));
-        }
-        made.ports.push(number);
+        said.push(("ports", take_port(&text(&key("ports"), port, contexts)?, &mut made)));
     }
     for volume in &given.volumes {
-        let volume = text(&key("volumes"), volume, contexts)?;
-        if place == Place::Containers {
-            made.volumes.push(volume);
-            continue;
-        }
-        let parts: Vec<&str> = volume.split(':').collect();
-        match parts.as_slice() {
-            [path] if path.starts_with('/') => made.volumes.push((*path).to_owned()),
-            [from, path, ..] if path.starts_with('/') && !from.starts_with('/') => {
-                made.volumes.push((*path).to_owned());
-            }
-            _ => return Err(format!("`{}`: `{volume}`: a pod has no folder of the machine", key("volumes"))),
-        }
+        said.push(("volumes", take_volume(text(&key("volumes"), volume, contexts)?, place, &mut made)));
     }
     let options = optional(&key("options"), given.options.as_ref(), contexts)?.unwrap_or_default();
-    let mut ignored = take_options(&options, &mut made).map_err(|e| format!("`{}`: {e}", key("options")))?;
-    if place == Place::Containers {
-        (ignored, made.options) = ours(ignored);
-    }
-    if !ignored.is_empty() {
-        let there = if place == Place::Containers { "" } else { " in a pod" };
-        notes.push(format!("`{}`: {} has no effect{there}", key("options"), ignored.join(" ")));
+    said.push(("options", take_all_options(&options, place, &mut made)));
+    for (part, finding) in said {
+        match finding {
+            Some(Finding::Wrong(words)) => return Err(format!("`{}`: {words}", key(part))),
+            Some(Finding::Ignored(words)) => notes.push(format!("`{}`: {words}", key(part))),
+            None => {}
+        }
     }
     Ok(Some(made))
+}
+
+/// What of a key is not carried out where the service runs.
+#[derive(Debug, PartialEq)]
+pub(super) enum Finding {
+    /// The job cannot run with it.
+    Wrong(String),
+    /// It has no effect.
+    Ignored(String),
+}
+
+/// The service as far as it is written without an expression, and what of that is not carried out, by key.
+pub(super) fn written(
+    name: &str,
+    given: &Container,
+    place: Place,
+) -> (ServiceSpec, Vec<(&'static str, Finding)>) {
+    let mut made = ServiceSpec { name: name.to_owned(), ..ServiceSpec::default() };
+    let mut said = Vec::new();
+    for port in given.ports.iter().filter(|port| port.is_literal()) {
+        said.push(("ports", take_port(&port.raw, &mut made)));
+    }
+    for volume in given.volumes.iter().filter(|volume| volume.is_literal()) {
+        said.push(("volumes", take_volume(volume.raw.to_string(), place, &mut made)));
+    }
+    if let Some(options) = given.options.as_ref().filter(|options| options.is_literal()) {
+        said.push(("options", take_all_options(&options.raw, place, &mut made)));
+    }
+    (made, said.into_iter().filter_map(|(part, finding)| Some((part, finding?))).collect())
+}
+
+/// Says that a service listens where one before it does: containers of one attempt share one network.
+pub(super) fn same_port(before: &[ServiceSpec], made: &ServiceSpec) -> Option<String> {
+    before.iter().find_map(|other| {
+        let port = other.ports.iter().find(|port| made.ports.contains(port))?;
+        let (one, two) = (&other.name, &made.name);
+        Some(format!("`{one}` and `{two}` both listen on port {port}, and a job has one network"))
+    })
+}
+
+fn take_port(port: &str, into: &mut ServiceSpec) -> Option<Finding> {
+    let Some((number, mapped)) = container_port(port) else {
+        return Some(Finding::Wrong(format!("`{port}` is no port such as `5432` or `5432:5432`")));
+    };
+    into.ports.push(number);
+    let name = &into.name;
+    mapped
+        .map(|mapped| Finding::Ignored(format!("{mapped} is not mapped; steps reach it at {name}:{number}")))
+}
+
+fn take_volume(volume: String, place: Place, into: &mut ServiceSpec) -> Option<Finding> {
+    if place == Place::Containers {
+        into.volumes.push(volume);
+        return None;
+    }
+    let parts: Vec<&str> = volume.split(':').collect();
+    let path = match parts.as_slice() {
+        [path] if path.starts_with('/') => *path,
+        [from, path, ..] if path.starts_with('/') && !from.starts_with('/') => *path,
+        _ => return Some(Finding::Wrong(format!("`{volume}`: a pod has no folder of the machine"))),
+    };
+    into.volumes.push(path.to_owned());
+    None
+}
+
+fn take_all_options(options: &str, place: Place, into: &mut ServiceSpec) -> Option<Finding> {
+    let mut ignored = match take_options(options, into) {
+        Ok(ignored) => ignored,
+        Err(words) => return Some(Finding::Wrong(words)),
+    };
+    if place == Place::Containers {
+        (ignored, into.options) = ours(ignored);
+    }
+    let there = if place == Place::Containers { "" } else { " in a pod" };
+    (!ignored.is_empty()).then(|| Finding::Ignored(format!("{} has no effect{there}", ignored.join(" "))))
 }
 
 /// Options of `docker create` that the executor sets itself, and whether each takes a value.

@@ -315,6 +315,79 @@ fn keys_without_effect_are_said_of_where_the_job_runs() {
     assert_eq!(only_here, wanted);
 }
 
+/// What jobs in images ask for in vain, where the file says it without an expression.
+#[test]
+fn what_images_and_nodes_do_not_give_is_said_of_the_file() {
+    let said = |job: &str, place| {
+        let workflow = workflow(&format!(
+            "on: push\ndefaults: {{ container: alpine }}\njobs:\n  j:\n    steps: [{{ run: x }}]\n{job}"
+        ));
+        let parts = absent(&workflow, &workflow.jobs[0], place);
+        parts
+            .iter()
+            .map(|part| format!("{}{}: {}", if part.blocking { "!" } else { "" }, part.key, part.words))
+            .collect::<Vec<_>>()
+    };
+    let both = [
+        (
+            "    python: { requirements: r.txt }\n",
+            "python: the image brings its own Python; what r.txt names",
+        ),
+        ("    python: { packages: [x] }\n", "python: the image brings its own Python"),
+        (
+            "    services: { db: { image: x, ports: ['80:5432'] } }\n",
+            "services.db.ports: 80 is not mapped; steps reach it at db:5432",
+        ),
+        ("    services: { db: { image: x, ports: [x] } }\n", "!services.db.ports: `x` is no port"),
+        (
+            "    services: { a: { image: x, ports: [5] }, b: { image: x, ports: [5] } }\n",
+            "!services: `a` and `b` both listen on port 5",
+        ),
+        (
+            "    services: { db: { image: x, options: --health-retries x } }\n",
+            "!services.db.options: `--health-retries x` is no number",
+        ),
+        (
+            "    services: { db: { image: x, options: --name y } }\n",
+            "services.db.options: --name y has no effect",
+        ),
+    ];
+    let pods = [
+        ("    runs-on: gpu-pool\n", "runs-on: `gpu-pool` chooses no node; `resources`"),
+        ("    runs-on: { group: big }\n", "runs-on: `big` chooses no node"),
+        (
+            "    services: { db: { image: x, volumes: ['/x:/y'] } }\n",
+            "!services.db.volumes: `/x:/y`: a pod has no folder",
+        ),
+        (
+            "    services: { db: { image: x, options: --cpus 1 } }\n",
+            "services.db.options: --cpus 1 has no effect in a pod",
+        ),
+        (
+            "    resources: { gpu: { count: 1, vendor: amd, memory: 40Gi } }\n",
+            "!resources.gpu.memory: only NVIDIA's node labels",
+        ),
+    ];
+    for (job, words) in both.iter().chain(&pods) {
+        let said = said(job, Place::Pods);
+        assert!(said.len() == 1 && said[0].starts_with(words), "{job}: {said:?}");
+    }
+    for (job, words) in &both {
+        let said = said(job, Place::Containers);
+        assert!(said.len() == 1 && said[0].starts_with(words), "{job}: {said:?}");
+    }
+    let nothing = [
+        "    runs-on: ubuntu-latest\n",
+        "    runs-on: [self-hosted, linux, x64]\n",
+        "    resources: { gpu: { count: 1, vendor: nvidia, memory: 40Gi } }\n",
+        "    services: { db: { image: x, ports: ['5432:5432'], volumes: ['data:/y', /z], options: --health-cmd y } }\n",
+        "    services: { db: { image: x, volumes: ['${{ github.ref }}:/y'] } }\n",
+    ];
+    for job in nothing {
+        assert_eq!(said(job, Place::Pods), Vec::<String>::new(), "{job}");
+    }
+}
+
 /// Kubernetes takes no such name for a host; an engine of containers does.
 #[test]
 fn services_that_a_pod_cannot_give_a_host_to() {

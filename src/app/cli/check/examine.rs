@@ -136,10 +136,10 @@ fn one(input: &Input, dialect: Option<Dialect>, place: Option<Place>, shared: &S
 /// What the back end that jobs are meant for does not do.
 fn back_end(workflow: &Workflow, place: Place) -> Vec<Diagnostic> {
     let of_job = |job: &Job| {
-        let span = job.id.span;
         let parts = absent(workflow, job, place).into_iter().filter(|part| part.here);
         let findings = parts.map(move |part| {
             let words = format!("`{}`: {}", part.key, part.words);
+            let span = part.at.unwrap_or(job.id.span);
             if part.blocking {
                 Diagnostic::error("back-end", span, words)
             } else {
