@@ -35,3 +35,18 @@ fn the_server_is_asked_before_anything_is_submitted() {
         kubectl(&["create", "--dry-run=server", "--validate=strict", "-f", file.path().to_str().unwrap()]);
     assert_eq!(said.matches("created (server dry run)").count(), 4, "{said}");
 }
+
+/// Names of hosts and containers: what the plan takes, the API server takes.
+#[test]
+fn services_have_names_that_the_api_server_takes() {
+    let long = "a".repeat(50);
+    let project = project(&format!(
+        "  a: {{ services: {{ db-main: {{ image: x }}, {long}x: {{ image: x }}, {long}y: {{ image: x }} }}, steps: [{{ run: 'true' }}] }}\n"
+    ));
+    plan(&project, &["--server"]).code(0);
+    project.write(
+        ".ml/workflows/test.yml",
+        "on: workflow_dispatch\njobs: { a: { container: x, services: { DB_main: { image: x } }, steps: [{ run: 'true' }] } }\n",
+    );
+    plan(&project, &["--server"]).code(2).stdout("`services.DB_main`: steps could not reach it");
+}

@@ -1,6 +1,6 @@
 //! `queue`, `spot`, `checkpoint`: where pods run, when, and what survives when they are taken away.
 
-use super::{apply, cluster, kubectl, project, selector, spawn, wait, wait_gone};
+use super::{apply, cluster, kubectl, project, project_alone, run, selector, spawn, wait, wait_gone};
 use crate::harness::Project;
 use std::process::Child;
 
@@ -99,6 +99,48 @@ fn a_spot_job_that_is_preempted_twice_goes_on_from_its_checkpoint() {
     kubectl(&["label", "nodes", "--all", "karpenter.sh/capacity-type-"]);
     let logs = project.tidegate(["runs", "logs", "1"]).code(0);
     logs.stdout("from epoch 20").stdout("finished at 30");
+    wait_gone(&project);
+}
+
+/// The taint that nodes with GPUs have, on all nodes; gone when the test is over.
+struct Tainted;
+
+impl Tainted {
+    fn new() -> Self {
+        kubectl(&["taint", "nodes", "--all", "nvidia.com/gpu=present:NoSchedule"]);
+        Self
+    }
+}
+
+impl Drop for Tainted {
+    fn drop(&mut self) {
+        kubectl(&["taint", "nodes", "--all", "nvidia.com/gpu-"]);
+    }
+}
+
+/// A slice has 9728 MiB, its card 81920.
+#[test]
+fn a_slice_of_a_gpu_has_a_memory_of_its_own_on_a_node_tainted_for_gpus() {
+    let slice = |memory: &str| {
+        format!(
+            "resources: {{ gpu: {{ count: 1, mig: 1g.10gb, memory: {memory}, product: NVIDIA-A100-SXM4-80GB }} }}"
+        )
+    };
+    let jobs = format!(
+        "  first: {{ steps: [{{ run: 'true' }}] }}
+  fits: {{ {}, steps: [{{ run: 'echo ran' }}] }}
+  large: {{ {}, steps: [{{ run: 'true' }}] }}
+",
+        slice("9Gi"),
+        slice("20Gi")
+    );
+    let project = project_alone(&jobs, "  pending-timeout: 20s\n");
+    // So that the hub is there before the taint is.
+    run(&project, &["--job", "first"]).code(0);
+    let tainted = Tainted::new();
+    run(&project, &["--job", "fits"]).code(0);
+    run(&project, &["--job", "large"]).code(1).stdout("unschedulable");
+    drop(tainted);
     wait_gone(&project);
 }
 
