@@ -48,6 +48,8 @@ pub struct Surroundings {
     pub mark: String,
     /// Whether steps run inside the job's image; else it is said that the image is not used.
     pub in_image: bool,
+    /// The log is printed, too: a cluster keeps what a container prints, also of one that is killed.
+    pub prints: bool,
 }
 
 /// One running attempt.
@@ -98,6 +100,7 @@ pub fn run(spec: &JobSpec, secrets: &BTreeMap<String, String>, around: &Surround
     let started = Instant::now();
     let masks = Masks::new(secrets.values().map(String::as_str));
     let mut output = Output::new(link.clone(), log_path_of(&around.store, spec), masks, spec.debug);
+    output.prints(around.prints);
     let mark = format!("{}{}", around.mark, spec.token);
     let (place, temp) = match prepare(spec, around) {
         Ok(made) => made,

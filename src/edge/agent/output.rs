@@ -39,6 +39,8 @@ pub struct Output {
     file: Option<File>,
     written: u64,
     failed: Option<io::Error>,
+    /// Whether what is written goes to this process's own output, too.
+    prints: bool,
     /// What is masked.
     pub masks: Masks,
     stream: MaskStream,
@@ -102,6 +104,7 @@ impl Output {
             file: None,
             written: 0,
             failed: None,
+            prints: false,
             masks,
             stream,
             line: Vec::new(),
@@ -122,6 +125,11 @@ impl Output {
             tail_next: None,
             effects: Effects::default(),
         }
+    }
+
+    /// Prints what is written, too: where this process is killed, somebody else has it.
+    pub fn prints(&mut self, prints: bool) {
+        self.prints = prints;
     }
 
     /// Shows paths in annotations relative to this folder: people do not know work folders.
@@ -438,6 +446,10 @@ impl Output {
                 done
             }),
         };
+        if self.prints {
+            let mut out = io::stdout().lock();
+            let _ = out.write_all(bytes).and_then(|()| out.flush());
+        }
         match done {
             Ok(()) => self.written += bytes.len() as u64,
             Err(error) => {

@@ -4,7 +4,7 @@
 use super::kubernetes::token_of;
 use crate::agent::{
     Brought, Checkpoints, Control, Door, FreshFolders, Link, Row, Surroundings, TempFolders, Uplink, Wish,
-    log_path_of, now, run,
+    log_path_of, run,
 };
 use crate::hub::{AgentEnd, Connection, LogCut, LogFollower, Mirrored, client_config, dial_tcp, follow_log};
 use crate::python::Environments;
@@ -81,9 +81,7 @@ pub fn inside(place: &Inside, control: Arc<Control>) -> Result<Conclusion, Insid
     // What the agent lays out, steps of any user may change: the folder's group is everybody's.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o002));
     let token = token_of(&place.attempt, place.node);
-    let former = former(place).map_err(wrong("remembering which agent this is"))?;
-    let incarnation = former.as_deref().unwrap_or(&place.incarnation);
-    let end = AgentEnd::new(&token, &place.key, incarnation, control.clone());
+    let end = AgentEnd::new(&token, &place.key, &place.incarnation, control.clone());
     let tls = client_config(&place.certificate).map_err(wrong("the hub's certificate"))?;
     let (connection, keep_up) = Connection::new(dial_tcp(place.hub), tls, end.clone());
     end.connect(connection.clone());
@@ -103,42 +101,11 @@ pub fn inside(place: &Inside, control: Arc<Control>) -> Result<Conclusion, Insid
             .spawn(watch)
             .map_err(wrong("watching for an engine"))?;
     }
-    let done = match former {
-        Some(_) => rest(place, &end, &token),
-        None => attempt(place, &end, control),
-    };
+    let done = attempt(place, &end, control);
     end.is_over();
     connection.close();
     let _ = network.join();
     done
-}
-
-/// The agent that ran in this pod before and was killed, if there was one; from now on it is this one.
-fn former(place: &Inside) -> io::Result<Option<String>> {
-    let path = place.own.join("incarnation");
-    match std::fs::read_to_string(&path) {
-        Ok(former) if !former.is_empty() => Ok(Some(former)),
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => std::fs::write(&path, &place.incarnation).map(|()| None),
-    }
-}
-
-/// Brings what an agent that was killed had written and not sent: its steps went with it.
-fn rest(place: &Inside, end: &Arc<AgentEnd>, token: &str) -> Result<Conclusion, InsideError> {
-    let mut spec: JobSpec = serde_json::from_slice(&end.objects.get(&place.spec)?)?;
-    token.clone_into(&mut spec.token);
-    let log = log_path_of(&place.own, &spec);
-    let length = std::fs::metadata(&log).map_or(0, |log| log.len());
-    let follower = follow_log(end.clone(), &log)
-        .map_err(|source| InsideError::Io { doing: "following the log", source })?;
-    let kept = follower.finish(length).map_or_else(|cut| cut.kept, |()| length);
-    let reason = "the agent in its pod was killed, and its steps with it".to_owned();
-    let mut receipt = Receipt::bare(Conclusion::Failure, Some(FailureClass::Lost), reason);
-    receipt.log = kept;
-    let seq = end.kept() + 1;
-    end.send(JobMessage { token: token.to_owned(), seq, at: now(), body: MessageBody::Ended(receipt) }, true);
-    end.wait_acknowledged(seq).map_err(InsideError::Refused)?;
-    Ok(Conclusion::Failure)
 }
 
 /// Ends an attempt that no engine looks after any more; runs as long as the process does.
@@ -188,6 +155,7 @@ fn attempt(place: &Inside, end: &Arc<AgentEnd>, control: Arc<Control>) -> Result
         env: launcher.environment(),
         mark: "tidegate_".to_owned(),
         in_image: true,
+        prints: true,
     };
     run(&spec, &place.secrets, &around, &link);
     let done = last.wait();

@@ -120,11 +120,6 @@ impl AgentEnd {
         }
     }
 
-    /// The number of the last message that the hub keeps, as far as it has said.
-    pub fn kept(&self) -> u64 {
-        self.state().hub_keeps.map_or(0, |(kept, _)| kept)
-    }
-
     /// Nothing more will be asked of it: what follows its log may end.
     pub fn is_over(&self) {
         self.state().over = true;

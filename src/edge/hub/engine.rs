@@ -74,6 +74,8 @@ struct Attempt {
     grew: Instant,
 }
 
+/// Bytes of a log's end by which it is known again.
+const KNOWN: u64 = 1 << 10;
 /// A log that could not be written is asked for again after this long.
 const AGAIN: Duration = Duration::from_secs(2);
 
@@ -146,6 +148,17 @@ impl EngineEnd {
     /// Gives out a receipt whose log does not come any more.
     pub fn take_without_log(&self, attempt: &str) -> Option<JobMessage> {
         self.attempts().get_mut(attempt)?.ended.take().map(|(_, message)| message)
+    }
+
+    /// Adds to an attempt's log what its agent wrote and could not send, as the agent's own output has it: `said` is the
+    /// end of the log, or all of it. What cannot be told to follow is left out.
+    pub fn add_rest(&self, attempt: &str, said: &str) {
+        let mut attempts = self.attempts();
+        let Some(attempt) = attempts.get_mut(attempt) else { return };
+        let Some(rest) = attempt.rest_of(said.as_bytes()) else { return };
+        if attempt.write(attempt.kept, rest).is_ok() {
+            attempt.kept += rest.len() as u64;
+        }
     }
 
     /// Asks again for logs that could not be written a while ago.
@@ -243,6 +256,24 @@ impl Attempt {
         [ToHub::Open { attempt, key, spec }, ToHub::LogKept { attempt: token.to_owned(), upto: self.kept }]
     }
 
+    /// What of `said` follows the log that is here.
+    fn rest_of<'a>(&self, said: &'a [u8]) -> Option<&'a [u8]> {
+        let from = self.kept.saturating_sub(KNOWN);
+        let mut known = vec![0; usize::try_from(self.kept - from).ok()?];
+        if self.kept > 0 {
+            File::open(&self.path).ok()?.read_exact_at(&mut known, from).ok()?;
+        }
+        // From the first byte on, or as far as the cluster still has it.
+        let whole = usize::try_from(self.kept).ok().and_then(|kept| said.split_at_checked(kept));
+        if let Some((before, rest)) = whole
+            && before.ends_with(&known)
+        {
+            return Some(rest);
+        }
+        let at = said.windows(known.len()).rposition(|part| part == known)?;
+        said.get(at + known.len()..)
+    }
+
     fn write(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         if self.file.is_none() {
             if let Some(folder) = self.path.parent() {
@@ -312,5 +343,37 @@ impl Peer for EngineEnd {
 
     fn broken(&self, error: &io::Error) {
         (self.sink)(HubEvent::Broken(error.to_string()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_agent_could_not_send_follows_what_is_here() {
+        let folder = tempfile::tempdir().unwrap();
+        let long = "line\n".repeat(1000);
+        for (here, said, then) in [
+            ("", "one\ntwo\n", "one\ntwo\n"),
+            ("one\n", "one\ntwo\n", "one\ntwo\n"),
+            // Lines like those before them.
+            ("a\na\n", "a\na\na\na\n", "a\na\na\na\n"),
+            // Only the end of it was had.
+            (
+                &*format!("{long}one\n"),
+                &*format!("{}one\ntwo\n", "line\n".repeat(300)),
+                &*format!("{long}one\ntwo\n"),
+            ),
+            ("one\n", "something else\n", "one\n"),
+            ("one\n", "", "one\n"),
+        ] {
+            let path = folder.path().join("log");
+            std::fs::write(&path, here).unwrap();
+            let end = EngineEnd::new("key", "store", Box::new(|_| {}));
+            end.open("r.0.1", "secret", "", &path);
+            end.add_rest("r.0.1", said);
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), then);
+        }
     }
 }

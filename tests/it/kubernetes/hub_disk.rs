@@ -38,6 +38,7 @@ impl Drop for Small {
 #[test]
 fn a_hub_whose_disk_is_full() {
     let jobs = "  a:
+    retry: { attempts: 2, on: [disk] }
     produces: { big: big }
     steps: [{ run: 'case $HOSTNAME in *-0-1-*) n=16;; *) n=1;; esac; dd if=/dev/urandom of=big bs=1M count=$n' }]
   b:

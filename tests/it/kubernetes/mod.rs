@@ -11,6 +11,7 @@ mod ends;
 mod examples;
 mod hub_disk;
 mod left;
+mod live;
 mod nodes;
 mod objects;
 mod plan;

@@ -29,7 +29,7 @@ fn an_api_server_and_a_hub_that_are_away_for_a_minute() {
     wait_gone(&project);
 }
 
-/// What the agent wrote while the hub took nothing is sent by its successor in the same pod.
+/// What the agent wrote while the hub took nothing, the cluster has.
 #[test]
 fn the_last_lines_of_an_agent_that_is_killed() {
     let waits = "while ! test -e /tmp/go; do sleep 0.1; done; echo last words; sleep 600";

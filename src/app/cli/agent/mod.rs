@@ -67,6 +67,7 @@ pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
         env: environment(std::env::vars_os()),
         mark: args.mark,
         in_image: false,
+        prints: false,
         store,
     };
     host(Arc::new(around))

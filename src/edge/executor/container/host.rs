@@ -104,6 +104,7 @@ impl ContainerHost {
             env: row.environment(),
             mark: self.mark.clone(),
             in_image: true,
+            prints: false,
         }
     }
 }

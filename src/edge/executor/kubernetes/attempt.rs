@@ -1,7 +1,7 @@
 //! What is known of an attempt while it has a Job.
 
 use super::observe::{Bound, Death, Seen, Telling, Waiting, is_set_up, seen};
-use super::quotes::Quote;
+use super::quotes::{Quote, Rest};
 use super::ranks::Ranks;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
@@ -59,6 +59,8 @@ pub(super) struct Attempt {
     pub(super) telling: Telling,
     /// The last lines of the container that it failed of.
     pub(super) quote: Quote,
+    /// The end of its log, where its agent was killed.
+    pub(super) rest: Rest,
     /// What must not be read in them.
     pub(super) masks: Masks,
 }
@@ -93,6 +95,7 @@ impl Attempt {
             removed: false,
             telling: Telling::default(),
             quote: Quote::default(),
+            rest: Rest::default(),
             masks,
         }
     }
@@ -161,6 +164,11 @@ pub(super) enum Done {
     },
     Removed {
         token: String,
+    },
+    /// The log of an agent that was killed, as far as the cluster has it.
+    Rest {
+        token: String,
+        text: String,
     },
     /// The API server answers, after a time when it did not.
     Answers,

@@ -19,6 +19,8 @@ const DEATH_PATIENCE: Duration = Duration::from_secs(15);
 
 /// A receipt may come this long after its pod's end when the hub has been away.
 const HUB_PATIENCE: Duration = Duration::from_mins(2);
+/// After a break of the hub agents are back within this time.
+const AGENTS_BACK: Duration = Duration::from_secs(6);
 /// The rest of a log whose pod has ended is waited for as long as some of it comes within this time.
 const LOG_PATIENCE: Duration = Duration::from_mins(2);
 /// The cluster may take this long to say why it takes a pod away.
@@ -42,7 +44,8 @@ impl State {
             }
             self.answer(&token, now);
             self.explain(&token, now);
-            if let Some(receipt) = self.verdict(&token, now).and_then(|r| self.quoted(&token, r, now)) {
+            let receipt = self.verdict(&token, now).and_then(|r| self.quoted(&token, r, now));
+            if let Some(receipt) = receipt.and_then(|r| self.with_rest(&token, r, now)) {
                 self.end(&token, receipt);
             }
         }
@@ -186,9 +189,11 @@ impl State {
                     return None;
                 }
                 let since = *attempt.ended.get_or_insert(now);
+                // Agents that lost the hub, too, find it again a little later.
+                let since = self.hub_back.map_or(since, |back| since.max(back + AGENTS_BACK));
                 // While the hub is away, no receipt can come.
                 let patience = if self.no_hub.is_some() { HUB_PATIENCE } else { RECEIPT_PATIENCE };
-                if now.duration_since(since) < patience {
+                if now.saturating_duration_since(since) < patience {
                     return None;
                 }
                 failed(death)

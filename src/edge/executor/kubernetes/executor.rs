@@ -144,6 +144,7 @@ impl KubernetesExecutor {
             attempts: BTreeMap::new(),
             no_server: false,
             no_hub: Some(Instant::now()),
+            hub_back: None,
             hub_missed: false,
             listed: BTreeSet::new(),
             touched: BTreeSet::new(),

@@ -1,7 +1,8 @@
-//! The last lines of a container that an attempt failed of before any step: only the API server has them.
+//! What only the API server has: the last lines of a container that an attempt failed of before any step, and the end of
+//! the log of an agent that was killed.
 
 use super::attempt::Done;
-use super::observe::quote;
+use super::observe::{killed_agent, quote};
 use super::watch::State;
 use kube::api::LogParams;
 use std::time::Duration;
@@ -15,6 +16,10 @@ const BYTES: i64 = 4 << 10;
 /// They are waited for this long.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Lines and bytes of an agent's log, at most.
+const LOG_LINES: i64 = 10_000;
+const LOG_BYTES: i64 = 4 << 20;
+
 /// What is known of them.
 #[derive(Debug, Default)]
 pub(super) enum Quote {
@@ -27,6 +32,18 @@ pub(super) enum Quote {
     Are(Vec<String>),
 }
 
+/// What is known of the end of a killed agent's log.
+#[derive(Debug, Default)]
+pub(super) enum Rest {
+    /// Nobody asked.
+    #[default]
+    Not,
+    /// It is read.
+    Asked(Instant),
+    /// It is in the log.
+    Here,
+}
+
 impl Quote {
     /// They came; what is secret is not quoted.
     pub(super) fn is(&mut self, lines: Vec<String>, masks: &Masks) {
@@ -36,6 +53,35 @@ impl Quote {
 }
 
 impl State {
+    /// Fetches what an agent that was killed had written and not sent. `None`: it is being read.
+    pub(super) fn with_rest(&mut self, token: &str, receipt: Receipt, now: Instant) -> Option<Receipt> {
+        let Some(attempt) = self.attempts.get_mut(token) else { return Some(receipt) };
+        let killed =
+            attempt.pod.as_ref().and_then(|pod| Some((pod.metadata.name.clone()?, killed_agent(pod)?)));
+        let Some((pod, previous)) = killed else { return Some(receipt) };
+        match attempt.rest {
+            Rest::Not => {
+                let of = LogParams {
+                    container: Some("agent".to_owned()),
+                    previous,
+                    tail_lines: Some(LOG_LINES),
+                    limit_bytes: Some(LOG_BYTES),
+                    ..LogParams::default()
+                };
+                attempt.rest = Rest::Asked(now);
+                let (pods, done, token) = (self.cluster.pods(), self.done.clone(), token.to_owned());
+                tokio::spawn(async move {
+                    let text = timeout(PATIENCE, pods.logs(&pod, &of)).await;
+                    let text = text.ok().and_then(Result::ok).unwrap_or_default();
+                    let _ = done.send(Done::Rest { token, text });
+                });
+                None
+            }
+            Rest::Asked(since) if now.duration_since(since) < PATIENCE => None,
+            Rest::Asked(_) | Rest::Here => Some(receipt),
+        }
+    }
+
     /// Puts the last lines of what an attempt failed of under its reason. `None`: they are being read.
     pub(super) fn quoted(&mut self, token: &str, mut receipt: Receipt, now: Instant) -> Option<Receipt> {
         let Some(attempt) = self.attempts.get_mut(token) else { return Some(receipt) };

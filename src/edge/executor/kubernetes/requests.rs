@@ -3,6 +3,7 @@
 use super::attempt::{Attempt, Done};
 use super::checkpoints;
 use super::pod::job_name;
+use super::quotes::Rest;
 use super::ranks::{Then, attempt_of, token_of};
 use super::starting::Starting;
 use super::watch::State;
@@ -166,6 +167,12 @@ impl State {
             Done::Quoted { token, lines } => {
                 if let Some(attempt) = self.attempts.get_mut(&token) {
                     attempt.quote.is(lines, &attempt.masks);
+                }
+            }
+            Done::Rest { token, text } => {
+                self.hub.add_rest(&token, &text);
+                if let Some(attempt) = self.attempts.get_mut(&token) {
+                    attempt.rest = Rest::Here;
                 }
             }
             Done::Removed { token } => {

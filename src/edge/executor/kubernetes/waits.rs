@@ -53,7 +53,9 @@ impl State {
     }
 
     pub(super) fn hub_stands(&mut self) {
-        self.no_hub = None;
+        if self.no_hub.take().is_some() {
+            self.hub_back = Some(Instant::now());
+        }
         if std::mem::take(&mut self.hub_missed) {
             (self.sink)(ExecutorMessage::Note { text: "the hub answers again".to_owned() });
         }

@@ -47,6 +47,8 @@ pub(super) struct State {
     pub(super) attempts: BTreeMap<String, Attempt>,
     /// Since when there is no connection to the hub.
     pub(super) no_hub: Option<Instant>,
+    /// When there was one again after a break.
+    pub(super) hub_back: Option<Instant>,
     /// That it is missed was said.
     pub(super) hub_missed: bool,
     /// The API server does not answer.

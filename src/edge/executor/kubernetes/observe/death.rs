@@ -88,6 +88,13 @@ fn agent_death(pod: &Pod) -> Option<Death> {
     Some(Death { class: FailureClass::Lost, exit: None, reason })
 }
 
+/// Whether the agent was killed while steps ran, and if so, whether what it printed is that of its run before.
+pub(in super::super) fn killed_agent(pod: &Pod) -> Option<bool> {
+    agent_death(pod)?;
+    let agent = statuses(pod).find(|s| owner(&s.name) == Owner::Agent)?;
+    Some(agent.last_state.as_ref().is_some_and(|s| s.terminated.is_some()))
+}
+
 /// An init container that a template or the cluster added has failed, so that no step ran.
 fn init_death(pod: &Pod) -> Option<Death> {
     let failed = failed_init(pod)?;

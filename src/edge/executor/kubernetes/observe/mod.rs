@@ -12,7 +12,7 @@ mod telling;
 mod waiting;
 
 pub use death::{Death, death};
-pub(super) use death::{disrupted, quote};
+pub(super) use death::{disrupted, killed_agent, quote};
 pub(super) use events::{not_made, not_set_up};
 pub use seen::{Seen, seen};
 pub(super) use seen::{is_suspended, node_is_away};
