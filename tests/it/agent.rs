@@ -306,10 +306,10 @@ fn timeouts_end_every_grandchild() {
         "trap '' TERM; setsid sh -c 'trap \"\" TERM; echo $$ > {0}/deep; while :; do sleep 1; done' & wait",
         dir.display()
     ));
-    slow.timeout_minutes = "${{ 0.01 }}".into();
+    slow.timeout_minutes = "${{ 0.05 }}".into();
     let ran = host.run(&job(vec![slow, step("", "always()", "echo after")]), &[]);
     assert_eq!(ran.receipt().class, Some(FailureClass::Timeout));
-    assert!(ran.receipt().reason.as_deref().unwrap_or_default().starts_with("timed out after 0.6 s"));
+    assert!(ran.receipt().reason.as_deref().unwrap_or_default().starts_with("timed out after 3 s"));
     assert!(ran.log().ends_with("after\n"), "{}", ran.log());
     assert!(!lives(pid_of(&dir.join("deep"))));
 }
@@ -414,8 +414,8 @@ fn a_background_writer_cannot_change_a_later_step() {
     let ran = host
         .run(
             &job(vec![
-                step("a", "", "(sleep 0.3; echo late=1 >> $GITHUB_OUTPUT) & echo early=1 >> $GITHUB_OUTPUT"),
-                step("b", "", "sleep 0.6; echo \"${{ steps.a.outputs.early }}-${{ steps.a.outputs.late }}\""),
+                step("a", "", "(sleep 1; echo late=1 >> $GITHUB_OUTPUT) & echo early=1 >> $GITHUB_OUTPUT"),
+                step("b", "", "sleep 2; echo \"${{ steps.a.outputs.early }}-${{ steps.a.outputs.late }}\""),
                 step("c", "", "echo \"[${{ steps.b.outputs.late }}]\""),
             ]),
             &[],

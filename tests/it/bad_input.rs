@@ -164,7 +164,7 @@ fn a_daemon_ends_with_its_job_and_holds_up_nothing() {
 #[test]
 fn a_background_writer_of_command_files_is_too_late() {
     let project = one(
-        "      - id: s\n        run: |\n          f=$GITHUB_OUTPUT; echo early=1 >> $f\n          (sleep 0.3; echo late=1 >> $f; echo LATE=1 >> $GITHUB_ENV) &\n      - run: sleep 0.8; echo \"[${{ steps.s.outputs.early }}][${{ steps.s.outputs.late }}][$LATE]\"\n",
+        "      - id: s\n        run: |\n          f=$GITHUB_OUTPUT; echo early=1 >> $f\n          (sleep 1; echo late=1 >> $f; echo LATE=1 >> $GITHUB_ENV) &\n      - run: sleep 2; echo \"[${{ steps.s.outputs.early }}][${{ steps.s.outputs.late }}][$LATE]\"\n",
     );
     project.tidegate(["run"]).code(0);
     assert!(log(&project).starts_with("[1][][]\n"));

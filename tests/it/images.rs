@@ -12,8 +12,8 @@ pub const PASSES_ON: &str = "  one:
     steps:
       - { id: s, run: 'cat data.txt; echo x=41 >> $GITHUB_OUTPUT; echo kept > out.txt; echo {\\\"acc\\\":0.5} > m.json' }
       - { run: \"echo '## fine' ${{ hashFiles('data.txt') }} >> $GITHUB_STEP_SUMMARY\" }
-      # A kubelet takes a second to say which image it started.
-      - { run: sleep 3 }
+      # A kubelet takes a second to say which image it started, a busy one some more.
+      - { run: sleep 8 }
     produces: { out: out.txt }
     metrics: m.json
   two:

@@ -430,8 +430,11 @@ fn an_engine_killed_with_9_leaves_nobody_behind_and_its_run_goes_on() {
 
 #[test]
 fn a_supervisor_killed_with_9_costs_an_attempt_and_no_more() {
+    // The run is not over before the supervisor is found.
+    let wait = "d: { needs: [b, c], steps: [{ run: 'until test -e \"$FOLDER/go\"; do sleep 0.05; done' }, ";
+    let text = DAEMONS.replace("d: { needs: [b, c], steps: [", wait);
     for count in [8, 16, 24] {
-        let (project, store) = daemons();
+        let (project, store) = daemons_of(&text);
         let child = started(&project);
         until("the log has grown", || log_of(&store, count));
         let supervisor = until("the supervisor stands", || {
@@ -442,6 +445,7 @@ fn a_supervisor_killed_with_9_costs_an_attempt_and_no_more() {
         });
         let then = log_of(&store, 1).unwrap();
         kill(supervisor);
+        project.write("go", "");
         project.done(child).code(0);
         assert_done(&project, &store, &then);
     }

@@ -32,7 +32,11 @@ struct Waiting {
 
 impl Waiting {
     fn start() -> Self {
-        let project = Project::workflow(WORKFLOW);
+        Self::of(WORKFLOW)
+    }
+
+    fn of(text: &str) -> Self {
+        let project = Project::workflow(text);
         let file = |name: &str| format!("{}={}", name.to_uppercase(), project.path().join(name).display());
         let child = Command::new(binary())
             .args(["run", "--env", &file("started"), "--env", &file("go")])
@@ -124,8 +128,10 @@ fn ctrl_c_cancels_cleanly_and_a_second_one_at_once() {
     assert_eq!(code, Some(5), "{text}");
     assert!(text.contains("✓ cleanup") && text.contains("(ctrl-c)"), "{text}");
 
-    let run = Waiting::start();
+    // Its clean-up is not over when the second one comes.
+    let run = Waiting::of(&WORKFLOW.replace("echo cleaned up", "sleep 100"));
     run.signal("INT");
+    until(|| run.project.tidegate(["runs", "show"]).stdout.contains("cancelling"));
     run.signal("INT");
     let (code, text) = run.end();
     assert_eq!(code, Some(5), "{text}");
@@ -169,7 +175,7 @@ fn on_a_terminal(project: &Project, env: &str) -> String {
 
 #[test]
 fn a_terminal_is_redrawn_and_ci_is_not() {
-    let text = "on: workflow_dispatch\njobs:\n  train:\n    strategy: { matrix: { c: [1, 2] } }\n    steps: [{ run: 'echo epoch ${{ matrix.c }}; sleep 0.4' }]\n";
+    let text = "on: workflow_dispatch\njobs:\n  train:\n    strategy: { matrix: { c: [1, 2] } }\n    steps: [{ run: 'echo epoch ${{ matrix.c }}; sleep 2' }]\n";
     let project = Project::workflow(text);
     let live = on_a_terminal(&project, "");
     assert!(live.contains('⠋') || live.contains('⠙'), "a spinner: {live}");

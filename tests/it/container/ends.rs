@@ -57,7 +57,7 @@ fn what_somebody_else_does_to_a_container_is_lost_and_tried_again() {
     );
     let child = spawn(&project, &[]);
     for (attempt, how) in
-        [(1, &["rm", "--force", "--time=0"][..]), (2, &["kill"][..]), (3, &["stop", "--time=5"][..])]
+        [(1, &["rm", "--force", "--time=0"][..]), (2, &["kill"][..]), (3, &["stop", "--time=20"][..])]
     {
         wait_log(&project, &format!("attempt {attempt}"));
         let name = until("there is its container", || {

@@ -166,7 +166,7 @@ fn too_much_disk() {
     let project = project(
         "  a:
     resources: { ephemeral-storage: 10Mi }
-    steps: [{ run: 'head -c 60000000 /dev/zero > big; echo started; sleep 100' }]
+    steps: [{ run: 'head -c 60000000 /dev/zero > big; echo started; sleep 600' }]
 ",
     );
     run(&project, &[]).code(1).stdout("disk").stdout("ephemeral");

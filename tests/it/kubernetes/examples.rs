@@ -1,7 +1,7 @@
 //! The examples under `.mlflow-examples` on the cluster, as they are.
 
 use super::scheduling::evict;
-use super::{Place, beside, kubectl, run, selector, spawn, wait, wait_gone, wait_log};
+use super::{Place, beside, kubectl, run, selector, spawn, wait, wait_gone, wait_logs};
 use crate::harness::Project;
 use crate::images::PYTHON;
 use std::path::Path;
@@ -88,13 +88,14 @@ fn a_spot_job_is_preempted_twice_and_resumes() {
     // A label of this test's own: another one takes the usual one away.
     project.write(".ml/config.yaml", "kubernetes: { spot: { labels: { tests/pool: cheap } } }\n");
     kubectl(&["label", "nodes", "--all", "--overwrite", "tests/pool=cheap"]);
-    let mut child = spawn(&project, &[".ml/workflows/spot.yml"]);
-    for epoch in ["epoch 10 ", "epoch 20 "] {
-        wait_log(&project, epoch);
-        evict(&project, &mut child);
+    // Long enough that evictions which take their time come before its end.
+    let mut child = spawn(&project, &[".ml/workflows/spot.yml", "--input", "epochs=120"]);
+    for (attempt, epoch) in [("1", "epoch 10 "), ("2", " loss ")] {
+        wait_logs(&project, &["--attempt", attempt], epoch);
+        evict(&project, &mut child, attempt);
     }
     project.done(child).code(0).stdout("preempted").stdout("attempt 3");
-    project.tidegate(["runs", "logs", "1"]).code(0).stdout("of 60 epochs from a checkpoint");
+    project.tidegate(["runs", "logs", "1"]).code(0).stdout("of 120 epochs from a checkpoint");
     wait("no pod is left", 90, || {
         kubectl(&["get", "pods", "-l", &selector(&project), "-o", "name"]).trim().is_empty().then_some(())
     });

@@ -6,7 +6,7 @@ use super::*;
 fn a_pod_whose_engine_does_not_come_back_ends() {
     let project = project_with(
         "  a: { steps: [{ run: 'echo started; sleep 600' }, { if: 'always()', run: 'echo cleaned up' }] }\n",
-        "  orphan-after: 5s\n",
+        "  orphan-after: 15s\n",
     );
     let mut child = spawn(&project, &[]);
     wait_log(&project, "started");

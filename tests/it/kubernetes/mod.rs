@@ -40,24 +40,28 @@ fn kubeconfig() -> String {
     std::env::var("KUBECONFIG").expect("KUBECONFIG names the cluster; `bash tests/all cluster` sets it")
 }
 
-/// A command of several words with more words, and its standard output; it must succeed.
-fn called(program: &str, args: &[&str]) -> String {
+/// A command of several words with more words.
+fn command(program: &str, args: &[&str]) -> Command {
     let mut words = program.split_whitespace();
-    let done = Command::new(words.next().unwrap())
-        .args(words)
-        .args(args)
-        .env("KUBECONFIG", kubeconfig())
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
+    let mut command = Command::new(words.next().unwrap());
+    command.args(words).args(args).env("KUBECONFIG", kubeconfig()).stdin(Stdio::null());
+    command
+}
+
+/// The standard output of such a command; it must succeed.
+fn called(program: &str, args: &[&str]) -> String {
+    let done = command(program, args).output().unwrap();
     assert!(done.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&done.stderr));
     String::from_utf8_lossy(&done.stdout).into_owned()
 }
 
+fn kubectl_program() -> String {
+    std::env::var("TIDEGATE_KUBECTL").unwrap_or_else(|_| "kubectl".into())
+}
+
 /// kubectl with the test's cluster; its standard output.
 fn kubectl(args: &[&str]) -> String {
-    let program = std::env::var("TIDEGATE_KUBECTL").unwrap_or_else(|_| "kubectl".into());
-    called(&program, args)
+    called(&kubectl_program(), args)
 }
 
 /// A project, and the right to use the cluster.
@@ -96,7 +100,9 @@ fn project_with(jobs: &str, settings: &str) -> Place {
 
 fn made(jobs: &str, settings: &str) -> Project {
     let head = format!("on: workflow_dispatch\ndefaults: {{ container: '{IMAGE}', run: {{ shell: sh }} }}\n");
-    let settings = format!("kubernetes:\n  image-patience: 4\n{settings}");
+    // A busy node may fail at first where it succeeds later; who waits for the end of it says less.
+    let patience = if settings.contains("image-patience") { "" } else { "  image-patience: 15\n" };
+    let settings = format!("kubernetes:\n{patience}{settings}");
     Project::workflow(&format!("{head}jobs:\n{jobs}")).file(".ml/config.yaml", &settings).git()
 }
 
@@ -146,7 +152,8 @@ impl Namespace {
 
 impl Drop for Namespace {
     fn drop(&mut self) {
-        kubectl(&["delete", "namespace", &self.0, "--wait=false"]);
+        // A test that failed already is not to end all others by a second panic.
+        let _ = command(&kubectl_program(), &["delete", "namespace", &self.0, "--wait=false"]).output();
     }
 }
 
@@ -155,6 +162,11 @@ fn apply(text: &str) {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), text).unwrap();
     kubectl(&["apply", "-f", file.path().to_str().unwrap()]);
+}
+
+/// Lets a step go on that waits for the file `/tmp/go`.
+fn let_go(project: &Project) {
+    kubectl(&["exec", &pod(project), "-c", "steps", "--", "/bin/busybox", "touch", "/tmp/go"]);
 }
 
 /// The name of this project's only pod, once there is one.
@@ -220,7 +232,13 @@ fn wait_or<T>(_what: &str, seconds: u64, mut look: impl FnMut() -> Option<T>) ->
 
 /// Waits until a running job's log has some text.
 fn wait_log(project: &Project, text: &str) {
+    wait_logs(project, &[], text);
+}
+
+/// The same of what `runs logs` gives with more options.
+fn wait_logs(project: &Project, more: &[&str], text: &str) {
     wait(&format!("the log says {text:?}"), 90, || {
-        project.tidegate(["runs", "logs", "1"]).stdout.contains(text).then_some(())
+        let args = [&["runs", "logs", "1"], more].concat();
+        project.tidegate(args).stdout.contains(text).then_some(())
     });
 }

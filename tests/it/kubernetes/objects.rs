@@ -71,13 +71,12 @@ impl Drop for Volume {
 
 #[test]
 fn a_hub_with_a_volume_keeps_what_earlier_jobs_made() {
+    let _guard = beside();
     let namespace = Namespace::new("volume", "");
     let volume = Volume::new(&namespace);
     let (space, class) = (&namespace.0, &volume.name);
-    let project = project_with(
-        CHAIN,
-        &format!("  namespace: {space}\n  hub: {{ volume: 1Gi, storage-class: {class} }}\n"),
-    );
+    let project =
+        made(CHAIN, &format!("  namespace: {space}\n  hub: {{ volume: 1Gi, storage-class: {class} }}\n"));
     let first = run(&project, &[]).code(0);
     first.nowhere("emptyDir").nowhere("from cache");
     let claim = kubectl(&["get", "pvc", "-n", space, "tidegate-hub", "-o", "jsonpath={.status.phase}"]);
@@ -92,6 +91,7 @@ fn a_hub_with_a_volume_keeps_what_earlier_jobs_made() {
 
 #[test]
 fn what_a_hub_without_a_volume_lost_is_named_and_made_again() {
+    let _guard = beside();
     let namespace = Namespace::new("no-volume", "");
     let space = &namespace.0;
     let jobs = "  a:
@@ -104,7 +104,7 @@ fn what_a_hub_without_a_volume_lost_is_named_and_made_again() {
     consumes: { x: '${{ needs.a.artifacts.x }}' }
     steps: [{ run: 'cat x' }]
 ";
-    let project = project_with(jobs, &format!("  namespace: {space}\n"));
+    let project = made(jobs, &format!("  namespace: {space}\n"));
     let child = spawn(&project, &[]);
     wait("the second job runs", 90, || {
         let log = project.tidegate(["runs", "logs", "1", "wait"]).stdout;
@@ -121,8 +121,9 @@ fn what_a_hub_without_a_volume_lost_is_named_and_made_again() {
 
 #[test]
 fn a_hub_of_another_shape_stays_and_is_named() {
+    let _guard = beside();
     let namespace = Namespace::new("shape", "");
-    let project = project_with(CHAIN, &format!("  namespace: {}\n", namespace.0));
+    let project = made(CHAIN, &format!("  namespace: {}\n", namespace.0));
     run(&project, &[]).code(0);
     let uid = || {
         kubectl(&[

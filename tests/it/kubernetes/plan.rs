@@ -1,6 +1,6 @@
 //! `plan --on kubernetes`: the manifests, and what the API server says to them before anything is made.
 
-use super::{kubeconfig, kubectl, project};
+use super::{Namespace, kubeconfig, kubectl, project};
 use crate::harness::{Done, Project};
 
 fn plan(project: &Project, more: &[&str]) -> Done {
@@ -10,23 +10,22 @@ fn plan(project: &Project, more: &[&str]) -> Done {
 
 #[test]
 fn the_server_is_asked_before_anything_is_submitted() {
-    let space = "tidegate-plan-test";
-    kubectl(&["create", "namespace", space]);
-    kubectl(&["create", "quota", "few", "-n", space, "--hard=requests.cpu=1"]);
     let project = project(
         "  a: { resources: { cpu: 2 }, steps: [{ run: 'true' }] }
   b: { pod-template: .ml/t.yaml, resources: { cpu: 0.1 }, steps: [{ run: 'true' }] }
 ",
     );
+    let namespace = Namespace::new("plan", "");
+    namespace.quota("requests.cpu", "1");
+    let space = namespace.0.as_str();
     project.write(".ml/t.yaml", "spec:\n  priorityClassName: nowhere\n");
     let done = plan(&project, &["--server", "--namespace", space]).code(2);
-    done.stderr("a: the Pod would be refused").stderr("exceeded quota: few").stderr("nowhere");
+    done.stderr("a: the Pod would be refused").stderr("exceeded quota: small").stderr("nowhere");
     // Without the quota and the class nothing is said, and nothing was made.
     project.write(".ml/t.yaml", "spec: { priority: ~ }\n");
     plan(&project, &["--server"]).code(0);
     let made = kubectl(&["get", "jobs,pods", "-n", space, "-o", "name"]);
     assert_eq!(made.trim(), "");
-    kubectl(&["delete", "namespace", space, "--wait=false"]);
     // What the API server would take is what `--format yaml` prints.
     let text = plan(&project, &["--format", "yaml"]).code(0).stdout;
     let file = tempfile::NamedTempFile::new().unwrap();

@@ -47,7 +47,8 @@ fn a_step_killed_for_memory_is_tried_again_with_more() {
 
 #[test]
 fn an_image_that_is_not_there_is_named() {
-    let project = project("  a: { container: 'docker.io/test/nowhere:1', steps: [{ run: 'true' }] }\n");
+    let jobs = "  a: { container: 'docker.io/test/nowhere:1', steps: [{ run: 'true' }] }\n";
+    let project = project_with(jobs, "  image-patience: 4\n");
     run(&project, &[]).code(1).stdout("image").stdout("docker.io/test/nowhere:1");
     wait_gone(&project);
 }
@@ -87,7 +88,7 @@ fn a_cancel_runs_what_always_runs() {
 fn a_pod_deleted_by_force_is_lost_and_tried_again() {
     let project = project(
         "  a:
-    steps: [{ run: 'echo started; test $GITHUB_RUN_NUMBER = 1; test \"${{ strategy.job-index }}\" = 0; sleep 3; echo done' }]
+    steps: [{ run: 'echo started; test $GITHUB_RUN_NUMBER = 1; test \"${{ strategy.job-index }}\" = 0; case $HOSTNAME in *-0-1-*) sleep 600;; esac; echo done' }]
 ",
     );
     let child = spawn(&project, &[]);
@@ -124,18 +125,29 @@ fn a_secret_is_only_where_it_must_be() {
     let project = project(
         "  a:
     env: { TOKEN: '${{ secrets.TOKEN }}' }
-    steps: [{ run: 'echo token $TOKEN; ls /run/tidegate; sleep 2' }]
+    steps: [{ run: 'echo token $TOKEN; ls /run/tidegate; while ! test -e /tmp/go; do sleep 0.2; done' }]
 ",
     );
-    let child = spawn(&project, &["--secret", "TOKEN=hush-hush-7"]);
-    let jobs = wait("the step runs", 90, || {
-        let logs = project.tidegate(["runs", "logs", "1"]).stdout;
-        logs.contains("token")
-            .then(|| kubectl(&["get", "jobs,pods", "-l", &selector(&project), "-o", "yaml"]))
-    });
-    assert!(jobs.contains("tidegate.dev/attempt") && !jobs.contains("hush-hush-7"), "{jobs}");
-    project.done(child).code(0).nowhere("hush-hush-7");
-    let logs = project.tidegate(["runs", "logs", "1"]).code(0).stdout("token ***").nowhere("hush-hush-7");
+    let child = spawn(&project, &["--secret", "TOKEN=hush-only-5"]);
+    wait_log(&project, "token");
+    let mut seen = kubectl(&["get", "jobs,pods", "-l", &selector(&project), "-o", "yaml"]);
+    assert!(seen.contains("tidegate.dev/attempt"), "{seen}");
+    let events = kubectl(&["get", "events", "-o", "yaml"]);
+    assert!(events.contains(&pod(&project)), "{events}");
+    // Every process of the node: of the pod's containers, of the hub, of the cluster.
+    let processes = cluster(&["enter", "sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\000' ' '"]);
+    assert!(processes.contains("tidegate hub") && processes.contains("shim"), "{processes}");
+    let env = [("KUBECONFIG", kubeconfig()), ("TOKEN", "hush-only-5".to_owned())];
+    let env = env.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let plan = project.tidegate_with(["plan", "--on", "kubernetes", "--format", "yaml"], &env).code(0);
+    let plan = plan.stdout("kind: Job").stdout;
+    seen += &(events + &processes + &plan);
+    for value in ["hush-only-5", "aHVzaC1vbmx5LT"] {
+        assert!(!seen.contains(value), "{value} is seen in {seen}");
+    }
+    let_go(&project);
+    project.done(child).code(0).nowhere("hush-only-5");
+    let logs = project.tidegate(["runs", "logs", "1"]).code(0).stdout("token ***").nowhere("hush-only-5");
     drop(logs.nowhere("\nsecret\n"));
     wait_gone(&project);
 }

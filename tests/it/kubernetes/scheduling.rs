@@ -1,21 +1,22 @@
 //! `queue`, `spot`, `checkpoint`: where pods run, when, and what survives when they are taken away.
 
-use super::{apply, cluster, kubectl, project, project_alone, run, selector, spawn, wait, wait_gone};
+use super::{
+    apply, beside, cluster, kubectl, made, project, project_alone, run, selector, spawn, wait, wait_gone,
+    wait_logs,
+};
 use crate::harness::Project;
 use std::process::Child;
 
-fn pods(project: &Project) -> Vec<String> {
-    let names = kubectl(&[
-        "get",
-        "pods",
-        "-l",
-        &selector(project),
-        "--field-selector",
-        "status.phase=Running",
-        "-o",
-        "name",
-    ]);
-    names.lines().map(|name| name.trim_start_matches("pod/").to_owned()).collect()
+/// The running pod of an attempt of the project's only job that nobody has told to go yet.
+fn running(project: &Project, attempt: &str) -> Option<String> {
+    let chosen = format!("{},tidegate.dev/attempt={attempt}", selector(project));
+    let pods = kubectl(&["get", "pods", "-l", &chosen, "-o", "json"]);
+    let pods: serde_json::Value = serde_json::from_str(&pods).unwrap();
+    let stays = |pod: &&serde_json::Value| {
+        pod["status"]["phase"] == "Running" && pod["metadata"]["deletionTimestamp"].is_null()
+    };
+    let pod = pods["items"].as_array()?.iter().find(stays)?;
+    Some(pod["metadata"]["name"].as_str()?.to_owned())
 }
 
 fn there(project: &Project) -> bool {
@@ -46,11 +47,11 @@ fn a_queue_lets_a_job_start_when_it_has_room() {
     wait_gone(&project);
 }
 
-/// Evicts the only running pod of a project, as a drain or a spot node's end does.
-pub(super) fn evict(project: &Project, child: &mut Child) {
-    let pod = wait("a pod runs", 90, || {
+/// Evicts the pod of an attempt, as a drain or a spot node's end does.
+pub(super) fn evict(project: &Project, child: &mut Child, attempt: &str) {
+    let pod = wait("its pod runs", 90, || {
         assert!(child.try_wait().unwrap().is_none(), "the run is over");
-        pods(project).into_iter().next()
+        running(project, attempt)
     });
     let file = tempfile::NamedTempFile::new().unwrap();
     let body = format!(
@@ -88,11 +89,9 @@ fn a_spot_job_that_is_preempted_twice_goes_on_from_its_checkpoint() {
         found.contains("Unschedulable").then_some(())
     });
     kubectl(&["label", "nodes", "--all", "karpenter.sh/capacity-type=spot"]);
-    for stop in ["epoch 10", "epoch 20"] {
-        wait("it came as far as the next stop", 90, || {
-            project.tidegate(["runs", "logs", "1"]).stdout.contains(stop).then_some(())
-        });
-        evict(&project, &mut child);
+    for (attempt, stop) in [("1", "\nepoch 10\n"), ("2", "\nepoch 20\n")] {
+        wait_logs(&project, &["--attempt", attempt], stop);
+        evict(&project, &mut child, attempt);
     }
     let done = project.done(child).code(0).stdout("preempted").stdout("attempt 3");
     done.stdout("continues from the checkpoint in state");
@@ -173,8 +172,9 @@ impl Drop for Claim {
 
 #[test]
 fn a_checkpoint_on_a_claim_is_there_for_the_next_attempt() {
+    let _guard = beside();
     let claim = Claim::new();
-    let project = project(&format!(
+    let jobs = format!(
         "  a:
     checkpoint: {{ path: state, volume: '{}' }}
     steps:
@@ -185,10 +185,11 @@ fn a_checkpoint_on_a_claim_is_there_for_the_next_attempt() {
           case $HOSTNAME in *-0-1-*) sleep 600;; esac
 ",
         claim.0
-    ));
+    );
+    let project = made(&jobs, "");
     let mut child = spawn(&project, &[]);
     super::wait_log(&project, "reached 7");
-    evict(&project, &mut child);
+    evict(&project, &mut child, "1");
     let done = project.done(child).code(0).stdout("preempted").stdout("attempt 2");
     done.stdout("continues from the checkpoint in state");
     project.tidegate(["runs", "logs", "1"]).code(0).stdout("from epoch 7");

@@ -4,14 +4,24 @@ use super::*;
 
 /// A job whose pod is changed by a template.
 fn with_template(template: &str) -> Place {
-    let place = project("  a: { pod-template: .ml/own.yaml, steps: [{ run: 'echo ran' }] }\n");
+    with_template_and(template, "")
+}
+
+/// The same for one that is given up soon.
+fn given_up(template: &str) -> Place {
+    with_template_and(template, "  image-patience: 4\n")
+}
+
+fn with_template_and(template: &str, settings: &str) -> Place {
+    let jobs = "  a: { pod-template: .ml/own.yaml, steps: [{ run: 'echo ran' }] }\n";
+    let place = project_with(jobs, settings);
     place.write(".ml/own.yaml", template);
     place
 }
 
 #[test]
 fn a_config_map_that_a_volume_needs_is_missing() {
-    let project = with_template(
+    let project = given_up(
         "spec:
   volumes: [{ name: settings, configMap: { name: no-such-map } }]
   containers: [{ name: steps, volumeMounts: [{ name: settings, mountPath: /settings }] }]
@@ -24,7 +34,7 @@ fn a_config_map_that_a_volume_needs_is_missing() {
 
 #[test]
 fn a_config_map_that_a_variable_needs_is_missing() {
-    let project = with_template(
+    let project = given_up(
         "spec:
   containers:
     - name: steps
@@ -39,7 +49,7 @@ fn a_config_map_that_a_variable_needs_is_missing() {
 
 #[test]
 fn a_secret_that_a_volume_needs_is_missing() {
-    let project = with_template(
+    let project = given_up(
         "spec:
   volumes: [{ name: keys, secret: { secretName: no-such-secret } }]
   containers: [{ name: steps, volumeMounts: [{ name: keys, mountPath: /keys }] }]
@@ -52,15 +62,13 @@ fn a_secret_that_a_volume_needs_is_missing() {
     wait_gone(&project);
 }
 
-fn init(command: &str) -> Place {
-    with_template(&format!(
-        "spec:\n  initContainers: [{{ name: fetch, image: '{IMAGE}', command: {command} }}]\n"
-    ))
+fn init(command: &str) -> String {
+    format!("spec:\n  initContainers: [{{ name: fetch, image: '{IMAGE}', command: {command} }}]\n")
 }
 
 #[test]
 fn an_init_container_that_fails_is_quoted() {
-    let project = init("[sh, -c, 'echo the lake is shut; exit 3']");
+    let project = with_template(&init("[sh, -c, 'echo the lake is shut; exit 3']"));
     let done =
         run(&project, &[]).code(1).stdout("failure: the init container `fetch` of its pod ended with exit 3");
     done.stdout("│ the lake is shut").nowhere("attempt 2");
@@ -69,7 +77,7 @@ fn an_init_container_that_fails_is_quoted() {
 
 #[test]
 fn an_init_container_that_cannot_be_started() {
-    let project = init("[/no/such/program]");
+    let project = given_up(&init("[/no/such/program]"));
     let done = run(&project, &[]).code(1).stdout("image: the init container `fetch` cannot be started");
     done.stdout("/no/such/program").nowhere("attempt 2");
     wait_gone(&project);
@@ -77,7 +85,7 @@ fn an_init_container_that_cannot_be_started() {
 
 #[test]
 fn an_init_container_that_does_not_end_is_named() {
-    let project = init("[sleep, '600']");
+    let project = with_template(&init("[sleep, '600']"));
     let child = spawn(&project, &[]);
     wait("it is said that it waits", 120, || {
         let said = project.tidegate(["runs", "show", "1"]).stdout;

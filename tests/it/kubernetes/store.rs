@@ -104,11 +104,12 @@ fn settings(namespace: &Namespace) -> String {
 
 #[test]
 fn artifacts_are_in_the_store_and_its_credentials_with_the_hub_alone() {
+    let _guard = beside();
     let namespace = Namespace::new("store", "");
     let space = &namespace.0;
     let s3 = S3::new();
     s3.known_to(&namespace);
-    let project = project_with(&BIG.replace("PAUSE", "5"), &settings(&namespace));
+    let project = made(&BIG.replace("PAUSE", "20"), &settings(&namespace));
     let child = spawn(&project, &[]);
     wait("the first job runs", 120, || {
         project.tidegate(["runs", "logs", "1", "a"]).stdout.contains("made").then_some(())
@@ -141,10 +142,11 @@ fn artifacts_are_in_the_store_and_its_credentials_with_the_hub_alone() {
 
 #[test]
 fn a_store_that_is_away_for_a_while_is_waited_for() {
+    let _guard = beside();
     let namespace = Namespace::new("store-down", "");
     let mut s3 = S3::new();
     s3.known_to(&namespace);
-    let project = project_with(&BIG.replace("PAUSE", "10"), &settings(&namespace));
+    let project = made(&BIG.replace("PAUSE", "10"), &settings(&namespace));
     let child = spawn(&project, &[]);
     wait("the first job runs", 120, || {
         project.tidegate(["runs", "logs", "1", "a"]).stdout.contains("made").then_some(())

@@ -215,7 +215,7 @@ async fn a_url_is_good_for_one_object_and_becomes_one_only_if_it_is_right() {
 #[ignore = "needs an S3 server; `tests/all cluster` has one"]
 async fn a_url_lives_for_a_while() {
     let (s3, folder) = (S3::new(), tempfile::tempdir().unwrap());
-    let hub = served(folder.path(), s3.bucket().with_life(Duration::from_secs(1))).await;
+    let hub = served(folder.path(), s3.bucket().with_life(Duration::from_secs(3))).await;
     let mut engine = hub.engine("one").await;
     let content = vec![7; LARGE];
     let digest = digest_of(&content);
@@ -223,7 +223,8 @@ async fn a_url_lives_for_a_while() {
     assert_eq!(put(&url, &content).await, 200);
     assert_eq!(given(&mut engine, &digest).await, None);
     let read = url_of(&mut engine, &digest).await.unwrap();
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    // Signatures count whole seconds.
+    tokio::time::sleep(Duration::from_secs(6)).await;
     assert!(get(&read).await.0 >= 400);
     assert!(put(&url, &content).await >= 400);
 }

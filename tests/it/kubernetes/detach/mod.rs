@@ -34,9 +34,10 @@ impl Detached {
 
     /// Without an engine.
     fn bare(name: &str, jobs: &str) -> Self {
+        let guard = beside();
         let space = Namespace::new(name, "");
         let settings = format!("  namespace: {}\n", space.0);
-        Self { place: project_with(jobs, &settings), space }
+        Self { place: Place { _guard: guard, project: made(jobs, &settings) }, space }
     }
 
     /// Another project that hands runs to the same engine.

@@ -104,7 +104,7 @@ fn serde_yaml_of(text: &str) -> Json {
 
 const EVERYTHING: &str = "  plain:
     env: { WORD: '${{ secrets.WORD }}' }
-    steps: [{ run: 'echo started; sleep 15; test $WORD = hush' }]
+    steps: [{ run: 'echo started; sleep 30; test $WORD = hush' }]
   service:
     services:
       web:
