@@ -216,7 +216,7 @@ impl Cluster {
         let config = |e: &dyn std::fmt::Display| ClusterError::Config(e.to_string());
         let options =
             KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
-        let (made, inside) = match Kubeconfig::read() {
+        let (mut made, inside) = match Kubeconfig::read() {
             Ok(file) => {
                 (Config::from_custom_kubeconfig(file, &options).await.map_err(|e| config(&e))?, false)
             }
@@ -225,6 +225,9 @@ impl Cluster {
         };
         let namespace = namespace.map_or_else(|| made.default_namespace.clone(), str::to_owned);
         let address = made.cluster_url.to_string();
+        // The client's own tries again (429, 503, 504) take up to three minutes, are not heard of and cannot be stopped;
+        // all who wait for a server ask again themselves.
+        made.default_retry = false;
         let client = Client::try_from(made).map_err(|e| config(&e))?;
         Ok(Self { client, namespace, address, inside })
     }
