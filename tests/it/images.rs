@@ -66,11 +66,13 @@ pub fn goes_and_comes(project: &Project, run: impl FnOnce() -> Done) {
 pub const WANTS_MEMORY: &str = "  a:
     resources: { memory: 40Mi }
     retry: { attempts: 2, on: [oom], oom: { memory-factor: 4 } }
-    steps: [{ run: 'head -c 80000000 /dev/zero | tail -c 80000000 > /dev/null' }]
+    steps: [{ run: 'seq 200; head -c 80000000 /dev/zero | tail -c 80000000 > /dev/null' }]
 ";
 
 /// Runs [`WANTS_MEMORY`].
 #[track_caller]
-pub fn wants_memory(run: impl FnOnce() -> Done) {
+pub fn wants_memory(project: &Project, run: impl FnOnce() -> Done) {
     run().code(0).stdout("oom").stdout("attempt 2").stdout("`resources.memory`");
+    // What it said just before is kept.
+    project.tidegate(["runs", "logs", "1", "--attempt", "1"]).code(0).stdout("\n199\n200\n");
 }

@@ -30,7 +30,7 @@ fn exit_codes_signals_and_timeouts() {
 #[test]
 fn a_step_killed_for_memory_is_tried_again_with_more() {
     let project = project(WANTS_MEMORY);
-    wants_memory(|| run(&project, &[]));
+    wants_memory(&project, || run(&project, &[]));
     nothing_left(&project);
 }
 

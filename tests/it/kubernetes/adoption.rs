@@ -35,7 +35,7 @@ fn resume(project: &Project) -> Done {
 }
 
 /// How many pods the cluster made for each Job of the only run.
-fn pods_made(project: &Project) -> BTreeMap<String, u32> {
+pub(super) fn pods_made(project: &Project) -> BTreeMap<String, u32> {
     let run = Store::open(&store(project)).unwrap().find("1").unwrap().unwrap().run.to_ascii_lowercase();
     let events = kubectl(&[
         "get",
@@ -130,8 +130,7 @@ fn a_cancel_after_a_change_of_engines_runs_what_always_runs() {
         let owned = |e: &RunEvent| matches!(e.kind, EventKind::EngineStarted { .. });
         log(&store(&project)).iter().any(owned).then_some(())
     });
-    interrupt(&child);
-    project.done(child).code(5);
+    cancelled(&project, child);
     project.tidegate(["runs", "logs", "1"]).stdout("cleaned up");
     wait_gone(&project);
 }

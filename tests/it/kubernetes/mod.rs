@@ -164,9 +164,11 @@ fn apply(text: &str) {
     kubectl(&["apply", "-f", file.path().to_str().unwrap()]);
 }
 
-/// Lets a step go on that waits for the file `/tmp/go`.
-fn let_go(project: &Project) {
-    kubectl(&["exec", &pod(project), "-c", "steps", "--", "/bin/busybox", "touch", "/tmp/go"]);
+/// Lets the step of a job go on that waits for the file `/tmp/go`.
+fn let_go(project: &Project, job: &str) {
+    let chosen = format!("{},tidegate.dev/job={job}", selector(project));
+    let pod = kubectl(&["get", "pods", "-l", &chosen, "-o", "name"]);
+    kubectl(&["exec", pod.trim(), "-c", "steps", "--", "/bin/busybox", "touch", "/tmp/go"]);
 }
 
 /// The name of this project's only pod, once there is one.
@@ -195,6 +197,20 @@ fn spawn(project: &Project, more: &[&str]) -> Child {
 fn interrupt(child: &Child) {
     let signal = rustix::process::Signal::INT;
     rustix::process::kill_process(rustix::process::Pid::from_child(child), signal).unwrap();
+}
+
+/// Cancels a run of a job that waits for its end: it is over within the usual grace of 10 s and some more, long before
+/// its pods would be given up, and they are gone then.
+#[track_caller]
+fn cancelled(project: &Project, child: Child) -> Done {
+    let began = Instant::now();
+    interrupt(&child);
+    let done = project.done(child).code(5);
+    let took = began.elapsed();
+    let pods = kubectl(&["get", "pods", "-l", &selector(project), "-o", "name"]);
+    assert_eq!(pods.trim(), "", "the run ends when they are gone");
+    assert!(took < Duration::from_secs(35), "it took {took:?}");
+    done
 }
 
 /// A label of this project's Jobs, and of nobody else's.

@@ -1,6 +1,6 @@
 //! `nodes: N`: pods that find each other, start together and end together.
 
-use super::{Namespace, interrupt, kubectl, project, project_with, run, selector, spawn, wait, wait_gone};
+use super::{Namespace, cancelled, kubectl, project, project_with, run, selector, spawn, wait, wait_gone};
 
 #[test]
 fn two_nodes_find_each_other_and_node_0_counts() {
@@ -56,8 +56,7 @@ fn a_cancel_ends_all_nodes() {
             |node: &str| project.tidegate(["runs", "logs", "1", "--node", node]).stdout.contains("started");
         (said("0") && said("1")).then_some(())
     });
-    interrupt(&child);
-    project.done(child).code(5);
+    cancelled(&project, child);
     wait_gone(&project);
 }
 

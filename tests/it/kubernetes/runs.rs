@@ -41,7 +41,7 @@ fn a_gate_stops_a_run_and_the_cache_knows_where_things_are() {
 #[test]
 fn a_step_killed_for_memory_is_tried_again_with_more() {
     let project = project(WANTS_MEMORY);
-    wants_memory(|| run(&project, &[]));
+    wants_memory(&project, || run(&project, &[]));
     wait_gone(&project);
 }
 
@@ -61,8 +61,7 @@ fn a_pod_that_no_node_takes_waits_and_is_gone_after_a_cancel() {
         let pods = kubectl(&["get", "pods", "-l", &selector(&project), "-o", "name"]);
         (selector(&project).len() > 30 && !pods.trim().is_empty()).then_some(())
     });
-    interrupt(&child);
-    project.done(child).code(5);
+    cancelled(&project, child);
     wait_gone(&project);
 }
 
@@ -78,8 +77,7 @@ fn a_cancel_runs_what_always_runs() {
         let logs = project.tidegate(["runs", "logs", "1"]);
         logs.stdout.contains("started").then_some(())
     });
-    interrupt(&child);
-    project.done(child).code(5);
+    cancelled(&project, child);
     project.tidegate(["runs", "logs", "1"]).stdout("cleaned up");
     wait_gone(&project);
 }
@@ -145,7 +143,7 @@ fn a_secret_is_only_where_it_must_be() {
     for value in ["hush-only-5", "aHVzaC1vbmx5LT"] {
         assert!(!seen.contains(value), "{value} is seen in {seen}");
     }
-    let_go(&project);
+    let_go(&project, "a");
     project.done(child).code(0).nowhere("hush-only-5");
     let logs = project.tidegate(["runs", "logs", "1"]).code(0).stdout("token ***").nowhere("hush-only-5");
     drop(logs.nowhere("\nsecret\n"));

@@ -98,6 +98,9 @@ fn a_spot_job_that_is_preempted_twice_goes_on_from_its_checkpoint() {
     kubectl(&["label", "nodes", "--all", "karpenter.sh/capacity-type-"]);
     let logs = project.tidegate(["runs", "logs", "1"]).code(0);
     logs.stdout("from epoch 20").stdout("finished at 30");
+    for (attempt, last) in [("1", "\nepoch 10\n"), ("2", "\nepoch 20\n")] {
+        project.tidegate(["runs", "logs", "1", "--attempt", attempt]).code(0).stdout(last);
+    }
     wait_gone(&project);
 }
 

@@ -152,7 +152,7 @@ fn a_store_that_is_away_for_a_while_is_waited_for() {
         project.tidegate(["runs", "logs", "1", "a"]).stdout.contains("made").then_some(())
     });
     s3.stop();
-    std::thread::sleep(Duration::from_secs(30));
+    std::thread::sleep(Duration::from_mins(1));
     s3.start();
     let done = project.done(child).code(0).nowhere("attempt 2");
     done.stderr("the object store does not answer").stderr("the object store answers again");

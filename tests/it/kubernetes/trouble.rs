@@ -91,6 +91,11 @@ impl Door {
         std::fs::write(self.folder.path().join("mode"), mode).unwrap();
     }
 
+    /// How many were refused.
+    fn refused(&self) -> usize {
+        std::fs::read(self.folder.path().join("mode.refused")).unwrap_or_default().len()
+    }
+
     pub(super) fn spawn(&self, project: &Project) -> Child {
         project.spawn_with(args(&[]), &[("KUBECONFIG", &self.kubeconfig)])
     }
@@ -104,7 +109,7 @@ fn a_door_that_answers(mode: &str) {
     door.is(mode);
     // Until after the first job's end: the second one's start is refused at first.
     std::thread::sleep(Duration::from_secs(14));
-    assert!(door.folder.path().join("mode.refused").exists(), "nobody was refused anything");
+    assert!(door.refused() > 0, "nobody was refused anything");
     door.is("open");
     project.done(child).code(0).nowhere("attempt 2");
     project.tidegate(["runs", "logs", "1"]).code(0).stdout("a done").stdout("b done");
@@ -142,6 +147,64 @@ fn a_watch_that_stalls_without_a_word() {
     kubectl(&["delete", "pods", "-l", &selector(&project), "--grace-period=0", "--force"]);
     std::thread::sleep(Duration::from_secs(1));
     door.is("open");
+    project.done(child).code(0).stdout("lost").stdout("attempt 2");
+    wait_gone(&project);
+}
+
+/// Only Jobs are refused, and once one is made and nobody hears of it. Each of the jobs waits until it may go on.
+#[test]
+fn jobs_that_the_api_server_does_not_take_for_now_are_made_later_and_once() {
+    let steps = "steps: [{ run: 'echo started; while ! test -e /tmp/go; do sleep 0.2; done' }]";
+    let project = project(&format!(
+        "  a: {{ {steps} }}\n  b: {{ needs: a, {steps} }}\n  c: {{ needs: b, steps: [{{ run: 'echo c done' }}] }}\n"
+    ));
+    let door = Door::new();
+    door.is("jobs 429");
+    let child = door.spawn(&project);
+    for (job, code) in [("a", "429"), ("b", "500")] {
+        wait("it is shown what it waits for", 90, || {
+            let said = project.tidegate(["runs", "show", "1"]).stdout;
+            said.contains(&format!("the door says {code} ({code}); it is asked again")).then_some(())
+        });
+        let refused = door.refused();
+        assert!(refused > 1, "it was asked {refused} times");
+        door.is("open");
+        wait_logs(&project, &[job], "started");
+        door.is(if job == "a" { "jobs 500" } else { "jobs unsaid" });
+        let_go(&project, job);
+    }
+    let done = project.done(child).code(0).nowhere("attempt 2");
+    assert_eq!(done.stdout.matches("waits: creating the Job tg-").count(), 2, "{}", done.stdout);
+    assert!(std::fs::read_to_string(door.folder.path().join("mode.told")).unwrap().contains("unsaid"));
+    let made = adoption::pods_made(&project);
+    assert!(made.len() == 3 && made.values().all(|count| *count == 1), "{made:?}");
+    wait_gone(&project);
+}
+
+#[test]
+fn a_run_whose_jobs_are_not_taken_for_now_is_cancelled_soon() {
+    let (project, door) = (project("  a: { steps: [{ run: 'true' }] }\n"), Door::new());
+    door.is("jobs 429");
+    let child = door.spawn(&project);
+    wait("it was asked some times", 90, || (door.refused() > 4).then_some(()));
+    cancelled(&project, child);
+    wait_gone(&project);
+}
+
+/// As the API server says to who asks for what it has forgotten: in the watch's own stream.
+#[test]
+fn a_watch_whose_version_is_too_old_begins_anew() {
+    let job =
+        "  a: { steps: [{ run: 'echo started; case $HOSTNAME in *-0-1-*) sleep 600;; esac; echo done' }] }\n";
+    let (project, door) = (project(job), Door::new());
+    let child = door.spawn(&project);
+    wait_log(&project, "started");
+    door.is("gone");
+    wait("its watches are told", 60, || {
+        let told = std::fs::read_to_string(door.folder.path().join("mode.told")).unwrap_or_default();
+        (told.contains("/pods") && told.contains("/jobs")).then_some(())
+    });
+    kubectl(&["delete", "pods", "-l", &selector(&project), "--grace-period=0", "--force"]);
     project.done(child).code(0).stdout("lost").stdout("attempt 2");
     wait_gone(&project);
 }
@@ -228,4 +291,5 @@ fn a_node_short_of_disk_evicts_a_job_that_says_so_and_is_tried_again() {
     let done = project.done(child).code(0).stdout("disk: evicted because its node ran out of disk");
     done.stdout("`resources.ephemeral-storage`").stdout("attempt 2");
     wait_gone(&project);
+    project.tidegate(["runs", "logs", "1", "--attempt", "1"]).code(0).stdout("written");
 }
