@@ -170,7 +170,10 @@ impl Attempt {
         if let Some((_, agent)) = &self.agent {
             agent.say(&FromHub::Request(request.clone()));
         }
-        // An engine that comes again says all of it again.
+        // Of acknowledgements the last one counts; an engine that comes again says all of it again.
+        if matches!(request, AgentRequest::Acknowledge { .. }) {
+            self.requests.retain(|said| !matches!(said, AgentRequest::Acknowledge { .. }));
+        }
         if !self.requests.contains(&request) {
             self.requests.push(request);
         }
