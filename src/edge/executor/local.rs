@@ -35,13 +35,16 @@ pub struct LocalOptions {
 }
 
 impl LocalOptions {
-    /// Removes the containers of the run, which nobody looks after any more.
-    fn remove_containers(&self) {
-        if let Some(containers) = &self.containers {
-            let others = |run: &str| run != self.run;
-            let id = &containers.store_id;
-            let _ = remove_leftovers(&containers.engine, &self.store, id, &others, false);
-        }
+    /// Removes the containers of the run, which nobody looks after any more; returns what is to be said where
+    /// they cannot be.
+    fn remove_containers(&self) -> Option<String> {
+        let containers = self.containers.as_ref()?;
+        let others = |run: &str| run != self.run;
+        let removed = remove_leftovers(&containers.engine, &self.store, &containers.store_id, &others, false);
+        let error = removed.err()?;
+        Some(format!(
+            "containers of this run may be left: {error}; `tidegate runs gc --on container` removes what is"
+        ))
     }
 }
 
@@ -81,7 +84,9 @@ impl LocalExecutor {
                 let reason = ended(&mut child, error);
                 if !stopping.load(Ordering::Acquire) {
                     // Before their monitors, which are orphans, too.
-                    options.remove_containers();
+                    if let Some(text) = options.remove_containers() {
+                        sink(ExecutorMessage::Note { text });
+                    }
                     end_orphans(&mark);
                     sink(ExecutorMessage::Gone { reason });
                 }

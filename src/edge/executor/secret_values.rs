@@ -58,7 +58,7 @@ pub(super) fn text(template: &str, contexts: &Contexts) -> Result<String, String
 }
 
 /// The registry of an image (Docker's reference grammar: a first part with a dot, a port, or `localhost`).
-fn registry(image: &str) -> &str {
+pub(super) fn registry(image: &str) -> &str {
     match image.split_once('/') {
         Some((first, _)) if first.contains(['.', ':']) || first == "localhost" => match first {
             "docker.io" => DOCKER_HUB,

@@ -111,3 +111,26 @@ fn a_resumed_run_starts_anew_what_ran() {
     project.tidegate(["runs", "logs", "1"]).stdout("attempt 2");
     nothing_left(&project);
 }
+
+/// What docker or podman cannot remove is somebody's to look after: it is named.
+#[test]
+fn a_container_that_cannot_be_removed_is_named() {
+    let project = project("  a: { steps: [{ run: 'true' }] }\n");
+    let real = std::env::var("TIDEGATE_CONTAINER_ENGINE").unwrap_or_else(|_| "podman".into());
+    let refuses = project.path().join("engine");
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in rm*tg-*) echo 'device is busy' >&2; exit 1;; esac\nexec {real} \"$@\"\n"
+    );
+    std::fs::write(&refuses, script).unwrap();
+    std::fs::set_permissions(&refuses, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let env = super::env();
+    let mut env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let path = refuses.to_string_lossy().into_owned();
+    env.retain(|(name, _)| *name != "TIDEGATE_CONTAINER_ENGINE");
+    env.push(("TIDEGATE_CONTAINER_ENGINE", &path));
+    let done = project.tidegate_with(["run", "--on", "container"], &env).code(0);
+    let left = containers(&project);
+    assert_eq!(left.len(), 1, "{left:?}");
+    done.stderr(&format!("{} may be left: ", left[0])).stderr("device is busy");
+    super::engine(&["rm", "--force", "--time", "0", &left[0]]);
+}

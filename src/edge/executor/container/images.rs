@@ -2,7 +2,7 @@
 
 use super::engine::{Bounds, CallError, ContainerEngine, Kind};
 use crate::agent::{Control, Wish};
-use crate::executor::secret_values::Login;
+use crate::executor::secret_values::{Login, registry};
 use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeMap;
@@ -143,13 +143,16 @@ impl Logins<'_> {
     fn pull(&self, engine: &ContainerEngine, name: &str, control: &Control) -> Result<(), CallError> {
         let bounds = Bounds { attempt: Some((control, Wish::Run)), time: PULL };
         let words = |more: &[&str]| more.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
-        if self.logins.is_empty() {
+        // What the user has of their own stays in use for all other registries.
+        let logins: Vec<&Login> =
+            self.logins.iter().filter(|login| login.registry == registry(name)).collect();
+        if logins.is_empty() {
             return engine.call(&words(&["pull", "--quiet", name]), bounds).map(drop);
         }
         let folder = self.folder.join("login");
         let file = folder.join("config.json");
         let written =
-            std::fs::create_dir_all(&folder).and_then(|()| self.write(&file, users_own().as_deref()));
+            std::fs::create_dir_all(&folder).and_then(|()| write(&logins, &file, users_own().as_deref()));
         written.map_err(|source| CallError::Io { call: "handing over `credentials`".to_owned(), source })?;
         // Not as arguments: every process of this machine can read those.
         let done = match engine.kind {
@@ -166,32 +169,32 @@ impl Logins<'_> {
         let _ = std::fs::remove_dir_all(&folder);
         done.map(drop)
     }
+}
 
-    /// Writes them as docker keeps them (`config.json`, `auths`). Which daemon the user has chosen stays as it is in
-    /// the user's own folder (docker, "Docker contexts").
-    fn write(&self, file: &Path, own: Option<&Path>) -> io::Result<()> {
-        let mut auths = Map::new();
-        for login in &self.logins {
-            let auth = base64(format!("{}:{}", login.username, login.password).as_bytes());
-            auths.insert(login.registry.clone(), json!({ "auth": auth }));
-            if login.registry.contains("index.docker.io") {
-                auths.insert("docker.io".to_owned(), json!({ "auth": auth }));
-            }
+/// Writes logins as docker keeps them (`config.json`, `auths`). Which daemon the user has chosen stays as it is in
+/// the user's own folder (docker, "Docker contexts").
+fn write(logins: &[&Login], file: &Path, own: Option<&Path>) -> io::Result<()> {
+    let mut auths = Map::new();
+    for login in logins {
+        let auth = base64(format!("{}:{}", login.username, login.password).as_bytes());
+        auths.insert(login.registry.clone(), json!({ "auth": auth }));
+        if login.registry.contains("index.docker.io") {
+            auths.insert("docker.io".to_owned(), json!({ "auth": auth }));
         }
-        let mut config = Map::from_iter([("auths".to_owned(), Json::Object(auths))]);
-        if let Some(own) = own {
-            let kept = std::fs::read(own.join("config.json")).unwrap_or_default();
-            let kept: Map<String, Json> = serde_json::from_slice(&kept).unwrap_or_default();
-            config.extend(kept.into_iter().filter(|(name, _)| name == "currentContext"));
-            let (theirs, here) = (own.join("contexts"), file.with_file_name("contexts"));
-            if theirs.is_dir() && !here.exists() {
-                std::os::unix::fs::symlink(theirs, here)?;
-            }
-        }
-        let mut file =
-            std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file)?;
-        file.write_all(Json::Object(config).to_string().as_bytes())
     }
+    let mut config = Map::from_iter([("auths".to_owned(), Json::Object(auths))]);
+    if let Some(own) = own {
+        let kept = std::fs::read(own.join("config.json")).unwrap_or_default();
+        let kept: Map<String, Json> = serde_json::from_slice(&kept).unwrap_or_default();
+        config.extend(kept.into_iter().filter(|(name, _)| name == "currentContext"));
+        let (theirs, here) = (own.join("contexts"), file.with_file_name("contexts"));
+        if theirs.is_dir() && !here.exists() {
+            std::os::unix::fs::symlink(theirs, here)?;
+        }
+    }
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file)?;
+    file.write_all(Json::Object(config).to_string().as_bytes())
 }
 
 /// Where docker keeps the user's configuration.
@@ -241,8 +244,7 @@ mod tests {
         std::fs::write(own.join("config.json"), r#"{"currentContext":"rootless","credsStore":"desktop"}"#)
             .unwrap();
         let login = Login { registry: "r.test".into(), username: "user".into(), password: "pass".into() };
-        let logins = Logins { logins: vec![login], folder: &here };
-        logins.write(&here.join("config.json"), Some(&own)).unwrap();
+        write(&[&login], &here.join("config.json"), Some(&own)).unwrap();
         let written: Json =
             serde_json::from_slice(&std::fs::read(here.join("config.json")).unwrap()).unwrap();
         let auths = json!({ "r.test": { "auth": "dXNlcjpwYXNz" } });
@@ -251,6 +253,50 @@ mod tests {
         // A folder that is removed takes nothing of the user's with it.
         std::fs::remove_dir_all(&here).unwrap();
         assert!(own.join("contexts/meta").is_dir());
+    }
+
+    /// What the engine was called with, and the configuration that it was given.
+    fn pulled(name: &str, kind: Kind) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let (program, said) = (folder.path().join("engine"), folder.path().join("said"));
+        let script = format!(
+            "#!/bin/sh\necho \"$@\" > {0}; cat {1}/login/config.json >> {0} 2>/dev/null; exit 0\n",
+            said.display(),
+            folder.path().display()
+        );
+        std::fs::write(&program, script).unwrap();
+        let runs = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&program, runs).unwrap();
+        let login = |registry: &str| Login {
+            registry: registry.into(),
+            username: "user".into(),
+            password: "pass".into(),
+        };
+        let logins = Logins { logins: vec![login("r.test"), login("other.test")], folder: folder.path() };
+        let engine = ContainerEngine { program, kind };
+        // A test that starts a program meanwhile holds this one open for writing (execve(2), ETXTBSY).
+        let control = Control::new();
+        let mut done = logins.pull(&engine, name, &control);
+        for _ in 0..100 {
+            if !matches!(done, Err(CallError::Io { .. })) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+            done = logins.pull(&engine, name, &control);
+        }
+        done.unwrap();
+        std::fs::read_to_string(said).unwrap()
+    }
+
+    #[test]
+    fn credentials_are_for_their_own_registry() {
+        for kind in [Kind::Docker, Kind::Podman] {
+            let own = pulled("r.test/private:1", kind);
+            assert!(own.contains("dXNlcjpwYXNz") && !own.contains("other.test"), "{own}");
+            for name in ["docker.io/library/python:3.12", "ghcr.io/acme/private:1", "r.test.evil/x"] {
+                assert_eq!(pulled(name, kind).trim(), format!("pull --quiet {name}"));
+            }
+        }
     }
 
     #[test]

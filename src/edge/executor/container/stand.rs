@@ -7,7 +7,7 @@ use super::images::{Image, Images, Logins};
 use crate::agent::{Bring, Control, Door, Row, ShimLauncher, Wish, processes, reap, remove_folder};
 use crate::executor::secret_values::logins;
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -179,7 +179,19 @@ impl Stand {
     pub(super) fn end_services(&self) {
         let services = self.site.spec.pod.services.iter();
         let names: Vec<String> = services.map(|service| self.site.name_of(service)).collect();
-        let _ = self.engine.remove(&names);
+        self.clear_away(&names);
+    }
+
+    /// Removes containers; says which stay.
+    fn clear_away(&self, names: &[String]) {
+        if let Err(error) = self.engine.remove(names) {
+            // The attempt may have ended: nobody takes a word of it any more.
+            let _ = writeln!(
+                io::stderr(),
+                "note: {} may be left: {error}; `tidegate runs gc --on container` removes what is",
+                names.join(", ")
+            );
+        }
     }
 
     /// Removes everything.
@@ -191,8 +203,8 @@ impl Stand {
         // Containers go before the one whose network they share.
         let net = self.site.name("net");
         let (net, others): (Vec<_>, Vec<_>) = made.names.into_iter().partition(|name| *name == net);
-        let _ = self.engine.remove(&others);
-        let _ = self.engine.remove(&net);
+        self.clear_away(&others);
+        self.clear_away(&net);
         remove_folder(&self.site.shared);
         if self.site.shared.exists()
             && let Some(image) = self.images.values().next()
