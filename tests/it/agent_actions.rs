@@ -219,3 +219,38 @@ fn a_checkpoint_outlives_its_attempt() {
         |m| matches!(m, MessageBody::Started { notes } if notes.iter().any(|n| n.contains("continues")))
     ));
 }
+
+/// A pipe would wait for a writer for ever: neither a time-out nor a cancel would end that.
+#[test]
+fn a_pipe_is_refused_and_not_waited_for() {
+    let host = Host::start();
+    let dir = tree(&[]);
+    let tolerant = |name: &str, with: &[(&str, &str)]| StepSpec {
+        continue_on_error: "true".into(),
+        ..uses("", name, with)
+    };
+    let mut spec = in_place(
+        dir.path(),
+        vec![
+            script("mkdir out; echo x > out/f; mkfifo out/p m.json data.csv; ln -s out/p q.json"),
+            tolerant("actions/upload-artifact@v4", &[("path", "out")]),
+            tolerant("actions/cache/save@v4", &[("key", "k"), ("path", "out")]),
+            uses("", "actions/upload-artifact@v4", &[("path", "out/f")]),
+        ],
+    );
+    spec.metrics.files = vec!["m.json".into()];
+    spec.params.files = vec!["q.json".into()];
+    let ran = host.run(&spec, &[]).ok();
+    let outcomes: Vec<_> = ran.steps().into_iter().map(|(outcome, _)| outcome).collect();
+    use Conclusion::{Failure, Success};
+    assert_eq!(outcomes, [Success, Failure, Failure, Success], "{}", ran.log());
+    for what in ["metrics: m.json: ", "params: q.json: ", "upload-artifact: cannot take ", "actions/cache: "]
+    {
+        let says = |line: &str| line.contains(what) && line.contains("neither a file nor a folder");
+        assert!(ran.log().lines().any(says), "{what}: {}", ran.log());
+    }
+    let data = ValidateSpec { data: "data.csv".into(), ..ValidateSpec::default() };
+    let judge = StepSpec { action: ActionSpec::Validate(data), ..StepSpec::default() };
+    let ran = host.run(&in_place(dir.path(), vec![judge]), &[]);
+    assert!(ran.log().contains("data.csv: neither a file nor a folder"), "{}", ran.log());
+}

@@ -11,8 +11,8 @@ use tidegate_edge::executor::inside::door_of;
 use tidegate_edge::hub::{Connection, EngineEnd, HubEvent, Identity, client_config, dial_tcp};
 use tidegate_edge::store::{FileObjects, Objects as _};
 use tidegate_flow::job::{
-    AgentRequest, Answer, ArtifactRef, Conclusion, FailureClass, JobSpec, MessageBody, ProduceSpec, Question,
-    Receipt,
+    ActionSpec, AgentRequest, Answer, ArtifactRef, Conclusion, FailureClass, JobSpec, MessageBody,
+    ProduceSpec, Question, Receipt, StepSpec,
 };
 
 const SECRET: &str = "the hub's own";
@@ -315,4 +315,100 @@ fn a_wrong_secret_and_a_second_agent_are_turned_away() {
     }
     cluster.engine.request(&spec.token, AgentRequest::Kill { token: spec.token.clone() });
     assert_eq!(cluster.receipt(&spec).conclusion, Conclusion::Cancelled);
+}
+
+/// A step whose failure is looked at afterwards.
+fn uses(name: &str, with: &[(&str, &str)]) -> StepSpec {
+    let with = with.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    let action = ActionSpec::Uses { uses: name.to_owned(), with };
+    StepSpec { action, continue_on_error: "true".into(), ..StepSpec::default() }
+}
+
+const UPLOAD: &str = "actions/upload-artifact@v4";
+
+/// Links, pipes and paths that would lead the agent where steps do not come: to its key, or over other files.
+#[test]
+fn what_a_step_leaves_leads_the_agent_nowhere() {
+    let cluster = Cluster::new();
+    let host = cluster.path("host");
+    std::fs::create_dir(&host).unwrap();
+    for file in ["script", "output", "key"] {
+        std::fs::write(host.join(file), "of the host").unwrap();
+    }
+    let leave = format!(
+        "H={}; mkdir ok pipes; echo fine > ok/file; ln -s file ok/near; mkfifo pipes/p params.json; echo x > pipes/f
+ln -s $H out; ln -s $H/key metrics.json; T=$RUNNER_TEMP; ln -s $H/script $T/2.sh; ln -s $H/output $T/../2_output
+for at in uploads downloads cache cache-save produced; do ln -s $H $T/../$at; done",
+        host.display()
+    );
+    let cache = |path| uses("actions/cache/save@v4", &[("key", "k"), ("path", path)]);
+    let mut spec = job(vec![
+        script(&leave),
+        uses(UPLOAD, &[("name", "good"), ("path", "ok")]),
+        uses(UPLOAD, &[("name", "a"), ("path", "out")]),
+        uses(UPLOAD, &[("name", "b"), ("path", "out/key")]),
+        uses(UPLOAD, &[("name", "c"), ("path", ".")]),
+        uses(UPLOAD, &[("name", "d"), ("path", "pipes")]),
+        uses(UPLOAD, &[("name", "e"), ("path", &host.to_string_lossy())]),
+        uses("actions/download-artifact@v4", &[("name", "good"), ("path", "out")]),
+        uses("actions/download-artifact@v4", &[("name", "good"), ("path", "out/deep/er")]),
+        cache("out"),
+        cache("~/.cache/pip"),
+        uses("actions/checkout@v4", &[("path", "copy")]),
+        script("test \"${{ hashFiles('out/key', 'metrics.json') }}\" = ''; echo said=so >> $GITHUB_OUTPUT"),
+        script("mv \"$PWD\" \"$PWD\"-away; ln -s $(dirname $RUNNER_TEMP)/uploads \"$PWD\""),
+        uses(UPLOAD, &[("name", "f"), ("path", "key")]),
+    ]);
+    spec.metrics.files = vec!["metrics.json".into()];
+    spec.params.files = vec!["params.json".into()];
+    let _pod = cluster.pod(&spec, &[]);
+    let mut failed = Vec::new();
+    let (_, receipt) = cluster.hear(&spec, |body| match body {
+        MessageBody::Ask { id, question: Question::Uploads } => {
+            let answer = Answer::Uploads(std::collections::BTreeMap::new());
+            let reply = AgentRequest::Reply { token: spec.token.clone(), id: *id, answer };
+            cluster.engine.request(&spec.token, reply);
+        }
+        MessageBody::StepEnded { step, outcome: Conclusion::Failure, .. } => failed.push(*step),
+        _ => {}
+    });
+    let log = cluster.log();
+    assert_eq!(failed, [2, 3, 4, 5, 6, 7, 8, 9, 10, 11], "{receipt:?}\n{log}");
+    assert_eq!(receipt.uploads.keys().collect::<Vec<_>>(), ["good"], "{log}");
+    for (text, count) in [
+        ("a link leads to", 7),
+        ("actions/checkout: copy: ", 1),
+        ("pipes/p: neither a file nor a folder", 1),
+        ("params: params.json: neither a file nor a folder", 1),
+        ("only the work folder and RUNNER_TEMP are shared", 2),
+    ] {
+        assert!(log.matches(text).count() >= count, "{text}: {log}");
+    }
+    let mut there: Vec<_> =
+        std::fs::read_dir(&host).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    there.sort();
+    assert_eq!(there, ["key", "output", "script"]);
+    for file in there {
+        assert_eq!(std::fs::read_to_string(host.join(&file)).unwrap(), "of the host", "{file}");
+    }
+    let good = &receipt.uploads["good"];
+    cluster.engine.objects.pull(good, &cluster.objects).unwrap();
+    cluster.objects.fetch(good, &cluster.path("good")).unwrap();
+    assert_eq!(std::fs::read_to_string(cluster.path("good/near")).unwrap(), "fine\n");
+}
+
+/// A folder that another was put in the place of is not kept as a product.
+#[test]
+fn a_product_is_of_the_work_folder_that_the_job_began_with() {
+    let cluster = Cluster::new();
+    let host = cluster.path("host");
+    std::fs::create_dir(&host).unwrap();
+    std::fs::write(host.join("key"), "of the host").unwrap();
+    let swap = format!("mv \"$PWD\" \"$PWD\"-away; ln -s {} \"$PWD\"", host.display());
+    let mut spec = job(vec![script(&swap)]);
+    spec.produces = vec![ProduceSpec { name: "out".into(), path: "key".into(), ignore_missing: false }];
+    let _pod = cluster.pod(&spec, &[]);
+    let receipt = cluster.receipt(&spec);
+    assert_eq!(receipt.conclusion, Conclusion::Failure, "{receipt:?}\n{}", cluster.log());
+    assert!(receipt.artifacts.is_empty());
 }

@@ -47,6 +47,10 @@ impl Job<'_> {
         }
         let wrong =
             |e: std::io::Error| Failed::new(super::job::class_of(&e), format!("checkpoint {path}: {e}"));
+        // What an earlier attempt put in the place of its folder is not followed.
+        if kept.is_symlink() {
+            std::fs::remove_file(&kept).map_err(wrong)?;
+        }
         let found = kept.read_dir().is_ok_and(|mut d| d.next().is_some());
         let lost = |e| Failed::new(super::job::class_of_store(&e), format!("checkpoint {path}: {e}"));
         crate::store::use_folder(self.around.checkpoints.root(), &kept).map_err(lost)?;

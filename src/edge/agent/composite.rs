@@ -1,9 +1,11 @@
 //! `uses`: composite actions of this repository, and the built-in ones.
 
+use super::fence::Fence;
 use super::job::Job;
 use super::keep::within;
 use super::scope::{Failed, Scope};
 use super::step::Tried;
+use rustix::fs::FileType;
 use std::path::{Path, PathBuf};
 use tidegate_flow::plan::step_specs;
 use tidegate_lang::source::{Diagnostic, Severity, Sources, load};
@@ -93,11 +95,12 @@ impl Job<'_> {
 
     /// Reads `action.yml` or `action.yaml` of a folder of the tree.
     fn read_action(&self, uses: &str) -> Result<(PathBuf, ActionFile, Sources), Failed> {
+        let is_file = |path: &Path| matches!(self.fence.kind(path), Ok(Some(FileType::RegularFile)));
         // GitHub looks from the workspace; here the tree may hold the project in a folder of it.
         let folder = [&self.place.project, &self.place.root]
             .into_iter()
             .map(|base| base.join(uses.trim_start_matches("./")))
-            .find(|f| f.join("action.yml").is_file() || f.join("action.yaml").is_file())
+            .find(|f| is_file(&f.join("action.yml")) || is_file(&f.join("action.yaml")))
             .ok_or_else(|| {
                 Failed::user(format!(
                     "`uses: {uses}`: there is no action.yml, action.yaml in {}",
@@ -110,9 +113,9 @@ impl Job<'_> {
         let path = ["action.yml", "action.yaml"]
             .iter()
             .map(|n| folder.join(n))
-            .find(|p| p.is_file())
+            .find(|p| is_file(p))
             .unwrap_or_default();
-        let (action, sources) = parse_file(&path, uses)?;
+        let (action, sources) = parse_file(&self.fence, &path, uses)?;
         let using = action.using.value.to_ascii_lowercase();
         if using != "composite" {
             let kind = if using == "docker" { "a Docker" } else { "a JavaScript" };
@@ -161,9 +164,9 @@ impl Job<'_> {
     }
 }
 
-fn parse_file(path: &Path, uses: &str) -> Result<(ActionFile, Sources), Failed> {
+fn parse_file(fence: &Fence, path: &Path, uses: &str) -> Result<(ActionFile, Sources), Failed> {
     let wrong = |what: &dyn std::fmt::Display| Failed::user(format!("`uses: {uses}`: {what}"));
-    let text = std::fs::read_to_string(path).map_err(|e| wrong(&e))?;
+    let text = fence.open(path).and_then(std::io::read_to_string).map_err(|e| wrong(&e))?;
     let mut sources = Sources::default();
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let file = sources.add(name.as_str(), text.as_str());

@@ -1,6 +1,7 @@
 //! `gate`: the attempt's metrics against bounds and a baseline.
 
 use super::job::Job;
+use super::keep::METRICS_LIMIT;
 use super::scope::{Failed, Scope};
 use std::collections::BTreeMap;
 use tidegate_flow::gate::{Baseline, Case, Limit, Outcome, Reference, Verdict, judge};
@@ -111,7 +112,7 @@ impl Job<'_> {
     fn baseline(&self, wanted: &str) -> Result<Result<Baseline, String>, Failed> {
         let is_file = !wanted.starts_with("branch:") && !wanted.contains('@');
         if is_file {
-            let bytes = match std::fs::read(self.place.project.join(wanted)) {
+            let bytes = match self.fence.read(&self.place.project.join(wanted), METRICS_LIMIT) {
                 Ok(bytes) => bytes,
                 Err(e) => return Err(Failed::user(format!("the baseline {wanted} cannot be read: {e}"))),
             };

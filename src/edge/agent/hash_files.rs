@@ -1,13 +1,20 @@
 //! `hashFiles()`: SHA-256 over the SHA-256 of each matching file, in path order (rule: GitHub,
 //! "Evaluate expressions", `hashFiles`).
 
+use super::fence::{Fence, handle};
 use super::sha256::Sha256;
+use rustix::fs::FileType;
 use std::io::Read as _;
 use std::path::Path;
 
 /// Hashes the files below `folder` that match; empty text if none does. Patterns are taken in
 /// order, `!` takes matches back; symbolic links to folders are not followed.
 pub fn hash_files(folder: &Path, patterns: &[String]) -> Result<String, String> {
+    hash_files_in(&Fence::default(), folder, patterns)
+}
+
+/// [`hash_files`], with no file that a fence keeps out.
+pub(super) fn hash_files_in(fence: &Fence, folder: &Path, patterns: &[String]) -> Result<String, String> {
     let patterns: Vec<(bool, String)> = patterns
         .iter()
         .flat_map(|p| p.lines())
@@ -19,7 +26,7 @@ pub fn hash_files(folder: &Path, patterns: &[String]) -> Result<String, String> 
         })
         .collect();
     let mut files = Vec::new();
-    walk(folder, "", &mut files);
+    walk(fence, folder, "", &mut files);
     files.sort();
     let mut whole = Sha256::default();
     let mut any = false;
@@ -32,7 +39,9 @@ pub fn hash_files(folder: &Path, patterns: &[String]) -> Result<String, String> 
         );
         if chosen {
             any = true;
-            whole.update(&hash_file(&folder.join(&file)).map_err(|e| format!("hashFiles: {file}: {e}"))?);
+            whole.update(
+                &hash_file(fence, &folder.join(&file)).map_err(|e| format!("hashFiles: {file}: {e}"))?,
+            );
         }
     }
     Ok(if any { whole.hex() } else { String::new() })
@@ -43,8 +52,8 @@ fn clean(folder: &Path, pattern: &str) -> String {
     pattern.trim_start_matches('/').trim_start_matches("./").to_owned()
 }
 
-fn hash_file(path: &Path) -> std::io::Result<[u8; 32]> {
-    let mut file = std::fs::File::open(path)?;
+fn hash_file(fence: &Fence, path: &Path) -> std::io::Result<[u8; 32]> {
+    let mut file = fence.open(path)?;
     let mut hash = Sha256::default();
     let mut buffer = vec![0; 64 * 1024];
     loop {
@@ -56,14 +65,17 @@ fn hash_file(path: &Path) -> std::io::Result<[u8; 32]> {
     }
 }
 
-fn walk(folder: &Path, prefix: &str, files: &mut Vec<String>) {
-    let Ok(entries) = std::fs::read_dir(folder) else { return };
+fn walk(fence: &Fence, folder: &Path, prefix: &str, files: &mut Vec<String>) {
+    let Ok(found) = fence.find(folder) else { return };
+    let Ok(entries) = std::fs::read_dir(handle(&found)) else { return };
     for entry in entries.filter_map(Result::ok) {
         let name = entry.file_name().to_string_lossy().into_owned();
         let path = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
+        let whole = folder.join(entry.file_name());
+        let leads_to_file = || matches!(fence.kind(&whole), Ok(Some(FileType::RegularFile)));
         match entry.file_type() {
-            Ok(t) if t.is_dir() => walk(&entry.path(), &path, files),
-            Ok(t) if t.is_file() || (t.is_symlink() && entry.path().is_file()) => files.push(path),
+            Ok(t) if t.is_dir() => walk(fence, &whole, &path, files),
+            Ok(t) if t.is_file() || (t.is_symlink() && leads_to_file()) => files.push(path),
             _ => {}
         }
     }

@@ -5,11 +5,12 @@
 use super::checkpoint::Checkpoints;
 use super::children::MARK;
 use super::control::Wish;
+use super::fence::Fence;
 use super::keep::Stamp;
 use super::launcher::{Environment, Launcher};
 use super::link::Link;
 use super::output::Output;
-use super::place::{Left, Place, Places, log_path_of};
+use super::place::{Left, Place, Places, file_name, log_path_of};
 use super::scope::{Failed, Scope};
 use super::temp::{TempFolder, TempFolders};
 use crate::python::Environments;
@@ -64,6 +65,10 @@ pub struct Job<'a> {
     pub(super) temp: PathBuf,
     /// The same, to be given back.
     pub(super) folder: TempFolder,
+    /// Where files are on their way into the store or out of it; no step that runs in an image sees it.
+    pub(super) staging: PathBuf,
+    /// What of the files the agent may open for the steps.
+    pub(super) fence: Fence,
     pub(super) mark: String,
     /// Environment of every process: the machine's, then GitHub's fixed variables.
     pub(super) base: BTreeMap<OsString, OsString>,
@@ -76,6 +81,8 @@ pub struct Job<'a> {
     pub(super) lingering: Vec<PipeReader>,
     pub(super) deadline: Option<Instant>,
     pub(super) timed_out: bool,
+    /// What was wanted of the attempt when the condition of the running step was evaluated.
+    pub(super) patience: Wish,
     /// Whether a cancel took effect on a step.
     pub(super) cancelled: bool,
     pub(super) failed: Option<Failed>,
@@ -113,6 +120,12 @@ pub fn run(spec: &JobSpec, secrets: &BTreeMap<String, String>, around: &Surround
         }
     };
     output.set_workspace(&place.project);
+    let staging = if around.in_image {
+        let name = format!("{}-{}", std::process::id(), file_name(&spec.token));
+        around.store.join("tmp").join(name)
+    } else {
+        temp.path.clone()
+    };
     let mut job = Job {
         spec,
         secrets,
@@ -122,6 +135,8 @@ pub fn run(spec: &JobSpec, secrets: &BTreeMap<String, String>, around: &Surround
         place,
         temp: temp.path.clone(),
         folder: temp,
+        staging: staging.clone(),
+        fence: Fence::default(),
         mark,
         base: BTreeMap::new(),
         env: Vec::new(),
@@ -130,6 +145,7 @@ pub fn run(spec: &JobSpec, secrets: &BTreeMap<String, String>, around: &Surround
         lingering: Vec::new(),
         deadline: None,
         timed_out: false,
+        patience: Wish::Run,
         cancelled: false,
         failed: None,
         files: 0,
@@ -153,6 +169,9 @@ pub fn run(spec: &JobSpec, secrets: &BTreeMap<String, String>, around: &Surround
         _ => Left::Files,
     };
     around.places.release(place, left);
+    if around.in_image {
+        super::place::remove(&staging);
+    }
     around.launcher.leave();
     link.say(MessageBody::Ended(receipt));
     // The next job need not wait for this.
@@ -198,7 +217,7 @@ impl Job<'_> {
         let mut scope = Scope::default();
         let mut outputs = BTreeMap::new();
         let mut url = None;
-        match self.lay_in() {
+        match self.lay_in().and_then(|notes| self.fence_in().map(|()| notes)) {
             Ok(notes) => self.link.say(MessageBody::Started { notes }),
             Err(failed) => {
                 self.link.say(MessageBody::Started { notes: Vec::new() });
@@ -229,6 +248,10 @@ impl Job<'_> {
             self.stamp();
             self.run_steps(&mut scope, &spec.steps);
             self.run_post();
+            if self.fence.stands() {
+                // What is kept is not looked at while somebody may change it.
+                self.end_strays();
+            }
             artifacts = self.keep(&scope);
             outputs = self.job_outputs(&scope);
             url = self.environment_url(&scope);
@@ -237,6 +260,17 @@ impl Job<'_> {
             saver.finish();
         }
         self.finish(started, outputs, artifacts, url)
+    }
+
+    /// From here on, steps may have changed what lies in their folders.
+    fn fence_in(&mut self) -> Result<(), Failed> {
+        if self.around.in_image {
+            let mut folders = vec![self.place.root.clone(), self.temp.clone()];
+            folders.extend(self.checkpoint_folder());
+            self.fence = Fence::around(folders)
+                .map_err(|e| Failed::new(class_of(&e), format!("cannot open the attempt's folders: {e}")))?;
+        }
+        Ok(())
     }
 
     /// Waits until the other nodes are ready for their first step.
@@ -254,13 +288,7 @@ impl Job<'_> {
         environment_url: Option<String>,
     ) -> Receipt {
         self.lingering.clear();
-        self.strays = self.around.launcher.has_strays();
-        if self.strays {
-            let ended = self.around.launcher.clean(&self.mark, true);
-            if !ended.is_empty() {
-                self.output.note(&format!("ended what the steps left running: {}", ended.join(", ")));
-            }
-        }
+        self.end_strays();
         if let Some(error) = self.output.take_failure() {
             self.fail_job(Failed::new(class_of(&error), format!("cannot write the log: {error}")));
         }
@@ -295,6 +323,17 @@ impl Job<'_> {
             images: BTreeMap::new(),
             log: self.output.written(),
             duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// Ends what the steps left running.
+    fn end_strays(&mut self) {
+        self.strays = self.around.launcher.has_strays();
+        if self.strays {
+            let ended = self.around.launcher.clean(&self.mark, true);
+            if !ended.is_empty() {
+                self.output.note(&format!("ended what the steps left running: {}", ended.join(", ")));
+            }
         }
     }
 

@@ -2,8 +2,11 @@
 //!
 //! Only what this attempt wrote counts: a file that lies in the tree as before says nothing.
 
+use super::copy::{At, copy_file};
+use super::fence::{Fence, handle};
 use super::job::{Job, class_of, class_of_store};
 use super::scope::{Failed, Scope};
+use rustix::fs::FileType;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
@@ -14,7 +17,7 @@ use tidegate_flow::job::{ArtifactRef, FailureClass, MetricsSpec, parse_metrics};
 pub type Stamp = (u64, u64, i64, i64);
 
 /// The largest file of metrics that is read.
-const METRICS_LIMIT: u64 = 256 * 1024 * 1024;
+pub(super) const METRICS_LIMIT: u64 = 256 * 1024 * 1024;
 
 pub(super) fn stamp_of(path: &Path) -> Option<Stamp> {
     std::fs::symlink_metadata(path).ok().map(|m| (m.ino(), m.len(), m.ctime(), m.ctime_nsec()))
@@ -75,13 +78,8 @@ impl Job<'_> {
             if !self.is_new(&file) {
                 continue;
             }
-            let result = if stamp.1 > METRICS_LIMIT {
-                Err(format!("{} bytes, at most {METRICS_LIMIT} are read", stamp.1))
-            } else {
-                std::fs::read(&file)
-                    .map_err(|e| e.to_string())
-                    .and_then(|bytes| parse_metrics(&bytes).map_err(|e| e.to_string()))
-            };
+            let bytes = self.fence.read(&file, METRICS_LIMIT).map_err(|e| e.to_string());
+            let result = bytes.and_then(|bytes| parse_metrics(&bytes).map_err(|e| e.to_string()));
             // Read once; a later step may write it again.
             self.read.insert(file, stamp);
             read.push((path, result));
@@ -110,7 +108,7 @@ impl Job<'_> {
                 }
                 Ok(None) if produce.ignore_missing => {}
                 Ok(None) => {
-                    let there = self.place.project.join(&path).exists();
+                    let there = matches!(self.fence.kind(&self.place.project.join(&path)), Ok(Some(_)));
                     let why = if there { "this attempt did not write it" } else { "it does not exist" };
                     self.fail_job(Failed::user(format!("produces `{}`: {path}: {why}", produce.name)));
                 }
@@ -133,35 +131,57 @@ impl Job<'_> {
                 .consumes
                 .iter()
                 .any(|c| whole.starts_with(self.place.project.join(c.path.trim_end_matches('/'))));
+        let wrong = |e: &std::io::Error| Failed::new(class_of(e), format!("produces `{name}`: {path}: {e}"));
+        let kind = self.fence.kind(&whole).map_err(|e| wrong(&e))?;
         if handed_on {
-            return if whole.exists() { self.put(&whole, name).map(Some) } else { Ok(None) };
+            return if kind.is_some() { self.put_left(&whole, name).map(Some) } else { Ok(None) };
         }
-        if !whole.is_dir() {
-            return if self.is_new(&whole) { self.put(&whole, name).map(Some) } else { Ok(None) };
+        if kind != Some(FileType::Directory) {
+            return if self.is_new(&whole) { self.put_left(&whole, name).map(Some) } else { Ok(None) };
         }
         let mut files = Vec::new();
-        list(&whole, &mut files);
+        self.fence.list(&whole, &mut files);
         let new: Vec<&PathBuf> = files.iter().filter(|f| self.is_new(f)).collect();
         if new.is_empty() && (!files.is_empty() || !self.is_new(&whole)) {
             return Ok(None);
         }
         if new.len() == files.len() {
-            return self.put(&whole, name).map(Some);
+            return self.put_left(&whole, name).map(Some);
         }
-        let wrong = |e: std::io::Error| Failed::new(class_of(&e), format!("produces `{name}`: {e}"));
-        let staged = self.temp.join("produced").join(super::place::file_name(name));
+        let staged = self.staging.join("produced").join(super::place::file_name(name));
+        let own = Fence::default();
         for file in new {
             let to = staged.join(file.strip_prefix(&whole).unwrap_or(file));
-            if let Some(parent) = to.parent() {
-                std::fs::create_dir_all(parent).map_err(wrong)?;
+            if let Some(target) = self.fence.link(file) {
+                own.make_link(&target, &to).map_err(|e| wrong(&e))?;
+                continue;
             }
-            if file.is_symlink() {
-                std::os::unix::fs::symlink(std::fs::read_link(file).map_err(wrong)?, &to).map_err(wrong)?;
-            } else if std::fs::hard_link(file, &to).is_err() {
-                std::fs::copy(file, &to).map_err(wrong)?;
+            own.make_folder(to.parent().unwrap_or(&staged)).map_err(|e| wrong(&e))?;
+            if self.fence.stands() || std::fs::hard_link(file, &to).is_err() {
+                copy_file(At(&self.fence, file), At(&own, &to)).map_err(|e| wrong(&e))?;
             }
         }
         self.put(&staged, name).map(Some)
+    }
+
+    /// Keeps what steps left at a path.
+    fn put_left(&self, path: &Path, name: &str) -> Result<ArtifactRef, Failed> {
+        if !self.fence.stands() {
+            return self.put(path, name);
+        }
+        let wrong = |e: &std::io::Error| {
+            Failed::new(class_of(e), format!("produces `{name}`: {}: {e}", path.display()))
+        };
+        let found = self.fence.find(path).map_err(|e| wrong(&e))?;
+        let pinned = handle(&found);
+        let (shown, own) = (path.to_string_lossy(), pinned.to_string_lossy());
+        let mut kept = self
+            .put(&pinned, name)
+            .map_err(|failed| Failed { reason: failed.reason.replace(&*own, &shown), ..failed })?;
+        if let Some(file) = path.file_name().filter(|_| !kept.tree) {
+            kept.name = file.to_string_lossy().into_owned();
+        }
+        Ok(kept)
     }
 
     pub(super) fn put(&self, path: &Path, name: &str) -> Result<ArtifactRef, Failed> {
@@ -222,19 +242,7 @@ fn stamps(path: &Path, into: &mut BTreeMap<PathBuf, Stamp>) {
     }
     let mut files = Vec::new();
     if path.is_dir() && !path.is_symlink() {
-        list(path, &mut files);
+        Fence::default().list(path, &mut files);
     }
     into.extend(files.into_iter().filter_map(|f| stamp_of(&f).map(|s| (f, s))));
-}
-
-/// Lists files and links below a folder.
-pub(super) fn list(folder: &Path, files: &mut Vec<PathBuf>) {
-    let Ok(entries) = std::fs::read_dir(folder) else { return };
-    for entry in entries.filter_map(Result::ok) {
-        match entry.file_type() {
-            Ok(t) if t.is_dir() => list(&entry.path(), files),
-            Ok(_) => files.push(entry.path()),
-            Err(_) => {}
-        }
-    }
 }

@@ -3,6 +3,7 @@
 //! Not here: watching a process to its end (`process`), which ones belong to an attempt (`children`).
 
 use super::children::{Children, signal_all};
+use super::control::Wish;
 use super::process::Program;
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
@@ -24,8 +25,9 @@ pub trait Launcher: Send + Sync {
     fn enter(&self);
     /// Counts an attempt that ended.
     fn leave(&self);
-    /// Goes to where a step runs; returns the environment there if that is another place than before.
-    fn reach(&self, _step: u32) -> io::Result<Option<Environment>> {
+    /// Goes to where a step runs; returns the environment there if that is another place than before. Waits until more
+    /// than `patience` is wanted of the attempt; the same may be asked again then.
+    fn reach(&self, _step: u32, _patience: Wish) -> io::Result<Option<Environment>> {
         Ok(None)
     }
     /// Finds a program as a shell would: a path stands for itself, a name is looked for along `path`.

@@ -2,6 +2,7 @@
 //!
 //! Not here: what is asked of the rows (`validate`).
 
+use super::fence::Fence;
 use super::scope::Failed;
 use super::validate::Judge;
 use serde_json::{Map, Value as Json};
@@ -27,10 +28,10 @@ pub(super) struct RowSchema {
 }
 
 /// Reads a schema's file.
-pub(super) fn schema(path: &Path, name: &str) -> Result<RowSchema, Failed> {
+pub(super) fn schema(fence: &Fence, path: &Path, name: &str) -> Result<RowSchema, Failed> {
     let wrong = |e: &dyn std::fmt::Display| Failed::user(format!("validate: the schema {name}: {e}"));
-    let text = std::fs::read_to_string(path).map_err(|e| wrong(&e))?;
-    let json: Json = serde_json::from_str(&text).map_err(|e| wrong(&e))?;
+    let text = fence.read(path, LONGEST_ROW).map_err(|e| wrong(&e))?;
+    let json: Json = serde_json::from_slice(&text).map_err(|e| wrong(&e))?;
     let validator = jsonschema::validator_for(&json).map_err(|e| wrong(&e))?;
     let properties = json.get("properties").and_then(Json::as_object).into_iter().flatten();
     let types = properties.map(|(column, property)| (column.clone(), types_of(&json, property, 0))).collect();
@@ -104,11 +105,11 @@ fn cell(text: &str, types: Option<&Vec<String>>) -> Option<Json> {
 }
 
 /// Reads a file row by row into a judge.
-pub(super) fn read(path: &Path, name: &str, judge: &mut Judge<'_>) -> Result<(), Failed> {
+pub(super) fn read(fence: &Fence, path: &Path, name: &str, judge: &mut Judge<'_>) -> Result<(), Failed> {
     let wrong = |e: &dyn std::fmt::Display| Failed::user(format!("validate: {name}: {e}"));
     let ending = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
     let file = match ending.as_str() {
-        "jsonl" | "ndjson" | "csv" | "tsv" => File::open(path).map_err(|e| wrong(&e))?,
+        "jsonl" | "ndjson" | "csv" | "tsv" => fence.open(path).map_err(|e| wrong(&e))?,
         "parquet" => return Err(wrong(&"Parquet is not read yet; CSV and JSON Lines are")),
         _ => return Err(wrong(&"the file's ending is none of .csv .tsv .jsonl .ndjson")),
     };

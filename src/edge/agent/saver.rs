@@ -1,7 +1,9 @@
 //! Saves a checkpoint folder elsewhere while the steps run: what a pod keeps dies with it.
 
+use super::fence::handle;
 use super::link::Link;
 use crate::store::Objects;
+use rustix::fs::{Mode, OFlags, open};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -27,9 +29,13 @@ impl Saver {
         link: Arc<Link>,
     ) -> std::io::Result<Self> {
         let (stop, stopped) = channel();
+        // This very folder, whatever a step puts in its place.
+        let opened = open(&folder, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let folder = handle(&opened);
         // Before the first step: what it writes at once is a change, too.
         let mut saved = stamp(&folder);
         let thread = std::thread::Builder::new().name("checkpoint".into()).spawn(move || {
+            let _opened = opened;
             let mut pause = every;
             loop {
                 let last = !matches!(stopped.recv_timeout(pause), Err(RecvTimeoutError::Timeout));

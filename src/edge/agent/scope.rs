@@ -1,7 +1,7 @@
 //! What expressions see while a job runs: contexts, status functions, files to hash.
 
 use super::control::Wish;
-use super::hash_files::hash_files;
+use super::hash_files::hash_files_in;
 use super::job::Job;
 use serde_json::Value as Json;
 use std::path::PathBuf;
@@ -112,7 +112,7 @@ impl Host for View<'_> {
     }
 
     fn hash_files(&self, patterns: &[String]) -> Result<String, String> {
-        hash_files(&self.job.place.project, patterns)
+        hash_files_in(&self.job.fence, &self.job.place.project, patterns)
     }
 
     fn status(&self) -> Option<Status> {

@@ -2,12 +2,14 @@
 
 use super::children::MARK;
 use super::control::Wish;
+use super::fence::{Fence, handle, kind_of};
 use super::job::{Job, class_of};
 use super::keep::stamp_of;
 use super::process::{Cause, Exit, Limits, Program, run};
 use super::scope::{Failed, Scope};
 use super::shell::Shell;
 use super::step::{LAST_STEPS, Tried};
+use rustix::fs::FileType;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt as _;
@@ -83,10 +85,10 @@ impl Job<'_> {
             )?;
         let file = self.temp.join("_temp").join(format!("{number}{}", how.extension));
         let text = format!("{}{}{}", how.before, script.replace("\r\n", "\n"), how.after);
-        let written = if number == 1 {
+        let written = if number == 1 && !self.fence.stands() {
             self.folder.write_script(&file, text.as_bytes())
         } else {
-            std::fs::write(&file, text)
+            self.fence.write(&file, text.as_bytes())
         };
         written.map_err(|e| io("script", &e))?;
         let name = file.to_string_lossy();
@@ -107,7 +109,7 @@ impl Job<'_> {
             deadline: [deadline, self.deadline].into_iter().flatten().min(),
             grace: Duration::try_from_secs_f64(self.spec.grace_seconds.max(0.0))
                 .unwrap_or(Duration::from_secs(10)),
-            patience: self.link.control.wish().min(Wish::Cancel),
+            patience: self.patience.min(Wish::Cancel),
             mark: &mark,
         };
         let control = self.link.control.clone();
@@ -230,7 +232,7 @@ impl Job<'_> {
         let there = number == 1 && self.folder.fresh.is_some();
         for ((variable, _), file) in FILES.iter().zip(&files) {
             if !there {
-                std::fs::File::create(file)?;
+                self.fence.create(file)?;
                 made.extend(stamp_of(file).filter(|_| number == 1).map(|stamp| (file.clone(), stamp)));
             }
             variables.insert((*variable).into(), file.into());
@@ -296,7 +298,7 @@ impl Job<'_> {
         first: &mut Option<Failed>,
         take: impl FnOnce(&mut Self, Vec<u8>) -> Option<CommandFileError>,
     ) {
-        let reason = match read_file(file) {
+        let reason = match read_file(&self.fence, file) {
             Ok(None) => None,
             Ok(Some(text)) => take(self, text).map(|e| e.to_string()),
             Err(reason) => Some(reason),
@@ -332,25 +334,27 @@ fn io(what: &str, error: &std::io::Error) -> Failed {
 }
 
 /// Reads a command file; `None` if nothing was written or the step removed it.
-fn read_file(path: &Path) -> Result<Option<Vec<u8>>, String> {
-    let there = match std::fs::symlink_metadata(path) {
-        Ok(there) => there,
+fn read_file(fence: &Fence, path: &Path) -> Result<Option<Vec<u8>>, String> {
+    let there = match fence.find_itself(path).and_then(|found| Ok((kind_of(&found)?, found))) {
+        Ok((FileType::RegularFile, found)) => found,
+        Ok(_) => return Err("it is no longer a plain file".to_owned()),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(e.to_string()),
     };
-    if !there.is_file() {
-        return Err("it is no longer a plain file".to_owned());
-    }
-    match there.len() {
-        0 => Ok(None),
-        n if n > FILE_LIMIT => Err(format!("it has {n} bytes, at most {FILE_LIMIT} are taken")),
-        // A background process may still write: what was there at the step's end counts.
-        n => std::fs::File::open(path)
-            .and_then(|file| {
+    let read = || {
+        let file = std::fs::File::open(handle(&there))?;
+        match file.metadata()?.len() {
+            0 => Ok(None),
+            n if n > FILE_LIMIT => {
+                Err(std::io::Error::other(format!("it has {n} bytes, at most {FILE_LIMIT} are taken")))
+            }
+            // A background process may still write: what was there at the step's end counts.
+            n => {
                 let mut bytes = Vec::new();
                 std::io::Read::read_to_end(&mut std::io::Read::take(file, n), &mut bytes)?;
                 Ok(Some(bytes))
-            })
-            .map_err(|e| e.to_string()),
-    }
+            }
+        }
+    };
+    read().map_err(|e| e.to_string())
 }

@@ -64,6 +64,8 @@ impl Job<'_> {
 
     fn run_step(&mut self, scope: &mut Scope, step: &StepSpec) {
         let top = scope.depth == 0;
+        // What is asked for from here on, the condition has not seen.
+        self.patience = self.link.control.wish();
         let env = self.evaluate_layer(&step.env, scope, &[]);
         let runs = match &env {
             Ok(env) => self.holds(&step.condition, scope, env),
@@ -98,8 +100,12 @@ impl Job<'_> {
         let before = self.timed_out;
         let mut tried = match (runs, env) {
             (Err(failed), _) | (_, Err(failed)) => Tried::failed(failed),
-            (_, Ok(env)) => match self.reach(scope, step) {
-                Ok(()) => self.tries(scope, step, &env),
+            (_, Ok(env)) => match self.go(scope, step, &env) {
+                Ok(true) => self.tries(scope, step, &env),
+                Ok(false) => Tried {
+                    cancelled: true,
+                    ..Tried::failed(Failed::user(format!("cancelled: {}", self.link.control.reason())))
+                },
                 Err(failed) => Tried::failed(failed),
             },
         };
@@ -107,12 +113,31 @@ impl Job<'_> {
         self.end_step(scope, step, name, tried);
     }
 
+    /// Goes to where the step runs; tells whether it starts. A cancel that comes meanwhile keeps back what would
+    /// not start after it.
+    fn go(&mut self, scope: &Scope, step: &StepSpec, env: &[(String, String)]) -> Result<bool, Failed> {
+        loop {
+            let reached = self.reach(scope, step);
+            let wish = self.link.control.wish();
+            if wish == self.patience {
+                return reached.map(|()| true);
+            }
+            self.patience = wish;
+            if wish == Wish::Kill || !self.holds(&step.condition, scope, env)? {
+                return Ok(false);
+            }
+            if reached.is_ok() {
+                return Ok(true);
+            }
+        }
+    }
+
     /// Goes to the container that the step runs in. Gates and validations run in the agent.
     fn reach(&mut self, scope: &Scope, step: &StepSpec) -> Result<(), Failed> {
         if scope.depth > 0 || matches!(step.action, ActionSpec::Gate(_) | ActionSpec::Validate(_)) {
             return Ok(());
         }
-        match self.around.launcher.reach(scope.top) {
+        match self.around.launcher.reach(scope.top, self.patience) {
             Ok(None) => {}
             Ok(Some(env)) => self.set_up(&env, scope.top)?,
             Err(error) => {
@@ -243,7 +268,7 @@ impl Job<'_> {
             Ok(deadline) => deadline,
             Err(failed) => return Tried::failed(failed),
         };
-        let patience = self.link.control.wish();
+        let patience = self.patience;
         let mut attempt = 1;
         loop {
             let tried = self.act(scope, step, env, deadline);
@@ -363,3 +388,6 @@ fn retries(retry: &RetrySpec, failed: &Failed) -> bool {
 fn pause(retry: &RetrySpec, attempt: u32) -> Duration {
     Duration::try_from_secs_f64(retry.backoff_seconds(attempt)).unwrap_or(Duration::ZERO)
 }
+
+#[cfg(test)]
+mod tests;

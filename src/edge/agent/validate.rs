@@ -2,6 +2,7 @@
 //!
 //! Reads row by row in constant memory; only `unique` remembers a digest of each key.
 
+use super::fence::Fence;
 use super::job::Job;
 use super::rows::{RowSchema, read, schema};
 use super::scope::{Failed, Scope};
@@ -43,11 +44,11 @@ impl Job<'_> {
         let schema = match &spec.schema {
             Some(template) => {
                 let path = self.text(template, scope, env)?;
-                Some(schema(&self.place.project.join(&path), &path)?)
+                Some(schema(&self.fence, &self.place.project.join(&path), &path)?)
             }
             None => None,
         };
-        let verdict = judge(&self.place.project.join(&data), &data, schema.as_ref(), &rules)?;
+        let verdict = judge(&self.fence, &self.place.project.join(&data), &data, schema.as_ref(), &rules)?;
         self.say_verdict(scope, verdict)
     }
 
@@ -289,7 +290,13 @@ impl<'a> Judge<'a> {
     }
 }
 
-fn judge(path: &Path, name: &str, schema: Option<&RowSchema>, rules: &Rules) -> Result<Verdict, Failed> {
+fn judge(
+    fence: &Fence,
+    path: &Path,
+    name: &str,
+    schema: Option<&RowSchema>,
+    rules: &Rules,
+) -> Result<Verdict, Failed> {
     let mut judge = Judge {
         schema,
         rules,
@@ -300,7 +307,7 @@ fn judge(path: &Path, name: &str, schema: Option<&RowSchema>, rules: &Rules) -> 
         repeated: 0,
         findings: Vec::new(),
     };
-    read(path, name, &mut judge)?;
+    read(fence, path, name, &mut judge)?;
     Ok(judge.verdict(name))
 }
 
@@ -314,9 +321,9 @@ mod tests {
         std::fs::write(dir.path().join(name), data).unwrap();
         let made = schema_text.map(|s| {
             std::fs::write(dir.path().join("s.json"), s).unwrap();
-            schema(&dir.path().join("s.json"), "s.json").unwrap()
+            schema(&Fence::default(), &dir.path().join("s.json"), "s.json").unwrap()
         });
-        judge(&dir.path().join(name), name, made.as_ref(), rules)
+        judge(&Fence::default(), &dir.path().join(name), name, made.as_ref(), rules)
     }
 
     const SCHEMA: &str = r#"{"type":"object","required":["n"],"properties":{"n":{"type":"integer","minimum":0},"t":{"type":["string","null"]}}}"#;
@@ -410,7 +417,7 @@ mod tests {
         let path = dir.path().join("a.csv");
         std::fs::write(&path, "n\n\"1\n").unwrap();
         File::options().write(true).open(&path).unwrap().set_len(1 << 30).unwrap();
-        let failed = judge(&path, "a.csv", None, &Rules::default()).unwrap_err();
+        let failed = judge(&Fence::default(), &path, "a.csv", None, &Rules::default()).unwrap_err();
         assert!(failed.reason.contains("is a quote not closed?"), "{failed:?}");
     }
 }

@@ -67,6 +67,9 @@ pub fn absent(workflow: &Workflow, job: &Job, place: Place) -> Vec<Absent> {
         Place::Containers => in_containers(workflow, job).into_iter().map(Absent::here).collect(),
         Place::Pods => in_pods(workflow, job).into_iter().map(Absent::here).collect(),
     };
+    if place != Place::Machine {
+        found.extend(super::unshared::unshared(job, name).into_iter().map(Absent::here));
+    }
     if asks_registry(workflow, job) {
         found.push(Absent::blocking("models", NO_REGISTRY));
     }

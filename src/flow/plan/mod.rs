@@ -33,6 +33,7 @@ mod service;
 mod spec;
 mod steps;
 mod strip;
+mod unshared;
 
 pub use absent::{Absent, Place, absent, absent_triggers};
 pub use build::{PlanInput, plan};

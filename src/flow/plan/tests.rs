@@ -400,3 +400,30 @@ fn services_that_a_pod_cannot_give_a_host_to() {
     );
     assert!(absent(&workflow, &workflow.jobs[0], Place::Containers).is_empty());
 }
+
+/// Built-in actions run beside the image, so what only the image has is out of their reach.
+#[test]
+fn paths_of_an_image_are_said_before_it_runs() {
+    let step = |action: &str, path: &str| {
+        format!("      - {{ uses: 'actions/{action}@v4', with: {{ key: k, path: {path:?} }} }}\n")
+    };
+    let steps = [
+        step("cache", "~/.cache/pip\nmodels\n!~/x"),
+        step("upload-artifact", "/tmp/out/*.log"),
+        step("download-artifact", "${{ runner.temp }}/x"),
+        step("cache/save", "~tilde"),
+        step("checkout", "/elsewhere"),
+    ];
+    let workflow = workflow(&format!("on: push\njobs:\n  j:\n    steps:\n{}", steps.concat()));
+    let keys = |place| {
+        let parts = absent(&workflow, &workflow.jobs[0], place);
+        parts.into_iter().map(|part| format!("{}: {}", part.key, part.words)).collect::<Vec<_>>()
+    };
+    assert_eq!(keys(Place::Machine), Vec::<String>::new());
+    for place in [Place::Containers, Place::Pods] {
+        let said = keys(place);
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert!(said[0].starts_with("steps[0].with.path: ~/.cache/pip is in the image"), "{said:?}");
+        assert!(said[1].starts_with("steps[1].with.path: /tmp/out/*.log is in the image"), "{said:?}");
+    }
+}

@@ -4,6 +4,7 @@
 
 mod ends;
 mod left;
+mod links;
 mod runs;
 mod trace;
 

@@ -1,14 +1,16 @@
 //! `actions/cache`, and its halves `restore` and `save`.
 
-use super::files::{copy_file, copy_tree, expand_home, fixed_part};
+use super::files::{expand_home, fixed_part};
 use super::inputs::{Inputs, Outputs, input, pair};
 use super::run::Post;
+use crate::agent::copy::{At, copy_file, copy_tree};
+use crate::agent::fence::Fence;
 use crate::agent::job::{Job, class_of};
 use crate::agent::link::now;
 use crate::agent::place::file_name;
 use crate::agent::saved;
 use crate::agent::scope::Failed;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tidegate_flow::job::ArtifactRef;
 
 impl Job<'_> {
@@ -23,6 +25,7 @@ impl Job<'_> {
             return Err(Failed::user("actions/cache: `key` and `path` are needed"));
         }
         self.not_secret("actions/cache", "key", &key)?;
+        self.can_reach("actions/cache", &paths)?;
         let look_only = input(inputs, "lookup-only") == "true";
         let restore_keys = input(inputs, "restore-keys");
         let found = self.find_cache(&key, &paths, restore_keys).filter(|(name, artifact)| {
@@ -35,14 +38,13 @@ impl Job<'_> {
                 self.output.note(&format!("Cache found and can be restored from key: {name}"));
             }
             Some((name, artifact)) => {
-                let staged = self.temp.join("cache").join(file_name(name));
+                let staged = self.staging.join("cache").join(file_name(name));
                 self.fetch(artifact, &staged)?;
                 for (index, line) in cached_lines(&paths) {
                     let from = staged.join(index.to_string());
                     let to = fixed_part(&self.place.project.join(expand_home(line, &self.base)));
                     if from.exists() {
-                        copy_tree(&from, &to)
-                            .map_err(|e| Failed::new(class_of(&e), format!("actions/cache: {line}: {e}")))?;
+                        self.lay_down("actions/cache", line, &from, &to)?;
                     }
                 }
                 self.output.note(&format!("Cache restored from key: {name}"));
@@ -97,8 +99,13 @@ impl Job<'_> {
     }
 
     pub(super) fn save_cache(&mut self, key: &str, paths: &str) -> Result<(), Failed> {
-        let staged = self.temp.join("cache-save").join(file_name(key));
+        self.can_reach("actions/cache", paths)?;
+        let staged = self.staging.join("cache-save").join(file_name(key));
+        let own = Fence::default();
         let wrong = |e: std::io::Error| Failed::new(class_of(&e), format!("actions/cache: {e}"));
+        let wrong_at = |path: &Path, e: &std::io::Error| {
+            Failed::new(class_of(e), format!("actions/cache: {}: {e}", path.display()))
+        };
         let mut any = false;
         let not: Vec<&str> = paths.lines().map(str::trim).filter(|l| l.starts_with('!')).collect();
         for (index, line) in cached_lines(paths) {
@@ -106,16 +113,17 @@ impl Job<'_> {
             let to = staged.join(index.to_string());
             if !not.is_empty() || fixed_part(&from) != from {
                 let base = fixed_part(&from);
-                let (files, _) = self.choose(&format!("{line}\n{}", not.join("\n")), true);
+                let (files, _) =
+                    self.choose("actions/cache", &format!("{line}\n{}", not.join("\n")), true)?;
                 for file in files {
                     any = true;
                     let below = file.strip_prefix(&base).unwrap_or(&file);
                     let to = if below.as_os_str().is_empty() { to.clone() } else { to.join(below) };
-                    copy_file(&file, &to).map_err(wrong)?;
+                    copy_file(At(&self.fence, &file), At(&own, &to)).map_err(|e| wrong_at(&file, &e))?;
                 }
-            } else if from.exists() {
+            } else if self.fence.kind(&from).map_err(|e| wrong_at(&from, &e))?.is_some() {
                 any = true;
-                copy_tree(&from, &to).map_err(wrong)?;
+                copy_tree(At(&self.fence, &from), At(&own, &to)).map_err(|e| wrong_at(&from, &e))?;
             }
         }
         if !any {

@@ -1,7 +1,7 @@
 //! `actions/checkout`.
 
-use super::files::copy_tree;
 use super::inputs::{Inputs, Outputs, input, pair};
+use crate::agent::copy::{At, copy_tree};
 use crate::agent::job::{Job, class_of};
 use crate::agent::keep::within;
 use crate::agent::scope::Failed;
@@ -37,7 +37,7 @@ impl Job<'_> {
                 )));
             }
             let from = self.place.root.clone();
-            copy_tree(&from, &to)
+            copy_tree(At(&self.fence, &from), At(&self.fence, &to))
                 .map_err(|e| Failed::new(class_of(&e), format!("actions/checkout: {path}: {e}")))?;
         }
         let dirty = if self.spec.source.dirty { " with the changes of the working copy" } else { "" };

@@ -1,9 +1,9 @@
 //! `actions/download-artifact`.
 
-use super::files::{copy_tree, expand_home};
+use super::files::expand_home;
 use super::inputs::{Inputs, Outputs, input, pair};
 use crate::agent::hash_files::matches;
-use crate::agent::job::{Job, class_of};
+use crate::agent::job::Job;
 use crate::agent::place::file_name;
 use crate::agent::scope::Failed;
 use std::path::Path;
@@ -33,6 +33,7 @@ impl Job<'_> {
             all.retain(|_, artifact| ids.contains(&artifact.digest.as_str()));
         }
         let name = input(inputs, "name");
+        self.can_reach("download-artifact", input(inputs, "path"))?;
         let folder = match input(inputs, "path") {
             "" => self.place.project.clone(),
             path => self.place.project.join(expand_home(path, &self.base)),
@@ -60,10 +61,9 @@ impl Job<'_> {
     }
 
     fn lay_out(&mut self, artifact: &ArtifactRef, name: &str, to: &Path) -> Result<(), Failed> {
-        let staged = self.temp.join("downloads").join(file_name(name));
+        let staged = self.staging.join("downloads").join(file_name(name));
         self.fetch(artifact, &staged)?;
-        copy_tree(&staged, to)
-            .map_err(|e| Failed::new(class_of(&e), format!("download-artifact: {name}: {e}")))?;
+        self.lay_down("download-artifact", name, &staged, to)?;
         self.output.note(&format!("laid out artifact `{name}` in {}", to.display()));
         Ok(())
     }

@@ -1,7 +1,8 @@
 //! `actions/upload-artifact`.
 
-use super::files::copy_file;
 use super::inputs::{Inputs, Outputs, input, pair};
+use crate::agent::copy::{At, copy_file};
+use crate::agent::fence::Fence;
 use crate::agent::job::{Job, class_of};
 use crate::agent::place::file_name;
 use crate::agent::scope::Failed;
@@ -30,7 +31,8 @@ impl Job<'_> {
         if paths.is_empty() {
             return Err(Failed::user("upload-artifact: `path` is missing"));
         }
-        let staged = self.temp.join("uploads").join(file_name(name));
+        self.can_reach("upload-artifact", paths)?;
+        let staged = self.staging.join("uploads").join(file_name(name));
         let count = self.gather(paths, hidden, &staged)?;
         if count == 0 {
             let text = format!(
@@ -55,11 +57,13 @@ impl Job<'_> {
 
     /// Copies what the patterns choose below their least common folder, as upload-artifact does.
     fn gather(&self, patterns: &str, hidden: bool, to: &Path) -> Result<usize, Failed> {
-        let (files, base) = self.choose(patterns, hidden);
+        let (files, base) = self.choose("upload-artifact", patterns, hidden)?;
+        let own = Fence::default();
         for file in &files {
             let target = to.join(file.strip_prefix(&base).unwrap_or(file));
-            copy_file(file, &target)
-                .map_err(|e| Failed::new(class_of(&e), format!("cannot take {}: {e}", file.display())))?;
+            copy_file(At(&self.fence, file), At(&own, &target)).map_err(|e| {
+                Failed::new(class_of(&e), format!("upload-artifact: cannot take {}: {e}", file.display()))
+            })?;
         }
         Ok(files.len())
     }

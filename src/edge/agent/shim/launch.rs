@@ -5,7 +5,7 @@ use crate::agent::control::{Control, Wish, timespec};
 use crate::agent::launcher::{Launcher, Running};
 use crate::agent::process::Program;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
-use rustix::fs::{CWD, Mode, OFlags, mkfifoat, open};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, fchmod, fstat, mkfifoat, open, openat, unlinkat};
 use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -27,30 +27,37 @@ const LONGEST: usize = 100;
 #[derive(Debug)]
 pub struct Door {
     listener: UnixListener,
-    folder: PathBuf,
+    folder: Arc<Folder>,
+}
+
+/// The folder of the sockets: steps may put another in its place.
+#[derive(Debug)]
+struct Folder {
+    path: PathBuf,
+    opened: OwnedFd,
 }
 
 impl Door {
     /// Opens the socket. Everybody who sees the folder may come, but only once.
     pub fn open(socket: &Path) -> io::Result<Self> {
         let _ = std::fs::remove_file(socket);
-        let folder = socket.parent().unwrap_or(Path::new("/")).to_owned();
+        let path = socket.parent().unwrap_or(Path::new("/")).to_owned();
+        let opened = open(&path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         let listener = if socket.as_os_str().len() > LONGEST {
             // A longer path does not fit into an address (unix(7)); one through the folder does.
-            let opened = open(&folder, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
             let name = socket.file_name().unwrap_or_default();
             UnixListener::bind(Path::new("/proc/self/fd").join(opened.as_raw_fd().to_string()).join(name))?
         } else {
             UnixListener::bind(socket)?
         };
         std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o666))?;
-        Ok(Self { listener, folder })
+        Ok(Self { listener, folder: Arc::new(Folder { path, opened }) })
     }
 
     /// Waits for the shim; `None` if more than `patience` is wanted of the attempt first. `look` is
     /// called now and then: an error means that the shim will never come.
     pub fn shim(
-        self,
+        &self,
         control: &Arc<Control>,
         patience: Wish,
         look: &dyn Fn() -> io::Result<()>,
@@ -58,7 +65,9 @@ impl Door {
         self.listener.set_nonblocking(true)?;
         loop {
             match self.listener.accept() {
-                Ok((stream, _)) => return ShimLauncher::new(stream, self.folder, control.clone()).map(Some),
+                Ok((stream, _)) => {
+                    return ShimLauncher::new(stream, self.folder.clone(), control.clone()).map(Some);
+                }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
                 Err(e) => return Err(e),
             }
@@ -67,7 +76,10 @@ impl Door {
             }
             let mut fds = vec![PollFd::new(&self.listener, PollFlags::IN)];
             fds.extend(control.fd().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
-            if matches!(poll(&mut fds, Some(&timespec(Duration::from_secs(1)))), Ok(0)) {
+            let quiet = matches!(poll(&mut fds, Some(&timespec(Duration::from_secs(1)))), Ok(0));
+            // What was asked for and is not enough would end every wait at once.
+            control.settle();
+            if quiet {
                 look()?;
             }
         }
@@ -79,9 +91,24 @@ pub struct ShimLauncher {
     shim: Arc<UnixStream>,
     answers: Mutex<Receiver<Word>>,
     ending: Arc<Ending>,
-    folder: PathBuf,
+    folder: Arc<Folder>,
     env: BTreeMap<OsString, OsString>,
     number: Mutex<u64>,
+}
+
+impl Folder {
+    /// Makes a pipe that programs of any user write to, and opens it. A link in its place is not followed.
+    fn make_pipe(&self, name: &str) -> io::Result<OwnedFd> {
+        let _ = unlinkat(&self.opened, name, AtFlags::empty());
+        mkfifoat(&self.opened, name, Mode::from_raw_mode(0o600))?;
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let reader = openat(&self.opened, name, flags, Mode::empty())?;
+        if FileType::from_raw_mode(fstat(&reader)?.st_mode) != FileType::Fifo {
+            return Err(io::Error::other(format!("something else was put in the place of the pipe {name}")));
+        }
+        fchmod(&reader, Mode::from_raw_mode(0o666))?;
+        Ok(reader)
+    }
 }
 
 /// How the running program ended; filled by the reading thread.
@@ -105,7 +132,7 @@ impl Ending {
 }
 
 impl ShimLauncher {
-    fn new(stream: UnixStream, folder: PathBuf, control: Arc<Control>) -> io::Result<Self> {
+    fn new(stream: UnixStream, folder: Arc<Folder>, control: Arc<Control>) -> io::Result<Self> {
         stream.set_nonblocking(false)?;
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let ending = Arc::new(Ending { wake, end: Mutex::default() });
@@ -208,11 +235,8 @@ impl Launcher for Arc<ShimLauncher> {
             *number += 1;
             *number
         };
-        let pipe = self.folder.join(format!("output-{number}"));
-        let _ = std::fs::remove_file(&pipe);
-        mkfifoat(CWD, &pipe, Mode::from_raw_mode(0o600))?;
-        std::fs::set_permissions(&pipe, std::fs::Permissions::from_mode(0o666))?;
-        let reader = open(&pipe, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?;
+        let name = format!("output-{number}");
+        let reader = self.folder.make_pipe(&name)?;
         self.ending.set(|end| end.status = None);
         let text = |t: &OsString| Bytes::from(t.as_os_str());
         let started = self.ask(&Order::Start {
@@ -220,9 +244,9 @@ impl Launcher for Arc<ShimLauncher> {
             args: program.args.iter().map(text).collect(),
             directory: program.directory.as_os_str().into(),
             env: program.env.iter().map(|(k, v)| (text(k), text(v))).collect(),
-            output: pipe.as_os_str().into(),
+            output: self.folder.path.join(&name).as_os_str().into(),
         });
-        let _ = std::fs::remove_file(&pipe);
+        let _ = unlinkat(&self.folder.opened, &name, AtFlags::empty());
         match started {
             Ok(Word::Started { error: Some(number) }) => Err(io::Error::from_raw_os_error(number)),
             // A container that died before it could answer may have started the program: what that
