@@ -207,7 +207,10 @@ impl Peer for AgentEnd {
             FromHub::LogKept { upto } => {
                 let mut state = self.state();
                 state.kept = state.kept.max(upto);
-                state.full = None;
+                // What was sent after the piece that was not taken, was passed over.
+                if state.full.take().is_some() {
+                    state.sent = state.kept;
+                }
                 drop(state);
                 self.changed.notify_all();
             }

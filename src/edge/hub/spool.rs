@@ -207,11 +207,11 @@ impl Spool {
         }
     }
 
-    /// Keeps bytes of the log. What is there already is passed over; a gap is passed over too: the
-    /// agent goes on from where this hub is.
-    pub(super) fn keep_log(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    /// Keeps bytes of the log; tells whether they follow what is there. What is there already is passed over; a gap is
+    /// passed over too: the agent goes on from where this hub is.
+    pub(super) fn keep_log(&mut self, offset: u64, bytes: &[u8]) -> io::Result<bool> {
         if self.length < offset {
-            return Ok(());
+            return Ok(false);
         }
         // As far as the disk takes it.
         while let Some(rest) = usize::try_from(self.length - offset).ok().and_then(|at| bytes.get(at..))
@@ -224,7 +224,7 @@ impl Spool {
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Returns bytes of the log from `offset`, at most `limit`.
@@ -296,9 +296,9 @@ mod tests {
         assert!(spool.lacks());
         spool.write_up().unwrap();
         assert!(!spool.lacks());
-        spool.keep_log(0, b"one\n").unwrap();
-        spool.keep_log(2, b"e\ntwo\n").unwrap();
-        spool.keep_log(90, b"gap").unwrap();
+        assert!(spool.keep_log(0, b"one\n").unwrap());
+        assert!(spool.keep_log(2, b"e\ntwo\n").unwrap());
+        assert!(!spool.keep_log(90, b"gap").unwrap());
         drop(spool);
         let file = folder.path().join("r.0.1/messages");
         let mut bytes = fs::read(&file).unwrap();

@@ -90,13 +90,14 @@ impl Hub {
             }
             ToHub::Log { offset } => {
                 let kept = attempt.spool.keep_log(offset, content);
-                if kept.is_ok() {
+                // Of a gap nothing is said: what comes before it was not kept, and comes again.
+                if matches!(kept, Ok(true)) {
                     frames.say(&FromHub::LogKept { upto: attempt.spool.length });
                 }
                 if let Some(engine) = engine {
                     attempt.pump(engine);
                 }
-                kept
+                kept.map(drop)
             }
             _ => return Err(io::ErrorKind::PermissionDenied.into()),
         };
