@@ -1,7 +1,7 @@
 //! What of a pod a policy does not allow: judged on the pod as it would be sent, whoever asked for it. Pure.
 
 use super::finding::Segment;
-use super::own::{Own, is_claim, is_secret};
+use super::own::{Own, is_name, is_secret};
 use super::policy::{Policy, Restricted};
 use serde_json::{Value as Json, json};
 
@@ -105,10 +105,19 @@ impl Found<'_> {
         {
             self.secret(&below(at, &["secret"]), secret);
         }
-        if let Some(claim) = volume.pointer("/persistentVolumeClaim/claimName").and_then(Json::as_str)
-            && is_claim(claim)
-        {
-            self.no(below(at, &["persistentVolumeClaim"]), format!("the claim `{claim}`"));
+        // As they are, or as what a new volume starts from.
+        let fresh = "ephemeral/volumeClaimTemplate/spec";
+        let claims = [
+            "persistentVolumeClaim/claimName",
+            &format!("{fresh}/dataSource/name"),
+            &format!("{fresh}/dataSourceRef/name"),
+        ]
+        .map(|path| volume.pointer(&format!("/{path}")).and_then(Json::as_str));
+        for claim in claims.into_iter().flatten().filter(|claim| is_name(claim)) {
+            self.no(at.to_vec(), format!("the claim `{claim}`"));
+        }
+        if !volume["gitRepo"].is_null() {
+            self.no(below(at, &["gitRepo"]), "a volume for which the node runs git");
         }
         for source in volume.pointer("/projected/sources").and_then(Json::as_array).into_iter().flatten() {
             if !source["serviceAccountToken"].is_null() && self.policy.allow.service_accounts.is_empty() {
@@ -346,6 +355,8 @@ mod tests {
             json!({"volumes": [{"name": "secret", "secret": {"secretName": "tg-x"}}]}),
             json!({"imagePullSecrets": [{"name": "tg-x-pull"}]}),
             json!({"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "tidegate-hub"}}]}),
+            json!({"volumes": [{"name": "v", "ephemeral": {"volumeClaimTemplate": {"spec": {"dataSource": {"kind": "PersistentVolumeClaim", "name": "tidegate-engine"}}}}}]}),
+            json!({"volumes": [{"name": "v", "gitRepo": {"repository": "x"}}]}),
             json!({"containers": [{"name": "agent", "volumeMounts": [{"name": "secret", "mountPath": "/s"}]}]}),
             json!({"volumes": [{"name": "v", "secret": {"secretName": "tidegate-store"}}]}),
             json!({"volumes": [{"name": "v", "secret": {"secretName": "tidegate-run-7"}}]}),

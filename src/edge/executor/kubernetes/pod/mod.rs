@@ -1,8 +1,9 @@
 //! A `JobSpec` as a `batch/v1` Job. Pure: names, ids and secrets come in as arguments.
 //!
 //! `job` puts it together from `containers`, `services`, `nodes`, `gpu` and `scheduling`; a team's
-//! `template` is `merge`d over it, and the `policy` is what came out is `judge`d by, `own` what the engine itself gave it. `names` says what things are
-//! called, `private` makes the Secrets.
+//! `template` is `merge`d over it where it `touches` nothing of the engine's, and the `policy` is what came
+//! out is `judge`d by; `own` is what the engine itself gave. `names` says what things are called, `private`
+//! makes the Secrets.
 
 mod containers;
 mod finding;
@@ -19,6 +20,7 @@ mod private;
 mod scheduling;
 mod services;
 mod template;
+mod touches;
 
 pub use finding::Findings;
 pub use job::{ManifestError, PodSettings, job_manifest};

@@ -1,42 +1,14 @@
-//! A rendered template laid over the generated pod: what it may not touch, and whether the whole is a
-//! pod still.
+//! A rendered template laid over the generated pod, and whether the whole is a pod still.
+//!
+//! Not here: what it may not touch (`touches`).
 
 use super::finding::{Findings, Segment, finding, place, written};
 use super::merge::{key_of, merge};
 use super::template::Rendered;
+use super::touches::{items, members, touches};
 use k8s_openapi::api::core::v1::{PodSpec, PodTemplateSpec};
 use serde_json::{Value as Json, json};
 use tidegate_lang::source::{Diagnostic, Node, NodeKind, Span};
-
-/// Members of a pod that the engine needs as they are.
-const OURS: [&str; 6] = [
-    "restartPolicy",
-    "hostname",
-    "subdomain",
-    "terminationGracePeriodSeconds",
-    "activeDeadlineSeconds",
-    "nodeName",
-];
-/// Members of the containers of the steps that the workflow says.
-const STEPS: [(&str, &str); 4] = [
-    ("command", "the shim is its first process"),
-    ("args", "the shim is its first process"),
-    ("image", "the workflow says it: `container`"),
-    ("restartPolicy", "what is tried again is the engine's to decide"),
-];
-/// Volumes that agent and steps share.
-const VOLUMES: [&str; 6] = ["bin", "shared", "own", "secret", "shm", "checkpoint"];
-
-/// What no null takes away.
-const NEEDED: [&[&str]; 7] = [
-    &["metadata"],
-    &["metadata", "labels"],
-    &["metadata", "annotations"],
-    &["spec"],
-    &["spec", "containers"],
-    &["spec", "initContainers"],
-    &["spec", "volumes"],
-];
 
 /// Lays a template over `pod`, which has `metadata` and `spec`.
 pub(super) fn lay_over(pod: &mut Json, rendered: &Rendered) -> Result<(), Findings> {
@@ -86,128 +58,6 @@ pub(super) fn as_written(path: &[Segment]) -> Vec<Segment> {
         "steps".clone_into(value);
     }
     shared
-}
-
-/// Collects what a template may not touch.
-fn touches(root: &Node, value: &Json, wrong: &mut Vec<Diagnostic>) {
-    let NodeKind::Mapping(entries) = &root.kind else {
-        wrong.push(finding(root.span, "a pod template is a mapping with `metadata` and `spec`"));
-        return;
-    };
-    for entry in entries {
-        if !["apiVersion", "kind", "metadata", "spec"].contains(&&*entry.key) {
-            let words = format!("`{}` is not part of a pod template; `metadata` and `spec` are", entry.key);
-            wrong.push(finding(entry.key_span, words));
-        }
-    }
-    let mut no = |path: &[Segment], words: String| {
-        wrong.push(finding(place_of(root, path), words));
-    };
-    let key = |name: &str| Segment::Key(name.to_owned());
-    for (name, value) in members(&value["metadata"]) {
-        if !["labels", "annotations"].contains(&name.as_str()) {
-            no(
-                &[key("metadata"), key(name)],
-                format!("of `metadata` only labels and annotations are taken, not `{name}`"),
-            );
-        }
-        for (label, _) in members(value) {
-            if ["tidegate.dev/", "batch.kubernetes.io/", "app.kubernetes.io/managed-by"]
-                .iter()
-                .any(|own| label.starts_with(own))
-            {
-                no(&[key("metadata"), key(name), key(label)], format!("`{label}` is set by the engine"));
-            }
-            // An older way to say a field, which would not be judged.
-            if label.starts_with("container.apparmor.security.beta.kubernetes.io") {
-                let words = "say it in `securityContext.appArmorProfile` of the container".to_owned();
-                no(&[key("metadata"), key(name), key(label)], words);
-            }
-        }
-    }
-    let spec = &value["spec"];
-    for name in OURS {
-        if spec.get(name).is_some() {
-            no(&[key("spec"), key(name)], format!("`{name}` is set by the engine"));
-        }
-    }
-    for path in NEEDED {
-        let there = path.iter().try_fold(value, |at, name| at.get(name));
-        if there.is_some_and(Json::is_null) {
-            let at: Vec<Segment> = path.iter().map(|name| key(name)).collect();
-            no(&at, format!("`{}` holds what is the engine's, and stays", path.join(".")));
-        }
-    }
-    for list in ["containers", "initContainers"] {
-        for container in items(&spec[list]) {
-            let name = container["name"].as_str().unwrap_or_default();
-            let at = |more: &str| {
-                let item = Segment::Item { key: "name", value: name.to_owned() };
-                [key("spec"), key(list), item, key(more)]
-            };
-            if name.is_empty() {
-                no(
-                    &[key("spec"), key(list)],
-                    format!("each of `{list}` needs a name; `steps` is the container of the steps"),
-                );
-            }
-            if name == "agent" || name.starts_with("steps-") || (name == "steps" && list == "initContainers")
-            {
-                let words = if name == "agent" {
-                    "the container `agent` is the engine's".to_owned()
-                } else {
-                    format!("what is said of `containers[steps]` holds for `{name}`, too")
-                };
-                no(&at("name"), words);
-            }
-            if name == "steps" {
-                for (member, why) in STEPS {
-                    if container.get(member).is_some() {
-                        no(&at(member), format!("`{member}` of the container `steps` stays as it is: {why}"));
-                    }
-                }
-            }
-            for mount in items(&container["volumeMounts"]) {
-                if mount["mountPath"].as_str().is_some_and(|p| p.starts_with("/run/tidegate")) {
-                    no(&at("volumeMounts"), "the folder /run/tidegate is the engine's".to_owned());
-                }
-            }
-        }
-    }
-    for volume in items(&spec["volumes"]) {
-        let name = volume["name"].as_str().unwrap_or_default();
-        if VOLUMES.contains(&name) || name.starts_with("service-") {
-            let item = Segment::Item { key: "name", value: name.to_owned() };
-            no(&[key("spec"), key("volumes"), item], format!("the volume `{name}` is the engine's"));
-        }
-    }
-    directives(root, wrong);
-}
-
-/// Strategic merge knows directives; only taking away (null) is known here.
-fn directives(node: &Node, wrong: &mut Vec<Diagnostic>) {
-    match &node.kind {
-        NodeKind::Scalar(_) => {}
-        NodeKind::Sequence(items) => items.iter().for_each(|item| directives(item, wrong)),
-        NodeKind::Mapping(entries) => {
-            for entry in entries {
-                if entry.key.starts_with('$') {
-                    let words =
-                        format!("the directive `{}` is not known; null takes a member away", entry.key);
-                    wrong.push(finding(entry.key_span, words));
-                }
-                directives(&entry.value, wrong);
-            }
-        }
-    }
-}
-
-fn members(value: &Json) -> impl Iterator<Item = (&String, &Json)> {
-    value.as_object().into_iter().flatten()
-}
-
-fn items(value: &Json) -> impl Iterator<Item = &Json> {
-    value.as_array().into_iter().flatten()
 }
 
 /// What a template says of the container `steps` holds for all that run steps.
@@ -363,6 +213,11 @@ mod tests {
             ("spec:\n  containers: [{ name: agent, env: [] }]\n", "2:24", "the engine's"),
             ("spec:\n  initContainers: ~\n", "2:19", "`spec.initContainers` holds"),
             ("metadata: { labels: ~ }\n", "1:21", "stays"),
+            (
+                "metadata: { labels: { app.kubernetes.io/name: tidegate-hub } }\n",
+                "1:47",
+                "a part of Tidegate",
+            ),
             (
                 "metadata: { annotations: { container.apparmor.security.beta.kubernetes.io/steps: unconfined } }\n",
                 "1:82",

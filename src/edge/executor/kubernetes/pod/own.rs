@@ -39,8 +39,8 @@ pub(super) fn is_secret(name: &str) -> bool {
         || ["tidegate-hub", "tidegate-store"].contains(&name)
 }
 
-/// Tells whether a claim is Tidegate's: the hub's objects, the engine's store.
-pub(super) fn is_claim(name: &str) -> bool {
+/// Tells whether hub or engine are called so: their pods by a label, and the claims of their volumes.
+pub(super) fn is_name(name: &str) -> bool {
     ["tidegate-hub", "tidegate-engine"].contains(&name)
 }
 
