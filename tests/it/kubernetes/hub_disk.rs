@@ -65,5 +65,5 @@ fn a_hub_whose_disk_is_full() {
     let done = project.done(child).code(0);
     done.stdout("disk").stdout("no space left for the store in the hub (`kubernetes: hub: { volume");
     let log = project.tidegate(["runs", "logs", "1", "b"]).code(0);
-    log.stdout("| 1\n").stdout("| 400000\n").stdout("the end of it");
+    log.stdout("started\n1\n2\n").stdout("\n399999\n400000\nthe end of it\n");
 }
