@@ -49,6 +49,7 @@ fn a_grandchild_killed_for_memory() {
 }
 
 #[test]
+#[ignore = "needs the cluster of tests/cluster"]
 fn a_whole_container_killed_for_memory() {
     let project = project(
         "  a:
@@ -72,6 +73,7 @@ fn a_whole_container_killed_for_memory() {
 }
 
 #[test]
+#[ignore = "needs the cluster of tests/cluster"]
 fn a_whole_container_killed_by_somebody() {
     let project = project(WAITS);
     let child = spawn(&project, &[]);
@@ -82,6 +84,7 @@ fn a_whole_container_killed_by_somebody() {
 }
 
 #[test]
+#[ignore = "needs the cluster of tests/cluster"]
 fn an_agent_that_is_killed() {
     let project = project(WAITS);
     let child = spawn(&project, &[]);
@@ -92,6 +95,7 @@ fn an_agent_that_is_killed() {
 }
 
 #[test]
+#[ignore = "needs the cluster of tests/cluster"]
 fn a_shim_that_is_killed() {
     let project = project(WAITS);
     let child = spawn(&project, &[]);
@@ -288,6 +292,7 @@ fn hub_restarts() -> u32 {
 }
 
 #[test]
+#[ignore = "needs the cluster of tests/cluster"]
 fn a_hub_that_is_killed_loses_nothing() {
     let project = project_alone(
         "  a: { steps: [{ run: 'for i in 1 2 3 4 5 6 7 8 9; do echo line $i; sleep 1; done' }] }\n",

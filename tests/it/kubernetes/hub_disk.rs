@@ -36,6 +36,7 @@ impl Drop for Small {
 }
 
 #[test]
+#[ignore = "needs the cluster of tests/cluster"]
 fn a_hub_whose_disk_is_full() {
     let jobs = "  a:
     retry: { attempts: 2, on: [disk] }

@@ -10,6 +10,7 @@ fn uptime() -> f64 {
 }
 
 #[test]
+#[ignore = "needs the cluster of tests/cluster"]
 fn a_line_is_here_within_a_second() {
     let project = project(
         "  a: { steps: [{ run: 'for i in $(seq 40); do cut -d. -f1,2 /proc/uptime; sleep 0.25; done' }] }\n",

@@ -119,6 +119,7 @@ fn gpus_are_those_of_the_node() {
 }
 
 #[test]
+#[ignore = "needs the cluster of tests/cluster"]
 fn a_secret_is_only_where_it_must_be() {
     let project = project(
         "  a:

@@ -103,6 +103,7 @@ fn settings(namespace: &Namespace) -> String {
 }
 
 #[test]
+#[ignore = "needs the cluster of tests/cluster"]
 fn artifacts_are_in_the_store_and_its_credentials_with_the_hub_alone() {
     let _guard = beside();
     let namespace = Namespace::new("store", "");
@@ -141,6 +142,7 @@ fn artifacts_are_in_the_store_and_its_credentials_with_the_hub_alone() {
 }
 
 #[test]
+#[ignore = "needs the cluster of tests/cluster"]
 fn a_store_that_is_away_for_a_while_is_waited_for() {
     let _guard = beside();
     let namespace = Namespace::new("store-down", "");

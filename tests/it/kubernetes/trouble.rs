@@ -13,6 +13,7 @@ fn signal_hub(signal: &str) {
 
 /// The first job ends while nobody can hear it.
 #[test]
+#[ignore = "needs the cluster of tests/cluster"]
 fn an_api_server_and_a_hub_that_are_away_for_a_minute() {
     let project = project_alone(SLOW, "");
     let child = spawn(&project, &[]);
@@ -31,6 +32,7 @@ fn an_api_server_and_a_hub_that_are_away_for_a_minute() {
 
 /// What the agent wrote while the hub took nothing, the cluster has.
 #[test]
+#[ignore = "needs the cluster of tests/cluster"]
 fn the_last_lines_of_an_agent_that_is_killed() {
     let waits = "while ! test -e /tmp/go; do sleep 0.1; done; echo last words; sleep 600";
     let step = format!("echo started; case $HOSTNAME in *-0-1-*) {waits};; esac; echo done");
@@ -211,6 +213,7 @@ fn a_watch_whose_version_is_too_old_begins_anew() {
 
 /// What runs on a node goes on without its kubelet, and the next kubelet finds it.
 #[test]
+#[ignore = "needs the cluster of tests/cluster"]
 fn a_kubelet_that_starts_again_loses_nothing() {
     let project = project_alone(
         "  a: { steps: [{ run: 'for i in 1 2 3 4 5 6 7 8 9; do echo line $i; sleep 1; done' }] }
@@ -239,6 +242,7 @@ fn wait_ready(node: &str) {
 
 /// One run gives the node up before it is back, the other one does not.
 #[test]
+#[ignore = "needs the cluster of tests/cluster"]
 fn a_node_that_is_not_ready_is_lost_and_comes_back() {
     let job = "  a: { steps: [{ run: 'echo started; case $HOSTNAME in *-0-1-*) while ! test -e /tmp/go; do sleep 0.2; done;; esac; echo done' }] }\n";
     let project = project_alone(job, "  node-patience: 3s\n");
@@ -270,6 +274,7 @@ fn a_node_that_is_not_ready_is_lost_and_comes_back() {
 
 /// A kubelet that keeps a bit less of its disk free than there is now: the first attempt takes that and more.
 #[test]
+#[ignore = "needs the cluster of tests/cluster"]
 fn a_node_short_of_disk_evicts_a_job_that_says_so_and_is_tried_again() {
     let project = project_alone(
         "  a:

@@ -5,6 +5,7 @@ use super::*;
 use std::io::{BufRead as _, BufReader};
 
 #[test]
+#[ignore = "needs the cluster of tests/cluster"]
 fn an_engine_killed_in_the_middle_goes_on_with_its_pods() {
     let jobs =
         "  a: { steps: [{ run: 'for i in 1 2 3 4 5 6 7 8 9 10 11 12; do echo line $i; sleep 1; done' }] }
@@ -29,6 +30,7 @@ fn an_engine_killed_in_the_middle_goes_on_with_its_pods() {
 }
 
 #[test]
+#[ignore = "needs the cluster of tests/cluster"]
 fn an_engine_killed_at_some_moments_makes_every_pod_once() {
     let place = Detached::new("moments", CHAIN);
     place.write("data.txt", "data\n");

@@ -43,6 +43,7 @@ fn a_request_that_is_wrong_is_refused_where_it_lies() {
 }
 
 #[test]
+#[ignore = "needs the cluster of tests/cluster"]
 fn a_request_that_is_deleted_ends_its_run_also_while_no_engine_is_there() {
     let place = Detached::new("deleted", LONG);
     let number = place.submit(&[]);
@@ -112,6 +113,7 @@ fn a_laptop_that_dies_on_the_way_leaves_a_whole_run_or_none() {
 }
 
 #[test]
+#[ignore = "needs the cluster of tests/cluster"]
 fn a_secret_of_a_run_is_in_its_secrets_alone() {
     let jobs = "  a:
     env: { WORD: '${{ secrets.WORD }}' }

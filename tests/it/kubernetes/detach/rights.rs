@@ -125,6 +125,7 @@ const EVERYTHING: &str = "  plain:
 ";
 
 #[test]
+#[ignore = "needs the cluster of tests/cluster"]
 fn the_engine_uses_each_of_its_rights_and_needs_no_other() {
     let guard = CLUSTER.write().unwrap_or_else(PoisonError::into_inner);
     let space = Namespace::new("rights", "");

@@ -63,6 +63,7 @@ jobs:
 }
 
 #[test]
+#[ignore = "needs the cluster of tests/cluster"]
 fn the_watcher_ends_as_the_run_does_and_ctrl_c_only_ends_the_watcher() {
     let jobs =
         "  a: { steps: [{ run: 'echo started; sleep 600' }, { if: 'always()', run: 'echo cleaned up' }] }\n";
