@@ -304,7 +304,9 @@ impl HubObjects {
         // A hub that has the list has had all of it: the list is given last. It may have lost some since, so this is
         // believed once this process has looked.
         let listed = self.missing(std::slice::from_ref(&artifact.digest))?.is_empty();
-        if listed && self.waiting().whole.contains(&artifact.digest) {
+        let looked = self.waiting().whole.contains(&artifact.digest);
+        // What a pod made is at the hub alone: there is nothing here to give.
+        if listed && (looked || !from.has(&artifact.digest)) {
             return Ok(());
         }
         let missing = self.missing(&digests_of(artifact, from)?)?;

@@ -92,7 +92,13 @@ impl State {
                     Some(death) if death.exit.is_none() || !told => Some(death),
                     _ => None,
                 };
-            if found.is_none() && now.duration_since(since) < WHY_PATIENCE {
+            // A kubelet that evicts tells the pod's containers first, and the cluster when they have ended.
+            let ending = attempt.pod_of(rank).is_some_and(|pod| {
+                pod.metadata.deletion_timestamp.is_none()
+                    && pod.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Running")
+            });
+            let patience = if ending { DEATH_PATIENCE } else { WHY_PATIENCE };
+            if found.is_none() && now.duration_since(since) < patience {
                 attempt.held.push((message, since));
                 continue;
             }

@@ -38,6 +38,8 @@ impl State {
     /// Takes in what a watch gives; says once that the API server does not answer, and once that it does again.
     pub(super) fn heard<T>(&mut self, event: Result<Event<T>, Error>) -> Option<Event<T>> {
         match &event {
+            // It forgot what happened since; the list begins anew.
+            Err(error) if is_too_old(error) => {}
             Err(error) if !self.no_server => {
                 self.no_server = true;
                 let text = format!(
@@ -62,6 +64,17 @@ impl State {
             let text = "the cluster's API server answers again".to_owned();
             (self.sink)(ExecutorMessage::Note { text });
         }
+    }
+}
+
+/// Tells whether the server only has no history for as long as was asked for (Kubernetes, "410 Gone responses").
+fn is_too_old(error: &Error) -> bool {
+    match error {
+        Error::InitialListFailed(kube::Error::Api(status))
+        | Error::WatchStartFailed(kube::Error::Api(status))
+        | Error::WatchFailed(kube::Error::Api(status)) => status.code == 410,
+        Error::WatchError(status) => status.code == 410,
+        _ => false,
     }
 }
 
