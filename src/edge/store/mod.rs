@@ -15,6 +15,7 @@ mod objects;
 mod open;
 mod owner;
 mod schema;
+mod take;
 #[cfg(test)]
 mod tests;
 mod traits;

@@ -3,7 +3,8 @@
 //! Not here: what a kept folder consists of (`manifest`), which objects are still needed.
 
 use super::claim::{refresh, young};
-use super::manifest::{Entry, EntryKind, Manifest, link_stays_below, path_text, stays_below, text_path};
+use super::manifest::{Entry, EntryKind, Manifest, path_text, stays_below, text_path};
+use super::take::NO_FILE;
 use super::{Objects, StoreError};
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -89,19 +90,26 @@ impl FileObjects {
 
     /// Keeps a file's content.
     pub fn put_file(&self, path: &Path) -> Result<EntryKind, StoreError> {
-        Self::read_file(path, |digest, bytes| self.put_as(digest, bytes))
+        let file = File::open(path).map_err(|e| io("reading", path, e))?;
+        self.put_opened(file, path)
+    }
+
+    /// Keeps what an opened file holds; `path` is for people.
+    pub(super) fn put_opened(&self, file: File, path: &Path) -> Result<EntryKind, StoreError> {
+        Self::read_file(file, path, |digest, bytes| self.put_as(digest, bytes))
     }
 
     /// Tells what keeping a file would give, and keeps nothing.
     pub fn describe_file(path: &Path) -> Result<EntryKind, StoreError> {
-        Self::read_file(path, |_, _| Ok(()))
+        let file = File::open(path).map_err(|e| io("reading", path, e))?;
+        Self::read_file(file, path, |_, _| Ok(()))
     }
 
     fn read_file(
+        mut file: File,
         path: &Path,
         keep: impl Fn(&str, &[u8]) -> Result<(), StoreError>,
     ) -> Result<EntryKind, StoreError> {
-        let mut file = File::open(path).map_err(|e| io("reading", path, e))?;
         let meta = file.metadata().map_err(|e| io("reading", path, e))?;
         let executable = meta.permissions().mode() & 0o111 != 0;
         let mut whole = blake3::Hasher::new();
@@ -223,36 +231,6 @@ impl FileObjects {
             _ => Ok(None),
         }
     }
-
-    fn walk(&self, root: &Path, below: &Path, entries: &mut Vec<Entry>) -> Result<(), StoreError> {
-        let folder = root.join(below);
-        let mut names: Vec<_> = fs::read_dir(&folder)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(|e| io("reading", &folder, e))?;
-        names.sort_by_key(fs::DirEntry::file_name);
-        if names.is_empty() && !below.as_os_str().is_empty() {
-            entries.push(Entry { path: path_text(below), kind: EntryKind::Folder });
-        }
-        for name in names {
-            let (path, below) = (name.path(), below.join(name.file_name()));
-            let kind = name.file_type().map_err(|e| io("reading", &path, e))?;
-            if kind.is_dir() {
-                self.walk(root, &below, entries)?;
-                continue;
-            }
-            let kind = if kind.is_symlink() { link(&path, &below)? } else { self.put_regular(&path)? };
-            entries.push(Entry { path: path_text(&below), kind });
-        }
-        Ok(())
-    }
-
-    fn put_regular(&self, path: &Path) -> Result<EntryKind, StoreError> {
-        let meta = fs::metadata(path).map_err(|e| io("reading", path, e))?;
-        if !meta.is_file() {
-            return Err(refused(path, "neither a file nor a folder: it cannot be kept"));
-        }
-        self.put_file(path)
-    }
 }
 
 /// Moves a finished file to its place.
@@ -264,16 +242,6 @@ pub(super) fn move_to(new: &Path, place: &Path) -> std::io::Result<()> {
         }
         other => other,
     }
-}
-
-/// Reads a link; one that leads out of the folder is refused.
-fn link(path: &Path, below: &Path) -> Result<EntryKind, StoreError> {
-    let target = fs::read_link(path).map_err(|e| io("reading", path, e))?;
-    if !link_stays_below(below, &target) {
-        let reason = format!("a link to {}, which is outside of the folder", target.display());
-        return Err(refused(path, &reason));
-    }
-    Ok(EntryKind::Link { target: path_text(&target) })
 }
 
 impl Objects for FileObjects {
@@ -309,9 +277,11 @@ impl Objects for FileObjects {
         let meta = fs::metadata(path).map_err(|e| io("reading", path, e))?;
         let mut manifest = Manifest { tree: meta.is_dir(), ..Manifest::default() };
         if meta.is_dir() {
-            self.walk(path, Path::new(""), &mut manifest.entries)?;
+            self.walk(path, &mut manifest.entries)?;
+        } else if meta.is_file() {
+            manifest.entries.push(Entry { path: String::new(), kind: self.put_file(path)? });
         } else {
-            manifest.entries.push(Entry { path: String::new(), kind: self.put_regular(path)? });
+            return Err(refused(path, NO_FILE));
         }
         self.put_manifest(manifest)
     }
