@@ -2,6 +2,7 @@
 
 use crate::agent::{Host, Ran, job, script, step};
 use std::path::Path;
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use tidegate_flow::gate::Outcome;
 use tidegate_flow::job::{
     ActionSpec, CheckpointSpec, Conclusion, ConsumeSpec, EnvLayer, FailureClass, GateSpec, JobSpec,
@@ -240,6 +241,19 @@ fn a_pipe_is_refused_and_not_waited_for() {
     );
     spec.metrics.files = vec!["m.json".into()];
     spec.params.files = vec!["q.json".into()];
+    // Whoever waits is let go in the end, so that this can fail.
+    let pipes = ["out/p", "m.json", "data.csv"].map(|pipe| dir.path().join(pipe));
+    let (done, end) = channel::<()>();
+    let release = std::thread::spawn(move || {
+        while end
+            .recv_timeout(std::time::Duration::from_secs(20))
+            .is_err_and(|e| e == RecvTimeoutError::Timeout)
+        {
+            for pipe in &pipes {
+                let _ = std::fs::File::options().read(true).write(true).open(pipe);
+            }
+        }
+    });
     let ran = host.run(&spec, &[]).ok();
     let outcomes: Vec<_> = ran.steps().into_iter().map(|(outcome, _)| outcome).collect();
     use Conclusion::{Failure, Success};
@@ -253,4 +267,6 @@ fn a_pipe_is_refused_and_not_waited_for() {
     let judge = StepSpec { action: ActionSpec::Validate(data), ..StepSpec::default() };
     let ran = host.run(&in_place(dir.path(), vec![judge]), &[]);
     assert!(ran.log().contains("data.csv: neither a file nor a folder"), "{}", ran.log());
+    drop(done);
+    release.join().unwrap();
 }
