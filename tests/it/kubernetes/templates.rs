@@ -119,3 +119,29 @@ fn what_is_wrong_with_a_template_is_said_with_its_place() {
     let project = project("  a: { pod-template: .ml/templates/none.yaml, steps: [{ run: 'true' }] }\n");
     run(&project, &[]).code(1).stdout("no such file in the tree");
 }
+
+/// The image is Tidegate's own: from scratch, one static program.
+#[test]
+fn an_image_needs_no_shell_no_libc_no_root_that_is_written_and_no_known_user() {
+    let project = with(
+        "spec:
+  containers:
+    - name: steps
+      securityContext: { runAsUser: 12345, runAsGroup: 12345, readOnlyRootFilesystem: true }
+",
+        "  a:
+    container: docker.io/tidegate/tidegate:0.1.0
+    pod-template: .ml/templates/own.yaml
+    steps:
+      - shell: /tidegate check {0}
+        run: |
+          on: push
+          jobs: { x: { steps: [{ run: 'true' }] } }
+",
+    );
+    let plan = project.tidegate(["plan", "--on", "kubernetes", "--format", "yaml"]).code(0);
+    plan.stdout("runAsUser: 12345").stdout("readOnlyRootFilesystem: true");
+    run(&project, &[]).code(0);
+    project.tidegate(["runs", "logs", "1"]).code(0).stdout("nothing wrong in 1 file");
+    wait_gone(&project);
+}
