@@ -54,11 +54,13 @@ impl Waiting {
         self.bytes.fetch_add(bytes, Ordering::AcqRel);
     }
 
+    /// Each way down over a bound is seen by exactly one who takes, whatever is added meanwhile: who waits for room
+    /// missed none.
     fn take(&self, bytes: usize) {
-        let full = !self.has_room();
-        self.frames.fetch_sub(1, Ordering::AcqRel);
-        self.bytes.fetch_sub(bytes, Ordering::AcqRel);
-        if full && self.has_room() {
+        let frames = self.frames.fetch_sub(1, Ordering::AcqRel) == MOST + 1;
+        let before = self.bytes.fetch_sub(bytes, Ordering::AcqRel);
+        let crossed = frames || before > BYTES && before - bytes <= BYTES;
+        if crossed && self.has_room() {
             self.drained.notify_waiters();
         }
     }
