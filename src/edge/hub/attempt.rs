@@ -4,7 +4,7 @@ use super::access::{Access, digest_of, lists_in};
 use super::outgoing::Frames;
 use super::shelf::SharedAccess;
 use super::spool::Spool;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tidegate_flow::job::AgentRequest;
@@ -36,17 +36,8 @@ pub(super) struct Attempt {
     taken: u64,
     /// The engine has not said yet since it opened it, how much of the log it has.
     unsaid: bool,
-    /// More of its log is to be sent as soon as the engine has read some.
-    behind: Behind,
-}
-
-/// Whether an attempt waits for its engine to read.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Behind {
-    No,
-    /// It does, and is not in the queue yet.
-    New,
-    Queued,
+    /// It stands in the queue of those that wait until their engine has read some.
+    behind: bool,
 }
 
 impl Attempt {
@@ -63,7 +54,7 @@ impl Attempt {
             sent: 0,
             taken: 0,
             unsaid: false,
-            behind: Behind::No,
+            behind: false,
         }
     }
 
@@ -111,20 +102,21 @@ impl Attempt {
 
     /// The engine has the log up to here. Its first word about it since it opened the attempt counts, whatever it said
     /// before: a machine that lost its power may have lost what it had written.
-    pub(super) fn log_kept(&mut self, upto: u64, engine: &Frames) {
+    pub(super) fn log_kept(&mut self, upto: u64, engine: &Frames, behind: &mut VecDeque<String>) {
         if std::mem::take(&mut self.unsaid) {
             (self.sent, self.taken) = (upto, upto);
         }
         self.taken = self.taken.max(upto);
-        self.pump(engine);
+        self.pump(engine, behind);
     }
 
-    /// Sends what the engine does not have of the log, as far as the window goes and the engine reads.
-    pub(super) fn pump(&mut self, engine: &Frames) {
+    /// Sends what the engine does not have of the log, as far as the window goes. Where the engine has to read some
+    /// first, it queues for that.
+    pub(super) fn pump(&mut self, engine: &Frames, behind: &mut VecDeque<String>) {
         while !self.unsaid && self.sent < self.spool.length && self.sent < self.taken + WINDOW {
             if !engine.has_room() {
-                if self.behind == Behind::No {
-                    self.behind = Behind::New;
+                if !std::mem::replace(&mut self.behind, true) {
+                    behind.push_back(self.spool.opened.attempt.clone());
                 }
                 return;
             }
@@ -135,23 +127,12 @@ impl Attempt {
         }
     }
 
-    /// Its token, if it has to be queued until its engine has read some.
-    pub(super) fn is_newly_behind(&mut self) -> Option<String> {
-        (self.behind == Behind::New).then(|| {
-            self.behind = Behind::Queued;
-            self.spool.opened.attempt.clone()
-        })
-    }
-
-    /// Sends what it is behind with.
-    pub(super) fn catch_up(&mut self, engine: &Frames) {
-        self.behind = Behind::No;
-        self.pump(engine);
-    }
-
-    /// Its engine left: the next one says how far it is.
-    pub(super) fn catch_up_later(&mut self) {
-        self.behind = Behind::No;
+    /// It left the queue. Without an engine nothing is sent: the next one says how far it is.
+    pub(super) fn catch_up(&mut self, engine: Option<&Frames>, behind: &mut VecDeque<String>) {
+        self.behind = false;
+        if let Some(engine) = engine {
+            self.pump(engine, behind);
+        }
     }
 
     /// Passes on what the engine wants; an answer that names content gives the attempt access to it.

@@ -2,8 +2,7 @@
 //!
 //! Meanwhile messages go on to engines that are there, logs wait at their agents, and objects are refused.
 
-use super::server::Hub;
-use crate::store::StoreError;
+use super::server::{Hub, changed};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,16 +17,15 @@ impl Hub {
     /// The disk took something, or it did not: engines hear of a change, and it is looked at until it is over.
     pub(super) fn disk_is(self: &Arc<Self>, problem: Option<&io::Error>) {
         let problem = problem.map(ToString::to_string);
-        let mut state = self.state();
-        if state.disk_problem.is_some() == problem.is_some() {
-            return;
+        let full = problem.is_some();
+        {
+            let state = &mut *self.state();
+            if !changed(&mut state.disk_problem, problem.as_ref()) {
+                return;
+            }
+            state.tell(&FromHub::Disk { problem });
         }
-        state.disk_problem.clone_from(&problem);
-        for engine in state.engines.values() {
-            engine.say(&FromHub::Disk { problem: problem.clone() });
-        }
-        drop(state);
-        if problem.is_some() {
+        if full {
             let hub = self.clone();
             tokio::spawn(async move {
                 loop {
@@ -45,16 +43,5 @@ impl Hub {
         let taken = std::fs::write(&path, vec![1; ENOUGH]);
         let _ = std::fs::remove_file(&path);
         taken.is_ok()
-    }
-}
-
-/// Tells whether an object was refused for lack of space.
-pub(super) fn is_full(error: &StoreError) -> bool {
-    match error {
-        StoreError::Full(_) => true,
-        StoreError::Io { source, .. } => {
-            matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-        }
-        _ => false,
     }
 }

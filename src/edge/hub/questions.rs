@@ -1,13 +1,13 @@
 //! What a hub answers about objects: whether they are there, the objects themselves, signed URLs for them.
 
 use super::access::digest_of;
-use super::disk::is_full;
 use super::outgoing::Frames;
 use super::server::{Hub, Who};
 use super::shelf::{Answered, locked};
 use super::stream::WordReader;
 use crate::store::{OBJECT_LIMIT, StoreError};
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_flow::job::JobMessage;
@@ -188,8 +188,7 @@ impl Hub {
         let (Who::Agent { attempt, access, .. }, Some(known)) = (who, digest_of(digest)) else {
             return Ok(());
         };
-        let wrong =
-            |source| StoreError::Io { doing: "noting", path: "what an attempt put".to_owned(), source };
+        let wrong = |source| crate::store::io("noting", Path::new("what an attempt put"), source);
         if let Some(attempt) = self.state().attempts.get_mut(attempt) {
             attempt.spool.put(&known).map_err(wrong)?;
         }
@@ -256,7 +255,7 @@ impl Hub {
 /// The answer to one that gave an object.
 fn stored(id: u64, kept: Result<(), StoreError>) -> FromHub {
     let error = kept.err();
-    FromHub::Stored { id, full: error.as_ref().is_some_and(is_full), error: error.as_ref().map(said) }
+    FromHub::Stored { id, full: matches!(error, Some(StoreError::Full(_))), error: error.as_ref().map(said) }
 }
 
 fn said(error: &StoreError) -> String {

@@ -81,6 +81,22 @@ pub(super) struct State {
     next: u64,
 }
 
+impl State {
+    /// Says a word to every engine.
+    pub(super) fn tell(&self, word: &FromHub) {
+        self.engines.values().for_each(|engine| engine.say(word));
+    }
+}
+
+/// Takes over what is known of a problem; tells whether it came or is over now. What it is called may change.
+pub(super) fn changed(known: &mut Option<String>, problem: Option<&String>) -> bool {
+    let changed = known.is_some() != problem.is_some();
+    if changed {
+        *known = problem.cloned();
+    }
+    changed
+}
+
 /// Who is let in.
 #[derive(Clone)]
 pub(super) enum Who {
@@ -293,13 +309,9 @@ impl Hub {
 
     /// The object store answers, or it does not: engines hear of a change.
     pub(super) fn store_is(&self, problem: Option<String>) {
-        let mut state = self.state();
-        if state.store_problem.is_some() == problem.is_some() {
-            return;
-        }
-        state.store_problem.clone_from(&problem);
-        for engine in state.engines.values() {
-            engine.say(&FromHub::Store { problem: problem.clone() });
+        let state = &mut *self.state();
+        if changed(&mut state.store_problem, problem.as_ref()) {
+            state.tell(&FromHub::Store { problem });
         }
     }
 

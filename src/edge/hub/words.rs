@@ -69,7 +69,7 @@ impl Hub {
         frames: &Frames,
     ) -> io::Result<()> {
         let mut state = self.state();
-        let State { attempts, engines, .. } = &mut *state;
+        let State { attempts, engines, behind, .. } = &mut *state;
         let Some(attempt) = attempts.get_mut(attempt) else { return Err(over(frames)) };
         let engine = attempt.engine(engines);
         let written = match word {
@@ -95,16 +95,12 @@ impl Hub {
                     frames.say(&FromHub::LogKept { upto: attempt.spool.length });
                 }
                 if let Some(engine) = engine {
-                    attempt.pump(engine);
+                    attempt.pump(engine, behind);
                 }
                 kept.map(drop)
             }
             _ => return Err(io::ErrorKind::PermissionDenied.into()),
         };
-        let behind = attempt.is_newly_behind();
-        if let Some(token) = behind {
-            state.behind.push_back(token);
-        }
         drop(state);
         if let Err(error) = written {
             frames.say(&FromHub::Disk { problem: Some(error.to_string()) });
@@ -123,9 +119,10 @@ impl Hub {
         let mut state = self.state();
         let mine = |attempt: &Attempt| attempt.spool.opened.store == store;
         let mut written = Ok(());
-        let about = match word {
+        let State { attempts, closed, behind, .. } = &mut *state;
+        match word {
             ToHub::Open { attempt, key, spec } => {
-                if !state.attempts.contains_key(&attempt) && !key.is_empty() {
+                if !attempts.contains_key(&attempt) && !key.is_empty() {
                     let opened = Opened {
                         attempt: attempt.clone(),
                         store: store.to_owned(),
@@ -133,46 +130,39 @@ impl Hub {
                         ..Opened::default()
                     };
                     match Spool::open(&self.attempts, opened) {
-                        Ok(spool) => drop(state.attempts.insert(attempt.clone(), Attempt::new(spool))),
+                        Ok(spool) => drop(attempts.insert(attempt.clone(), Attempt::new(spool))),
                         // The engine opens it again once the disk takes something.
                         Err(error) => written = Err(error),
                     }
                 }
-                if let Some(attempt) = state.attempts.get_mut(&attempt).filter(|a| mine(a)) {
+                if let Some(attempt) = attempts.get_mut(&attempt).filter(|a| mine(a)) {
                     written = attempt.spool.rekey(&key).and(attempt.spool.is(&spec));
                     let spec = digest_of(&attempt.spool.opened.spec);
                     attempt.access.lock().unwrap_or_else(PoisonError::into_inner).is(spec);
                     attempt.open(connection, frames);
                 }
-                attempt
             }
             ToHub::Close { attempt } => {
-                if state.attempts.get(&attempt).is_some_and(mine)
-                    && let Some(closed) = state.attempts.remove(&attempt)
+                if attempts.get(&attempt).is_some_and(mine)
+                    && let Some(over) = attempts.remove(&attempt)
                 {
-                    closed.spool.close();
-                    state.closed.insert(attempt.clone(), Instant::now());
+                    over.spool.close();
+                    closed.insert(attempt.clone(), Instant::now());
                 }
-                frames.say(&FromHub::Closed { attempt: attempt.clone() });
-                attempt
+                frames.say(&FromHub::Closed { attempt });
             }
             ToHub::Request(request) => {
-                let token = token_of(&request).to_owned();
-                if let Some(attempt) = state.attempts.get_mut(&token).filter(|a| mine(a)) {
+                if let Some(attempt) = attempts.get_mut(token_of(&request)).filter(|a| mine(a)) {
                     written = attempt.request(request);
                 }
-                token
             }
             ToHub::LogKept { attempt, upto } => {
-                if let Some(attempt) = state.attempts.get_mut(&attempt).filter(|a| mine(a)) {
-                    attempt.log_kept(upto, frames);
+                if let Some(attempt) = attempts.get_mut(&attempt).filter(|a| mine(a)) {
+                    attempt.log_kept(upto, frames, behind);
                 }
-                attempt
             }
             _ => return Err(io::ErrorKind::PermissionDenied.into()),
-        };
-        let behind = state.attempts.get_mut(&about).and_then(Attempt::is_newly_behind);
-        state.behind.extend(behind);
+        }
         drop(state);
         if let Err(error) = written {
             self.disk_is(Some(&error));
@@ -196,12 +186,8 @@ impl Hub {
             let Some(token) = behind.pop_front() else { return };
             let Some(attempt) = attempts.get_mut(&token) else { continue };
             match attempt.opened_by {
-                Some(by) if by == connection => {
-                    attempt.catch_up(frames);
-                    behind.extend(attempt.is_newly_behind());
-                }
-                Some(_) => behind.push_back(token),
-                None => attempt.catch_up_later(),
+                Some(by) if by != connection => behind.push_back(token),
+                by => attempt.catch_up(by.map(|_| frames), behind),
             }
         }
     }

@@ -6,7 +6,6 @@ use crate::hub::*;
 use crate::store::{FileObjects, Objects as _};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::mpsc::channel;
 use std::time::Duration;
 use tidegate_flow::job::{AgentRequest, Answer};
 use tidegate_flow::wire::v1::{FromHub, ToHub};
@@ -73,12 +72,7 @@ async fn an_end_is_confirmed_and_who_comes_late_is_told() {
     let (_, said) = hub.agent_with("r.0.1", "r.0.1", "pod").await;
     assert_eq!(said, Some(FromHub::Refused { reason: "the attempt is over".into() }));
     // The real engine says it again to a hub that was away.
-    let (identity, address) = (hub.identity.clone(), hub.address);
-    let (send, heard) = channel();
-    let end = EngineEnd::new(SECRET, "one", Box::new(move |event| drop(send.send(event))));
-    let tls = client_config(&identity.certificate).unwrap();
-    let (connection, keep_up) = Connection::new(dial_tcp(address), tls, end.clone());
-    end.connect(connection);
+    let (end, heard, keep_up) = hub.end();
     end.open("r.1.1", "secret", "", &folder.path().join("log"));
     end.close("r.1.1");
     end.open("r.2.1", "secret", "", &folder.path().join("log"));
@@ -203,11 +197,8 @@ async fn a_chunk_that_the_hub_lost_is_given_again() {
         let (objects, put) = (objects.clone(), put.clone());
         tokio::task::spawn_blocking(move || end.objects.push(&put, &objects).unwrap())
     };
-    let tls = client_config(&hub.identity.certificate).unwrap();
     let engine = || {
-        let end = EngineEnd::new(SECRET, "one", Box::new(|_| {}));
-        let (connection, keep_up) = Connection::new(dial_tcp(hub.address), tls.clone(), end.clone());
-        end.connect(connection);
+        let (end, _, keep_up) = hub.end();
         tokio::spawn(keep_up);
         end
     };

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 use tidegate_flow::job::{ArtifactRef, Conclusion, JobMessage, JobSpec, MessageBody, Receipt, SourceSpec};
 use tidegate_flow::wire::v1::{FromHub, ToHub, decode_from_hub, encode_hub};
@@ -58,6 +59,18 @@ impl Served {
 
     pub(super) async fn raw(&self) -> Raw {
         Raw::over(self.tcp([127, 0, 0, 1]).await, &self.identity).await.unwrap()
+    }
+
+    /// An engine's own end, what it hears, and its connection, which has to be driven.
+    pub(super) fn end(
+        &self,
+    ) -> (Arc<EngineEnd>, Receiver<HubEvent>, impl Future<Output = ()> + Send + use<>) {
+        let (send, heard) = channel();
+        let end = EngineEnd::new(SECRET, "one", Box::new(move |event| drop(send.send(event))));
+        let tls = client_config(&self.identity.certificate).unwrap();
+        let (connection, keep_up) = Connection::new(dial_tcp(self.address), tls, end.clone());
+        end.connect(connection);
+        (end, heard, keep_up)
     }
 
     pub(super) async fn engine(&self, store: &str) -> Raw {

@@ -9,7 +9,7 @@ use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 use tidegate_flow::wire::v1::{FromHub, ToHub};
 
@@ -257,11 +257,7 @@ async fn attempts_are_kept_apart_in_an_object_store_too() {
 
 /// An engine's own end, and what it hears.
 fn engine_of(hub: &Served) -> (Arc<EngineEnd>, Receiver<HubEvent>) {
-    let (send, events) = channel();
-    let engine = EngineEnd::new(SECRET, "one", Box::new(move |event| drop(send.send(event))));
-    let tls = client_config(&hub.identity.certificate).unwrap();
-    let (connection, keep_up) = Connection::new(dial_tcp(hub.address), tls, engine.clone());
-    engine.connect(connection);
+    let (engine, events, keep_up) = hub.end();
     tokio::spawn(keep_up);
     assert!(matches!(events.recv_timeout(LONG).unwrap(), HubEvent::Stands));
     (engine, events)

@@ -54,8 +54,8 @@ pub(in super::super) fn steps_began(pod: &Pod) -> bool {
 /// Tells whether the pod's volumes are mounted and its network is there: what was missing before is missing no more
 /// (Kubernetes, "Pod Lifecycle", `PodReadyToStartContainers`).
 pub(in super::super) fn is_set_up(pod: &Pod) -> bool {
-    let conditions = pod.status.as_ref().and_then(|s| s.conditions.as_ref()).into_iter().flatten();
-    conditions.into_iter().any(|c| c.type_ == "PodReadyToStartContainers" && c.status == "True")
+    let mut conditions = pod.status.as_ref().and_then(|s| s.conditions.as_ref()).into_iter().flatten();
+    conditions.any(|c| c.type_ == "PodReadyToStartContainers" && c.status == "True")
 }
 
 /// One line of what a component said, not too long.
