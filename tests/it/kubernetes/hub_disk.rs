@@ -15,11 +15,7 @@ impl Small {
         let made = Self { path: format!("/tmp/{name}"), name };
         let Self { name, path } = &made;
         made.on_the_node("mkdir -p $d && mount -t tmpfs -o size=8m,mode=777 none $d");
-        apply(&format!(
-            r#"{{"apiVersion":"v1","kind":"PersistentVolume","metadata":{{"name":"{name}"}},"spec":{{
-"capacity":{{"storage":"1Gi"}},"accessModes":["ReadWriteOnce"],"storageClassName":"{name}",
-"persistentVolumeReclaimPolicy":"Retain","hostPath":{{"path":"{path}","type":"Directory"}}}}}}"#
-        ));
+        apply_volume(name, path);
         made
     }
 

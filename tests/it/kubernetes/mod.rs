@@ -121,6 +121,15 @@ fn project_alone(jobs: &str, settings: &str) -> Place {
     Place { _guard: Guard::Alone(guard), project: made(jobs, settings) }
 }
 
+/// Offers a folder of the node as a volume to claims of the class of the same name.
+fn apply_volume(name: &str, path: &str) {
+    apply(&format!(
+        r#"{{"apiVersion":"v1","kind":"PersistentVolume","metadata":{{"name":"{name}"}},"spec":{{
+"capacity":{{"storage":"1Gi"}},"accessModes":["ReadWriteOnce"],"storageClassName":"{name}",
+"persistentVolumeReclaimPolicy":"Retain","hostPath":{{"path":"{path}","type":"DirectoryOrCreate"}}}}}}"#
+    ));
+}
+
 /// A namespace that goes when the test is over.
 struct Namespace(String);
 

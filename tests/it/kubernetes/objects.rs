@@ -38,11 +38,7 @@ impl Volume {
     fn new(namespace: &Namespace) -> Self {
         let name = format!("hub-{}", namespace.0);
         let path = format!("/tmp/{name}");
-        apply(&format!(
-            r#"{{"apiVersion":"v1","kind":"PersistentVolume","metadata":{{"name":"{name}"}},"spec":{{
-"capacity":{{"storage":"1Gi"}},"accessModes":["ReadWriteOnce"],"storageClassName":"{name}",
-"persistentVolumeReclaimPolicy":"Retain","hostPath":{{"path":"{path}","type":"DirectoryOrCreate"}}}}}}"#
-        ));
+        apply_volume(&name, &path);
         let made = Self { name };
         made.on_the_node(namespace, "open", "chmod 777 /volume");
         made

@@ -30,6 +30,25 @@ fn an_api_server_and_a_hub_that_are_away_for_a_minute() {
     wait_gone(&project);
 }
 
+/// Nothing happens that a watch could tell of, and no Job is made: the server is asked.
+#[test]
+#[ignore = "needs the cluster of tests/cluster"]
+fn an_api_server_that_is_back_is_said_although_nothing_happens() {
+    let step = "echo started; while ! test -e /tmp/go; do sleep 0.1; done";
+    let project =
+        project_alone(&format!("  a: {{ timeout-minutes: 2, steps: [{{ run: '{step}' }}] }}\n"), "");
+    let mut child = spawn(&project, &[]);
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    wait_log(&project, "started");
+    cluster(&["signal", "apiserver", "KILL"]);
+    assert!(said.any(|line| line.contains("API server does not answer")));
+    cluster(&["start", "apiserver"]);
+    assert!(said.any(|line| line.contains("API server answers again")));
+    kubectl(&["exec", &pod(&project), "-c", "steps", "--", "/bin/busybox", "touch", "/tmp/go"]);
+    project.done(child).code(0);
+    wait_gone(&project);
+}
+
 /// What the agent wrote while the hub took nothing, the cluster has.
 #[test]
 #[ignore = "needs the cluster of tests/cluster"]
