@@ -1,10 +1,11 @@
 """Runs many jobs on a cluster of nodes and pods that exist on paper only (kwok), with a real API server, scheduler and controllers.
 
-usage: python3 benches/scale.py [--jobs N] [--nodes N] [--at-once N] [--json FILE] [--tidegate FILE] [--qps N]
+usage: python3 benches/scale.py [--jobs N] [--nodes N] [--at-once N] [--no-bare] [--json FILE] [--tidegate FILE] [--qps N]
 
 It needs the cluster of `tests/cluster` (KUBECONFIG, TIDEGATE_CLUSTER), which it leaves changed: the API server keeps an audit log
 of Tidegate's requests, the controller manager and the scheduler get --kube-api-qps, and the nodes stay. kwok is built once by Go.
-The agents of the pods are played by `benches/agents.rs`, over the real hub.
+The agents of the pods are played by `benches/agents.rs`, over the real hub. Beside it, afterwards, as many bare Jobs of the same
+pod shape are made at once, and timed to their last `Complete`.
 """
 
 import argparse
@@ -17,9 +18,11 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 from api import Api
+from cluster import bare_job
 from workloads import CACHE, HERE, Row, commit, show
 
 KWOK = "sigs.k8s.io/kwok/cmd/kwok@v0.7.0"
@@ -94,6 +97,28 @@ def nodes(api, count):
             "status": {"capacity": room, "allocatable": room}})
 
 
+def bare(api, count):
+    """Makes bare Jobs as fast as the API server takes them; returns the seconds to the last one's `Complete`."""
+    ended, all_ended = set(), threading.Event()
+
+    def seen(_, job):
+        if any(c["type"] == "Complete" and c["status"] == "True" for c in job["status"].get("conditions", [])):
+            ended.add(job["metadata"]["name"])
+            if len(ended) == count:
+                all_ended.set()
+
+    began = time.time()
+    with api.watching("/apis/batch/v1", "jobs", "bench=bare", seen):
+        for i in range(count):
+            job = bare_job(f"bare-{i}")
+            job["spec"]["template"]["spec"].update({
+                "nodeSelector": {"type": "kwok"}, "tolerations": [{"key": "kwok.x-k8s.io/node", "operator": "Exists"}]})
+            api.call("POST", "/apis/batch/v1", "jobs", job)
+        if not all_ended.wait(3600):
+            raise SystemExit(f"{len(ended)} of {count} bare Jobs ended")
+    return time.time() - began
+
+
 def patiently(seconds, what, look):
     until = time.time() + seconds
     while not (found := look()):
@@ -161,6 +186,9 @@ def scale(given, base):
             asked = sum(n for n in counts.values() if n >= given.jobs)
             once = sum(counts.values()) - watches - asked
             yield Row(f"{given.jobs} pods on {given.nodes} nodes", f"{took:.0f} s", f"{given.jobs / took:.0f} jobs a second", took, "s")
+            if given.bare:
+                theirs = bare(api, given.jobs)
+                yield Row("beside bare Jobs", f"{took:.0f} s", f"bare Jobs {theirs:.0f} s", took / theirs, "×")
             yield Row("engine's processors", f"{usage.ru_utime + usage.ru_stime:.0f} s", f"{took:.0f} s", (usage.ru_utime + usage.ru_stime) / took, "cores")
             yield Row("engine's memory", f"{usage.ru_maxrss / 1024:.0f} MB", "", usage.ru_maxrss / 1024, "MB", 100)
             yield Row("requests", f"{asked}", f"{once + asked % given.jobs} a run, {watches} watches", asked // given.jobs, "a job", 3)
@@ -191,6 +219,7 @@ def main():
     parser.add_argument("--jobs", type=int, default=10000)
     parser.add_argument("--nodes", type=int, default=100)
     parser.add_argument("--at-once", type=int, help="tidegate's --jobs [default: its own]")
+    parser.add_argument("--no-bare", dest="bare", action="store_false", help="without the bare Jobs")
     parser.add_argument("--work", type=int, default=1000, help="milliseconds from a pod's start to its receipt")
     parser.add_argument("--qps", type=int, default=500, help="of the controller manager and the scheduler")
     parser.add_argument("--agents", type=pathlib.Path, help="the program of benches/agents.rs, if it is built already")

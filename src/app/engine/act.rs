@@ -211,7 +211,7 @@ impl Engine<'_> {
     }
 
     /// Keeps the receipt of a success under its key.
-    fn keep(&mut self, id: InstanceId) -> Result<(), EngineError> {
+    pub(super) fn keep(&mut self, id: InstanceId) -> Result<(), EngineError> {
         let Some(instance) = self.run.instance(id) else { return Ok(()) };
         if instance.cached.is_some() || instance.adopted.is_some() {
             return Ok(());

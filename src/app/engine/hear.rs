@@ -7,7 +7,7 @@ use tidegate_edge::executor::ExecutorMessage;
 use tidegate_flow::job::{
     AgentRequest, Answer, Conclusion, FailureClass, JobMessage, MessageBody, Question, Receipt,
 };
-use tidegate_flow::run::{EventKind, InstanceId, Refusal};
+use tidegate_flow::run::{EventKind, InstanceId, Phase, Refusal};
 
 impl Engine<'_> {
     pub(super) fn hear(&mut self, incoming: Incoming) -> Result<(), EngineError> {
@@ -17,6 +17,7 @@ impl Engine<'_> {
             Incoming::Executor(ExecutorMessage::Waiting { token, reason }) => {
                 self.said_waiting(&token, reason)
             }
+            Incoming::Executor(ExecutorMessage::Images { token, images }) => self.said_images(&token, images),
             Incoming::Executor(ExecutorMessage::Note { text }) => {
                 self.observer.warn(&text);
                 Ok(())
@@ -110,6 +111,27 @@ impl Engine<'_> {
         }
     }
 
+    /// What an attempt ran, told after its receipt; tokens of attempts that are over name nothing any more.
+    fn said_images(&mut self, token: &str, images: BTreeMap<String, String>) -> Result<(), EngineError> {
+        let Some((instance, attempt)) = attempt_of(token) else { return Ok(()) };
+        match self.record(EventKind::ImagesTold { instance, attempt, images }) {
+            // What the cache has of it says so, too.
+            Ok(()) if self.phase(instance) == Some(Phase::Ended) => self.keep(instance),
+            Err(EngineError::Refused(_)) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Takes in what was told about images while the executor ended; nothing else counts any more.
+    pub(super) fn hear_images(&mut self) -> Result<(), EngineError> {
+        while let Ok(next) = self.inbox.try_recv() {
+            if let Incoming::Executor(ExecutorMessage::Images { token, images }) = next {
+                self.said_images(&token, images)?;
+            }
+        }
+        self.save()
+    }
+
     /// The supervisor died: what it ran is lost, and tried again as far as the budget goes.
     fn gone(&mut self, reason: &str) -> Result<(), EngineError> {
         self.drop_executor();
@@ -149,4 +171,11 @@ impl Engine<'_> {
         let receipts = self.run.instances().iter().filter_map(|i| i.receipt.as_deref());
         receipts.flat_map(|r| r.uploads.iter().map(|(name, what)| (name.clone(), what.clone()))).collect()
     }
+}
+
+/// The instance and the attempt of a token: `RUN.INSTANCE.ATTEMPT`.
+fn attempt_of(token: &str) -> Option<(InstanceId, u32)> {
+    let (rest, attempt) = token.rsplit_once('.')?;
+    let (_, instance) = rest.rsplit_once('.')?;
+    Some((InstanceId(instance.parse().ok()?), attempt.parse().ok()?))
 }

@@ -82,7 +82,7 @@ pub struct Engine<'a> {
     /// The time of the last decision.
     decided: Millis,
     executor: Option<Box<dyn Executor>>,
-    inbox: Receiver<Incoming>,
+    pub(super) inbox: Receiver<Incoming>,
     door: Sender<Incoming>,
     /// Admitted and applied, not yet in the log. Nothing leaves the process before they are.
     unsaved: Vec<RunEvent>,
@@ -194,6 +194,7 @@ impl<'a> Engine<'a> {
             Some(executor) => executor.abandon(),
             None => {}
         }
+        let done = done.and_then(|done| self.hear_images().map(|()| done));
         // What went wrong before is what people should read; what is not given back falls free
         // with this process.
         let left = self.leave_line();
@@ -251,7 +252,7 @@ impl<'a> Engine<'a> {
         if self.unsaved.len() >= UNSAVED { self.save() } else { Ok(()) }
     }
 
-    fn save(&mut self) -> Result<(), EngineError> {
+    pub(super) fn save(&mut self) -> Result<(), EngineError> {
         if self.unsaved.is_empty() {
             return Ok(());
         }

@@ -271,6 +271,11 @@ impl InstanceView {
                 self.waiting = None;
                 self.receipt = Some((**receipt).clone());
             }
+            EventKind::ImagesTold { attempt, images, .. } => {
+                if let Some(receipt) = self.receipt.as_mut().filter(|_| self.attempt == *attempt) {
+                    receipt.images.clone_from(images);
+                }
+            }
             EventKind::RetryScheduled { infra, .. } => {
                 self.state = InstanceState::Retrying;
                 self.infra += u32::from(*infra);
@@ -346,6 +351,7 @@ fn instance_of(kind: &EventKind) -> Option<u32> {
         | EventKind::Judged { instance, .. }
         | EventKind::BaselineFetched { instance, .. }
         | EventKind::AttemptEnded { instance, .. }
+        | EventKind::ImagesTold { instance, .. }
         | EventKind::RetryScheduled { instance, .. }
         | EventKind::InstanceEnded { instance, .. }
         | EventKind::AttemptCancelled { instance, .. } => instance.0,

@@ -7,6 +7,7 @@ pub mod local;
 pub mod machine;
 mod secret_values;
 
+use std::collections::BTreeMap;
 use std::io;
 use tidegate_flow::job::{AgentRequest, JobMessage, Receipt};
 
@@ -21,6 +22,13 @@ pub enum ExecutorMessage {
         token: String,
         /// What is known of it.
         receipt: Box<Receipt>,
+    },
+    /// Which images an attempt's containers ran, told after its receipt.
+    Images {
+        /// Which.
+        token: String,
+        /// Container and `NAME@DIGEST`.
+        images: BTreeMap<String, String>,
     },
     /// An attempt cannot start yet.
     Waiting {

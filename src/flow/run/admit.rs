@@ -5,7 +5,7 @@ use super::{EventKind, InstanceId, JobDeclared, JobId, Millis, Phase, Refusal, R
 impl Run {
     /// Checks whether `kind` may follow the log so far.
     pub fn admit(&self, kind: EventKind, at: Millis) -> Result<RunEvent, Refusal> {
-        if self.ended {
+        if self.ended && !matches!(kind, EventKind::ImagesTold { .. }) {
             return Err(Refusal::Ended);
         }
         match &kind {
@@ -57,6 +57,11 @@ impl Run {
             | EventKind::Judged { instance, attempt, .. }
             | EventKind::AttemptEnded { instance, attempt, .. }
             | EventKind::AttemptCancelled { instance, attempt, .. } => self.current(*instance, *attempt)?,
+            EventKind::ImagesTold { instance, attempt, .. } => {
+                self.phase(*instance)?;
+                let last = self.instance(*instance).map_or(0, |i| i.attempt);
+                refuse_if(!(1..=last).contains(attempt), "there was no such attempt")?;
+            }
             EventKind::Annotated { instance, .. } => self.in_phase(*instance, Phase::Running)?,
             EventKind::BaselineFetched { instance, .. } => match self.phase(*instance)? {
                 // Gates are judged again on what the cache has.

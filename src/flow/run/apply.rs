@@ -117,6 +117,12 @@ impl Run {
                 self.groups.remove(&Some(*instance));
                 self.enter(*instance, Phase::AttemptOver);
             }
+            EventKind::ImagesTold { instance, attempt, images } => {
+                let state = self.instances.get_mut(instance.0 as usize).filter(|i| i.attempt == *attempt);
+                if let Some(receipt) = state.and_then(|state| state.receipt.as_mut()) {
+                    receipt.images.clone_from(images);
+                }
+            }
             EventKind::RetryScheduled { instance, due, infra, memory, .. } => {
                 if let Some(state) = self.instances.get_mut(instance.0 as usize) {
                     state.infra += u32::from(*infra);

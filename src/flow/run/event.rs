@@ -194,6 +194,16 @@ pub enum EventKind {
         /// With or, for `lost`, made up by the engine.
         receipt: Box<Receipt>,
     },
+    /// The cluster told which images an attempt's containers ran when its receipt was here already. Where the last jobs of a
+    /// run are shorter than it takes a node to say so, it follows the run's end.
+    ImagesTold {
+        /// Which instance.
+        instance: InstanceId,
+        /// The attempt.
+        attempt: u32,
+        /// Container and `NAME@DIGEST`, all of them.
+        images: BTreeMap<String, String>,
+    },
     /// It will be tried again.
     RetryScheduled {
         /// Which instance.
@@ -241,7 +251,7 @@ pub enum EventKind {
         /// Why: `fail-fast`, `cancelled`.
         reason: String,
     },
-    /// Last event of every log.
+    /// Last event of every log; only [`EventKind::ImagesTold`] may follow.
     RunEnded(Box<RunSummary>),
 }
 

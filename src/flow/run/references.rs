@@ -70,6 +70,7 @@ pub fn references(event: &RunEvent) -> References<'_> {
         | EventKind::Annotated { .. }
         | EventKind::Judged { .. }
         | EventKind::BaselineFetched { .. }
+        | EventKind::ImagesTold { .. }
         | EventKind::RetryScheduled { .. }
         | EventKind::InstanceEnded { .. }
         | EventKind::JobEnded { .. }

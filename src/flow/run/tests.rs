@@ -178,6 +178,25 @@ fn an_old_attempt_is_refused() {
 /// A run with one job whose first attempt ends so; returns the event that follows.
 /// Also while a later attempt runs: what the first one still says is not the second one's.
 #[test]
+fn images_may_be_told_of_attempts_that_were_also_when_all_is_over() {
+    let mut world = World::new(&[("a", &[])], |_, _| None);
+    world.drive();
+    let images = std::collections::BTreeMap::from([("steps".to_owned(), "x@sha256:1".to_owned())]);
+    let told = |instance, attempt| EventKind::ImagesTold {
+        instance: InstanceId(instance),
+        attempt,
+        images: images.clone(),
+    };
+    for (instance, attempt) in [(0, 0), (0, 2), (1, 1)] {
+        let refused = world.run.admit(told(instance, attempt), Millis(0));
+        assert!(matches!(refused, Err(Refusal::Illegal(_))), "{refused:?}");
+    }
+    world.take(told(0, 1));
+    assert_eq!(world.run.instance(InstanceId(0)).unwrap().receipt.as_ref().unwrap().images, images);
+    assert!(world.run.ended() && world.run.decide(Millis(0)).is_empty());
+}
+
+#[test]
 fn an_old_attempt_is_refused_while_a_new_one_runs() {
     let mut world = World::new(&[("a", &[])], |_, _| None);
     world.attempts = 2;

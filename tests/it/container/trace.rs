@@ -28,6 +28,7 @@ const DIFFERS: &[(&str, &str)] = &[
     ("attempt-started.token", "a name"),
     ("attempt-started.spec", "kept only where an attempt outlives its engine"),
     ("attempt-ready.notes", "what has no effect here has one there"),
+    ("images-told", "only a cluster tells images after a receipt"),
     ("attempt-waiting", "only a cluster lets an attempt wait for a place"),
     ("step-started.log", "bytes of a log that holds paths and names"),
     ("step-ended.log", "the same"),

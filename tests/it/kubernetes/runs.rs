@@ -11,6 +11,22 @@ fn outputs_artifacts_metrics_and_a_matrix() {
 }
 
 #[test]
+fn a_job_shorter_than_a_second_has_its_image_by_digest() {
+    let project = project("  a: { cache: true, steps: [{ run: 'true' }] }\n");
+    for (number, how) in [("1", "1 instance"), ("2", "from cache")] {
+        run(&project, &[]).code(0).stdout(how);
+        let shown = project.tidegate(["runs", "show", number, "--format", "json"]).code(0);
+        shown.stdout("\"images\":{\"steps\":\"docker.io/test/busybox").stdout("@sha256:");
+        project.tidegate(["runs", "show", number]).code(0).stdout("steps=docker.io/test/busybox");
+    }
+    // The run had ended before its node said so: nobody waits for that but the program's end.
+    let events = project.tidegate(["runs", "watch", "1", "--format", "json"]).code(0).stdout;
+    let told = events.find("\"images-told\"").unwrap_or(usize::MAX);
+    assert!(told > events.find("\"run-ended\"").unwrap(), "{events}");
+    wait_gone(&project);
+}
+
+#[test]
 fn a_failing_step_says_its_exit_code_and_last_lines() {
     let project = project("  a: { steps: [{ run: 'echo last words >&2; exit 7' }] }\n");
     run(&project, &[]).code(1).stdout("exit 7").stdout("last words");

@@ -39,6 +39,10 @@ pub(super) struct Attempt {
     pub(super) nodes_away: BTreeMap<u32, Instant>,
     /// The pod in which an agent came was followed by another one.
     pub(super) replaced: bool,
+    /// Since when its receipt is out that lacks the digest of an image.
+    pub(super) untold: Option<Instant>,
+    /// Its Job was removed.
+    pub(super) job_gone: bool,
     /// Its pod is not there any more.
     pub(super) pod_gone: bool,
     /// Ends that nobody here asked for; the cluster may say why in a moment.
@@ -84,6 +88,8 @@ impl Attempt {
             not_made: None,
             nodes_away: BTreeMap::new(),
             replaced: false,
+            untold: None,
+            job_gone: false,
             pod_gone: false,
             held: Vec::new(),
             starting: true,

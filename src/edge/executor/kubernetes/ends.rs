@@ -1,6 +1,7 @@
 //! Decides that an attempt is over whose agent cannot say so, and removes what is over.
 
 use super::attempt::Done;
+use super::digests::told;
 use super::observe::{Death, Seen, Waiting, death, disrupted, is_suspended, steps_began};
 use super::ranks::{attempt_of, token_of};
 use super::watch::State;
@@ -208,10 +209,11 @@ impl State {
     }
 
     /// Ends an attempt on this executor's word, and removes its Job.
-    pub(super) fn end(&mut self, token: &str, receipt: Receipt) {
+    pub(super) fn end(&mut self, token: &str, mut receipt: Receipt) {
         let Some(attempt) = self.attempts.get_mut(token) else { return };
         if !attempt.over {
             attempt.over = true;
+            receipt.images = told(&self.images, attempt);
             (self.sink)(ExecutorMessage::Ended { token: token.to_owned(), receipt: Box::new(receipt) });
         }
         self.remove(token);
@@ -243,6 +245,17 @@ impl State {
             }
             let _ = done.send(Done::Removed { token });
         });
+    }
+
+    /// Lets go of an attempt of which nothing is left. Of one that was told to go, the pod is waited for; of one that does
+    /// not say what it ran, a word about that.
+    pub(super) fn forget(&mut self, token: &str) {
+        let Some(attempt) = self.attempts.get(token).filter(|a| a.job_gone && a.untold.is_none()) else {
+            return;
+        };
+        if attempt.leave_by.is_none() || attempt.pod.is_none() || attempt.pod_gone {
+            self.attempts.remove(token);
+        }
     }
 
     /// Nothing more will be asked for: what is not over goes.

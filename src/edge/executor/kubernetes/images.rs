@@ -22,14 +22,35 @@ impl Images {
 
     /// Image by container, with the digest that the node pulled; the agent's own is not the run's. What the pod does not
     /// say yet is as in the pods before it on that node.
-    pub(super) fn of(&self, pod: &Pod) -> BTreeMap<String, String> {
-        let found = |container: &Container| {
+    pub(super) fn of(&self, pod: &Pod) -> Resolved {
+        let mut all = Resolved { images: BTreeMap::new(), whole: true };
+        for container in containers(pod) {
             let told = status(pod, &container.name).map(resolved);
-            let before = || self.0.get(&(node(pod).to_owned(), container.image.clone()?)).cloned();
-            Some((container.name.clone(), told.or_else(before)?))
-        };
-        containers(pod).filter_map(found).collect()
+            let name = container.image.clone().unwrap_or_default();
+            let digest = || name.contains('@').then(|| name.clone());
+            let before = || self.0.get(&(node(pod).to_owned(), name.clone())).cloned();
+            match told.or_else(digest).or_else(before) {
+                Some(image) => drop(all.images.insert(container.name.clone(), image)),
+                None => all.whole = false,
+            }
+        }
+        all
     }
+}
+
+/// What is known of the images of one pod.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Resolved {
+    /// Image by container.
+    pub(super) images: BTreeMap<String, String>,
+    /// That of no container is missing.
+    pub(super) whole: bool,
+}
+
+/// Tells whether the cluster will say nothing more of the pod's containers.
+pub(super) fn is_final(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Succeeded" | "Failed"))
 }
 
 fn node(pod: &Pod) -> &str {
@@ -81,12 +102,12 @@ mod tests {
             pair("steps", "docker.io/test/busybox:1@sha256:bb"),
         ];
         let mut images = Images::default();
-        assert_eq!(images.of(&pod), BTreeMap::from(known.clone()));
+        assert_eq!(images.of(&pod), Resolved { images: BTreeMap::from(known.clone()), whole: false });
         // The next pod has ended before its node said anything.
         images.learn(&pod);
         let mut silent = Pod { status: None, ..pod };
-        assert_eq!(images.of(&silent), BTreeMap::from(known));
+        assert_eq!(images.of(&silent).images, BTreeMap::from(known));
         silent.spec.as_mut().unwrap().node_name = Some("another".to_owned());
-        assert_eq!(images.of(&silent), BTreeMap::new());
+        assert_eq!(images.of(&silent), Resolved { images: BTreeMap::new(), whole: false });
     }
 }

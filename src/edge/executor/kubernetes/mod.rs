@@ -3,7 +3,7 @@
 //! `pod` maps a `JobSpec` to a Job and `observe` what is seen of it to words; both are pure. `cluster`
 //! holds what is asked of the API server, `service` the hub that is put up, `shape` (pure) what it is made of. `executor` is what the
 //! engine sees, `watch` the loop behind it; `requests` hears the engine and the agents, `starting`
-//! makes Jobs, `probe` asks before anything is submitted, `images` says which images ran, `checkpoints`
+//! makes Jobs, `probe` asks before anything is submitted, `images` says which images ran and `digests` so after the receipt, `checkpoints`
 //! remembers what was saved, `ranks` puts together what several nodes say, `rules` reads the namespace's
 //! policy, `leftovers` removes Jobs of runs that are over, `missed` says when the API server does not answer, `ends` decides that an attempt is over, `waits` that
 //! it waits and for how long, `quotes` reads what a container said last that no agent heard,
@@ -15,6 +15,7 @@ mod attempt;
 mod checkpoints;
 mod cluster;
 pub mod detached;
+mod digests;
 mod ends;
 mod executor;
 mod images;

@@ -2,6 +2,7 @@
 
 use super::attempt::{Attempt, Done};
 use super::checkpoints;
+use super::digests::told;
 use super::pod::job_name;
 use super::quotes::Rest;
 use super::ranks::{Then, attempt_of, token_of};
@@ -176,12 +177,10 @@ impl State {
                 }
             }
             Done::Removed { token } => {
-                let Some(attempt) = self.attempts.get(&token) else { return };
+                let Some(attempt) = self.attempts.get_mut(&token) else { return };
+                attempt.job_gone = true;
                 attempt.ranks.all().for_each(|rank| self.hub.close(&token_of(&token, rank)));
-                // Of one that was told to go, the pod is waited for.
-                if !(attempt.leave_by.is_some() && attempt.pod.is_some() && !attempt.pod_gone) {
-                    self.attempts.remove(&token);
-                }
+                self.forget(&token);
             }
         }
     }
@@ -274,7 +273,7 @@ impl State {
             Then::Nothing => {}
             Then::Pass(mut message) => {
                 if let MessageBody::Ended(receipt) = &mut message.body {
-                    receipt.images = attempt.pod.as_ref().map(|pod| self.images.of(pod)).unwrap_or_default();
+                    receipt.images = told(&self.images, attempt);
                 }
                 attempt.over |= matches!(message.body, MessageBody::Ended(_));
                 (self.sink)(ExecutorMessage::Job(*message));

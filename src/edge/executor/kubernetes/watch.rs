@@ -100,6 +100,7 @@ impl State {
                 _ = tick.tick() => {
                     self.touched.extend(self.attempts.keys().cloned());
                     self.hub.ask_again();
+                    self.forget_untold();
                 }
             }
             self.look();
@@ -197,9 +198,8 @@ impl State {
         attempt.pod_gone = gone;
         attempt.node_is(0, node_is_away(&pod));
         attempt.pod = Some(projection::pod(pod));
-        if gone && attempt.over && attempt.removed {
-            self.attempts.remove(&token);
-        }
+        self.tell_images(&token);
+        self.forget(&token);
     }
 
     fn of(&mut self, annotations: Option<&BTreeMap<String, String>>) -> Option<&mut Attempt> {

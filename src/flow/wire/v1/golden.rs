@@ -6,8 +6,11 @@ use super::*;
 use serde_json::Value as Json;
 use std::collections::BTreeSet;
 
-const EVENTS: &str =
-    concat!(include_str!("golden/events.jsonl"), include_str!("golden/events-waiting.jsonl"));
+const EVENTS: &str = concat!(
+    include_str!("golden/events.jsonl"),
+    include_str!("golden/events-waiting.jsonl"),
+    include_str!("golden/events-images.jsonl")
+);
 const REQUESTS: &str = include_str!("golden/requests.jsonl");
 const MESSAGES: &str = include_str!("golden/messages.jsonl");
 const TO_HUB: &str = include_str!("golden/to-hub.jsonl");

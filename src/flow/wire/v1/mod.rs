@@ -53,6 +53,7 @@ pub const EVENT_KINDS: &[&str] = &[
     "judged",
     "baseline-fetched",
     "attempt-ended",
+    "images-told",
     "retry-scheduled",
     "instance-ended",
     "job-ended",

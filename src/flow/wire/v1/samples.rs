@@ -131,7 +131,8 @@ fn ready() -> ReadySettings {
 
 /// One event of every kind, and of every shape within a kind.
 pub(crate) fn events() -> Vec<RunEvent> {
-    let kinds = [run_kinds(), attempt_kinds(), end_kinds(), group_kinds(), waiting_kinds()].concat();
+    let kinds =
+        [run_kinds(), attempt_kinds(), end_kinds(), group_kinds(), waiting_kinds(), images_kinds()].concat();
     kinds.into_iter().zip(1_700_000_000_000..).map(|(kind, at)| RunEvent { at: Millis(at), kind }).collect()
 }
 
@@ -245,6 +246,11 @@ fn waiting_kinds() -> Vec<EventKind> {
         attempt: 3,
         reason: text("no node takes it: 0/4 nodes are available"),
     }]
+}
+
+fn images_kinds() -> Vec<EventKind> {
+    let images = map([("steps", text("python@sha256:01"))]);
+    vec![EventKind::ImagesTold { instance: InstanceId(2), attempt: 3, images }]
 }
 
 fn annotation() -> Annotation {
