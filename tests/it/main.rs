@@ -34,6 +34,8 @@ mod kubernetes;
 mod plan;
 mod pod_agent;
 mod python;
+#[cfg(feature = "cluster")]
+mod registry;
 mod reports;
 mod resume;
 mod rules_docs;

@@ -11,28 +11,30 @@ use tidegate_lang::value::{Object, Value};
 /// Where Docker Hub is, as kubelets and docker look for it.
 const DOCKER_HUB: &str = "https://index.docker.io/v1/";
 
-/// Who may pull from a registry.
+/// Who may pull an image.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Login {
-    /// The registry, as docker's configuration names it.
-    pub(super) registry: String,
+    /// Its repository: another one of the same registry may have other credentials.
+    pub(super) repository: String,
     /// `username`.
     pub(super) username: String,
     /// `password`.
     pub(super) password: String,
 }
 
-/// The credentials of all images of an attempt.
+/// The credentials of all images of an attempt. Of two for one repository the first counts.
 pub(super) fn logins(spec: &JobSpec, secrets: &BTreeMap<String, String>) -> Result<Vec<Login>, String> {
     let contexts = contexts(spec, secrets);
     let own = spec.image.as_deref().zip(spec.pod.credentials.as_ref());
     let services = spec.pod.services.iter().filter_map(|s| Some((s.image.as_str(), s.credentials.as_ref()?)));
+    let steps = spec.pod.steps.iter().filter_map(|s| Some((s.image.as_deref()?, s.credentials.as_ref()?)));
     own.into_iter()
+        .chain(steps)
         .chain(services)
         .map(|(image, Credentials { username, password })| {
             let wrong = |e| format!("credentials of {image}: {e}");
             Ok(Login {
-                registry: registry(image).to_owned(),
+                repository: repository(image),
                 username: text(username, &contexts).map_err(wrong)?,
                 password: text(password, &contexts).map_err(wrong)?,
             })
@@ -68,9 +70,41 @@ pub(super) fn registry(image: &str) -> &str {
     }
 }
 
+/// An image's whole name, as docker understands a short one.
+pub(super) fn full_name(image: &str) -> String {
+    match image.split_once('/') {
+        Some((first, _)) if first.contains(['.', ':']) || first == "localhost" => image.to_owned(),
+        Some(_) => format!("docker.io/{image}"),
+        None => format!("docker.io/library/{image}"),
+    }
+}
+
+/// The repository of an image: its whole name without tag and digest.
+pub(super) fn repository(image: &str) -> String {
+    let full = full_name(image);
+    let named = full.split_once('@').map_or(full.as_str(), |(named, _)| named);
+    // A colon before the last slash is a port's.
+    let tag = named.rfind(':').filter(|at| *at > named.rfind('/').unwrap_or_default());
+    named.get(..tag.unwrap_or(named.len())).unwrap_or_default().to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whole_names_and_repositories() {
+        for (name, full, repository_of) in [
+            ("python:3.12", "docker.io/library/python:3.12", "docker.io/library/python"),
+            ("acme/x", "docker.io/acme/x", "docker.io/acme/x"),
+            ("ghcr.io/a/b@sha256:00", "ghcr.io/a/b@sha256:00", "ghcr.io/a/b"),
+            ("r:5000/a:1@sha256:00", "r:5000/a:1@sha256:00", "r:5000/a"),
+            ("r:5000/a", "r:5000/a", "r:5000/a"),
+            ("localhost/a", "localhost/a", "localhost/a"),
+        ] {
+            assert_eq!((full_name(name).as_str(), repository(name).as_str()), (full, repository_of));
+        }
+    }
 
     #[test]
     fn the_registry_of_an_image() {

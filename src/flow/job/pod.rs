@@ -153,6 +153,9 @@ pub struct StepPlace {
     /// What else its container says; counts where `image` is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container: Option<ContainerSpec>,
+    /// `credentials` of its container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<Credentials>,
 }
 
 /// A container that runs some of the steps.

@@ -139,7 +139,8 @@ fn steps(
             container = options(given, "steps.container", contexts, place, notes)?;
         }
         let resources = step.resources.as_deref().map(|r| instance::resources(r, contexts)).transpose()?;
-        places.push(StepPlace { step: index, image, resources, container });
+        let credentials = step.container.as_deref().and_then(credentials);
+        places.push(StepPlace { step: index, image, resources, container, credentials });
     }
     Ok(places)
 }

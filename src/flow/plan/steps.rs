@@ -184,6 +184,7 @@ pub(super) fn reads(step: &Step, reads: &mut Reads) {
     reads.env(&step.env);
     if let Some(container) = &step.container {
         reads.env(&container.env);
+        reads.each(container.credentials.iter().flat_map(|(name, word)| [name, word]));
     }
     if let Some(Dynamic::Expr(template)) = &step.continue_on_error {
         reads.template(template);

@@ -5,6 +5,7 @@
 mod ends;
 mod left;
 mod links;
+mod registry;
 mod runs;
 mod trace;
 
@@ -14,8 +15,9 @@ use std::process::{Child, Command, Stdio};
 const IMAGE: &str = "docker.io/test/busybox:1";
 
 /// What of this process's environment the engine needs.
-const PASSED: [&str; 5] = [
+const PASSED: [&str; 6] = [
     "CONTAINERS_CONF",
+    "CONTAINERS_REGISTRIES_CONF",
     "CONTAINERS_STORAGE_CONF",
     "TIDEGATE_CONTAINER_ENGINE",
     "DOCKER_HOST",

@@ -16,6 +16,7 @@ mod nodes;
 mod objects;
 mod plan;
 mod refusals;
+mod registry;
 mod runs;
 mod scheduling;
 mod set_up;

@@ -26,6 +26,9 @@ pub struct Args {
     /// The object store that it keeps objects in
     #[arg(long, value_name = "URL")]
     pub hub_store: Option<String>,
+    /// A Secret of the namespace that its image is pulled with
+    #[arg(long, value_name = "NAME")]
+    pub hub_pull_secret: Vec<String>,
     /// Carry out one run, whose request comes on standard input
     #[arg(long, value_name = "ULID")]
     pub run: Option<String>,
@@ -39,6 +42,7 @@ impl Args {
             storage_class: self.hub_storage_class.clone(),
             service_account: self.hub_service_account.clone(),
             store: self.hub_store.clone(),
+            pull_secrets: self.hub_pull_secret.clone(),
         }
     }
 }

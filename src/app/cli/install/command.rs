@@ -78,6 +78,7 @@ pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
     if let Some(size) = &args.hub_volume {
         (hub.volume, hub.storage_class) = (Some(size.clone()), args.storage_class.clone());
     }
+    hub.pull_secrets.clone_from(&kept.image_pull_secrets);
     hub.store = args.hub_store.clone().or_else(|| kept.store.as_ref().map(|url| url.0.clone()));
     let volume = match &args.volume {
         Some(size) => Kept::Volume { size: size.clone(), class: args.storage_class.clone() },

@@ -27,7 +27,11 @@ pub(in crate::app::cli) fn cluster(
         policy: policy(said.policy.as_deref(), project)?,
         spot: kept.spot.clone().unwrap_or_default(),
         pull_secrets: kept.image_pull_secrets.clone(),
-        hub: HubSettings { store: kept.store.as_ref().map(|s| s.0.clone()), ..kept.hub.clone() },
+        hub: HubSettings {
+            store: kept.store.as_ref().map(|s| s.0.clone()),
+            pull_secrets: kept.image_pull_secrets.clone(),
+            ..kept.hub.clone()
+        },
     })
 }
 

@@ -2,7 +2,7 @@
 
 use super::engine::{Bounds, CallError, ContainerEngine, Kind};
 use crate::agent::{Control, Wish};
-use crate::executor::secret_values::{Login, registry};
+use crate::executor::secret_values::{Login, full_name, registry, repository};
 use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeMap;
@@ -88,6 +88,7 @@ impl Images {
             Ok(image) => image,
             Err(_) => {
                 waits();
+                // For a short name podman would ask its own lists.
                 let full = full_name(name);
                 let asked = if engine.kind == Kind::Podman { &full } else { name };
                 logins.pull(engine, asked, control)?;
@@ -112,24 +113,16 @@ fn look(engine: &ContainerEngine, name: &str) -> Result<Image, CallError> {
     })
 }
 
-/// `NAME@DIGEST`: as it was pulled, else the digest of the image itself.
+/// `NAME@DIGEST`: as it was pulled, else the digest of the image itself. One image may have come by several names.
 fn resolved(name: &str, id: &str, digests: &[String]) -> String {
-    match digests.first() {
+    let own = |digest: &&String| repository(digest) == repository(name);
+    match digests.iter().find(own).or(digests.first()) {
         Some(digest) => digest.clone(),
         None => format!(
             "{}@sha256:{}",
             name.split('@').next().unwrap_or_default(),
             id.trim_start_matches("sha256:")
         ),
-    }
-}
-
-/// An image's whole name, as docker understands a short one: podman would ask its own lists.
-fn full_name(name: &str) -> String {
-    match name.split_once('/') {
-        Some((first, _)) if first.contains(['.', ':']) || first == "localhost" => name.to_owned(),
-        Some(_) => format!("docker.io/{name}"),
-        None => format!("docker.io/library/{name}"),
     }
 }
 
@@ -144,15 +137,13 @@ impl Logins<'_> {
         let bounds = Bounds { attempt: Some((control, Wish::Run)), time: PULL };
         let words = |more: &[&str]| more.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
         // What the user has of their own stays in use for all other registries.
-        let logins: Vec<&Login> =
-            self.logins.iter().filter(|login| login.registry == registry(name)).collect();
-        if logins.is_empty() {
+        let Some(login) = self.logins.iter().find(|login| login.repository == repository(name)) else {
             return engine.call(&words(&["pull", "--quiet", name]), bounds).map(drop);
-        }
+        };
         let folder = self.folder.join("login");
         let file = folder.join("config.json");
         let written =
-            std::fs::create_dir_all(&folder).and_then(|()| write(&logins, &file, users_own().as_deref()));
+            std::fs::create_dir_all(&folder).and_then(|()| write(login, &file, users_own().as_deref()));
         written.map_err(|source| CallError::Io { call: "handing over `credentials`".to_owned(), source })?;
         // Not as arguments: every process of this machine can read those.
         let done = match engine.kind {
@@ -171,16 +162,13 @@ impl Logins<'_> {
     }
 }
 
-/// Writes logins as docker keeps them (`config.json`, `auths`). Which daemon the user has chosen stays as it is in
-/// the user's own folder (docker, "Docker contexts").
-fn write(logins: &[&Login], file: &Path, own: Option<&Path>) -> io::Result<()> {
-    let mut auths = Map::new();
-    for login in logins {
-        let auth = base64(format!("{}:{}", login.username, login.password).as_bytes());
-        auths.insert(login.registry.clone(), json!({ "auth": auth }));
-        if login.registry.contains("index.docker.io") {
-            auths.insert("docker.io".to_owned(), json!({ "auth": auth }));
-        }
+/// Writes a login as docker keeps it (`config.json`, `auths`): by registry, since docker knows no other. Which daemon
+/// the user has chosen stays as it is in the user's own folder (docker, "Docker contexts").
+fn write(login: &Login, file: &Path, own: Option<&Path>) -> io::Result<()> {
+    let (auth, registry) = (login.auth(), registry(&login.repository));
+    let mut auths = Map::from_iter([(registry.to_owned(), json!({ "auth": auth }))]);
+    if registry.contains("index.docker.io") {
+        auths.insert("docker.io".to_owned(), json!({ "auth": auth }));
     }
     let mut config = Map::from_iter([("auths".to_owned(), Json::Object(auths))]);
     if let Some(own) = own {
@@ -195,6 +183,13 @@ fn write(logins: &[&Login], file: &Path, own: Option<&Path>) -> io::Result<()> {
     let mut file =
         std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file)?;
     file.write_all(Json::Object(config).to_string().as_bytes())
+}
+
+impl Login {
+    /// Both in one, as docker's configuration has them.
+    fn auth(&self) -> String {
+        base64(format!("{}:{}", self.username, self.password).as_bytes())
+    }
 }
 
 /// Where docker keeps the user's configuration.
@@ -222,17 +217,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_digests() {
-        for (name, full) in [
-            ("python:3.12", "docker.io/library/python:3.12"),
-            ("acme/x", "docker.io/acme/x"),
-            ("ghcr.io/a/b", "ghcr.io/a/b"),
-            ("localhost/a", "localhost/a"),
-        ] {
-            assert_eq!(full_name(name), full);
-        }
+    fn digests_of_every_kind() {
         assert_eq!(resolved("a:1", "sha256:ff", &[]), "a:1@sha256:ff");
         assert_eq!(resolved("a:1", "ff", &["a@sha256:00".to_owned()]), "a@sha256:00");
+        let both = ["r.test/b@sha256:11".to_owned(), "r.test/a@sha256:00".to_owned()];
+        assert_eq!(resolved("r.test/a:1", "ff", &both), both[1]);
     }
 
     #[test]
@@ -243,8 +232,8 @@ mod tests {
         std::fs::create_dir(&here).unwrap();
         std::fs::write(own.join("config.json"), r#"{"currentContext":"rootless","credsStore":"desktop"}"#)
             .unwrap();
-        let login = Login { registry: "r.test".into(), username: "user".into(), password: "pass".into() };
-        write(&[&login], &here.join("config.json"), Some(&own)).unwrap();
+        let login = Login { repository: "r.test/a".into(), username: "user".into(), password: "pass".into() };
+        write(&login, &here.join("config.json"), Some(&own)).unwrap();
         let written: Json =
             serde_json::from_slice(&std::fs::read(here.join("config.json")).unwrap()).unwrap();
         let auths = json!({ "r.test": { "auth": "dXNlcjpwYXNz" } });
@@ -267,12 +256,13 @@ mod tests {
         std::fs::write(&program, script).unwrap();
         let runs = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(&program, runs).unwrap();
-        let login = |registry: &str| Login {
-            registry: registry.into(),
+        let login = |repository: &str, password: &str| Login {
+            repository: repository.into(),
             username: "user".into(),
-            password: "pass".into(),
+            password: password.into(),
         };
-        let logins = Logins { logins: vec![login("r.test"), login("other.test")], folder: folder.path() };
+        let logins = vec![login("r.test/other", "else"), login("r.test/private", "pass")];
+        let logins = Logins { logins, folder: folder.path() };
         let engine = ContainerEngine { program, kind };
         // A test that starts a program meanwhile holds this one open for writing (execve(2), ETXTBSY).
         let control = Control::new();
@@ -289,11 +279,11 @@ mod tests {
     }
 
     #[test]
-    fn credentials_are_for_their_own_registry() {
+    fn credentials_are_for_their_own_repository() {
         for kind in [Kind::Docker, Kind::Podman] {
             let own = pulled("r.test/private:1", kind);
-            assert!(own.contains("dXNlcjpwYXNz") && !own.contains("other.test"), "{own}");
-            for name in ["docker.io/library/python:3.12", "ghcr.io/acme/private:1", "r.test.evil/x"] {
+            assert!(own.contains(r#""r.test":{"auth":"dXNlcjpwYXNz"}"#), "{own}");
+            for name in ["docker.io/library/python:3.12", "r.test/public:1", "r.test.evil/private"] {
                 assert_eq!(pulled(name, kind).trim(), format!("pull --quiet {name}"));
             }
         }

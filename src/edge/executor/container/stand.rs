@@ -99,7 +99,7 @@ impl Stand {
             let pulls = || waits(&format!("waiting: pulling {name}"));
             let image = found.get(engine, &name, &logins, &control, &pulls).map_err(|error| match error {
                 CallError::Stopped => StartError::Stopped,
-                error => wrong(format!("the image {name} cannot be had: {error}")),
+                error => wrong(format!("the image {name} cannot be had: {error}{}", advice(&error))),
             })?;
             images.insert(name, image);
         }
@@ -251,6 +251,18 @@ impl Bring for Stand {
 
     fn look(&self, index: usize) -> io::Result<()> {
         self.parts.get(index).map_or(Ok(()), |part| self.still_comes(&self.site.name(&part.name)))
+    }
+}
+
+/// What a registry's answer means for a person.
+fn advice(error: &CallError) -> &'static str {
+    let said = error.to_string().to_lowercase();
+    let closed = ["unauthorized", "denied", "authentication required", "no basic auth", "403 forbidden"];
+    if closed.iter().any(|word| said.contains(word)) {
+        "; the registry wants a login, or another one: `credentials` of the `container`, the service or the step, or \
+         `docker login` (`podman login`)"
+    } else {
+        ""
     }
 }
 

@@ -23,6 +23,8 @@ pub struct HubSettings {
     pub service_account: Option<String>,
     /// The URL of the object store that objects are kept in; `None`: its own disk.
     pub store: Option<String>,
+    /// Secrets of the namespace that its image is pulled with.
+    pub pull_secrets: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -47,7 +49,7 @@ impl TryFrom<Written> for HubSettings {
             return Err("hub: storage-class says nothing without a volume".to_owned());
         }
         let Written { volume, storage_class, service_account } = written;
-        Ok(Self { volume, storage_class, service_account, store: None })
+        Ok(Self { volume, storage_class, service_account, ..Self::default() })
     }
 }
 
@@ -60,7 +62,8 @@ impl HubSettings {
             ("--hub-service-account", &self.service_account),
             ("--hub-store", &self.store),
         ];
-        all.into_iter().filter_map(|(option, value)| Some((option, value.as_deref()?)))
+        let pulls = self.pull_secrets.iter().map(|name| ("--hub-pull-secret", name.as_str()));
+        all.into_iter().filter_map(|(option, value)| Some((option, value.as_deref()?))).chain(pulls)
     }
 }
 
@@ -106,6 +109,9 @@ pub(super) fn deployment(namespace: &str, image: &str, settings: &HubSettings) -
     });
     if let Some(account) = &settings.service_account {
         pod["serviceAccountName"] = json!(account);
+    }
+    if !settings.pull_secrets.is_empty() {
+        pod["imagePullSecrets"] = settings.pull_secrets.iter().map(|name| json!({ "name": name })).collect();
     }
     own::deployment(NAME, namespace, pod)
 }

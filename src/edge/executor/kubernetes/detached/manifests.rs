@@ -188,6 +188,7 @@ mod tests {
             hub: HubSettings {
                 volume: Some("5Gi".to_owned()),
                 store: Some("s3://models".to_owned()),
+                pull_secrets: vec!["regcred".to_owned()],
                 ..HubSettings::default()
             },
         })
@@ -198,7 +199,8 @@ mod tests {
         let kinds = |all: &[Json]| all.iter().map(|m| m["kind"].clone()).collect::<Vec<_>>();
         assert_eq!(kinds(&made(Kept::Pod)), ["ServiceAccount", "Role", "RoleBinding", "Deployment"]);
         let command = made(Kept::Pod)[3]["spec"]["template"]["spec"]["containers"][0]["command"].clone();
-        let hub = json!(["--hub-volume", "5Gi", "--hub-store", "s3://models"]);
+        let hub =
+            json!(["--hub-volume", "5Gi", "--hub-store", "s3://models", "--hub-pull-secret", "regcred"]);
         assert_eq!(command.as_array().unwrap()[4..], hub.as_array().unwrap()[..], "{command}");
         let kept = made(Kept::Volume { size: "10Gi".to_owned(), class: Some("fast".to_owned()) });
         assert_eq!(kept[3]["kind"], "PersistentVolumeClaim");

@@ -131,8 +131,10 @@ fn image_advice(said: &str) -> &'static str {
     if has(&["no match for platform", "no matching manifest", "platform does not match"]) {
         return "; it is made for another kind of machine than the node (`docker buildx build --platform`)";
     }
-    if has(&["unauthorized", "Unauthorized", "denied", "authorization failed", "403 Forbidden"]) {
-        return "; it may need credentials: `credentials` of the `container`, or `image-pull-secrets`";
+    if has(&["unauthorized", "Unauthorized", "denied", "authorization failed", "403 Forbidden", "basic auth"])
+    {
+        return "; the registry wants credentials, or others: `credentials` of the `container`, the service or the step, \
+                or `image-pull-secrets` of the settings";
     }
     ""
 }

@@ -84,7 +84,6 @@ pub(super) fn steps(spec: &JobSpec, container: &StepContainer, image: &str, gpu:
     let mut made = json!({
         "name": container.name,
         "image": image,
-        "imagePullPolicy": "IfNotPresent",
         "command": ["/run/tidegate/bin/tidegate", "shim", "--socket", socket],
         "resources": { "requests": requests, "limits": limits },
         "securityContext": { "allowPrivilegeEscalation": false },

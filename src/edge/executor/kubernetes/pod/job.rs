@@ -185,7 +185,9 @@ fn pod(spec: &JobSpec, settings: &PodSettings, digest: &str) -> Result<Json, Man
 
 /// Tells whether the job brings credentials for its images.
 pub fn has_credentials(spec: &JobSpec) -> bool {
-    spec.pod.credentials.is_some() || spec.pod.services.iter().any(|s| s.credentials.is_some())
+    let (steps, services) = (spec.pod.steps.iter(), spec.pod.services.iter());
+    let theirs = steps.map(|s| &s.credentials).chain(services.map(|s| &s.credentials));
+    spec.pod.credentials.is_some() || theirs.flatten().next().is_some()
 }
 
 /// What a template may read.

@@ -60,12 +60,14 @@ pub fn pull_secret(
     if !has_credentials(spec) {
         return Ok(None);
     }
-    let mut registries = Map::new();
+    // A key may be a repository (Kubernetes, "Images: Interpretation of config.json"): kubelets give a pod's images of one
+    // registry different credentials.
+    let mut repositories = Map::new();
     for login in logins(spec, secrets)? {
         let value = json!({ "username": login.username, "password": login.password });
-        registries.insert(login.registry, value);
+        repositories.entry(login.repository).or_insert(value);
     }
-    let config = json!({ "auths": registries }).to_string();
+    let config = json!({ "auths": repositories }).to_string();
     Ok(Some(json!({
         "apiVersion": "v1",
         "kind": "Secret",
@@ -107,7 +109,7 @@ mod tests {
         let pull = pull_secret(&spec, &PodSettings::default(), "uid", &secrets).unwrap().unwrap();
         let config: Json =
             serde_json::from_str(pull["stringData"][".dockerconfigjson"].as_str().unwrap()).unwrap();
-        assert_eq!(config["auths"]["ghcr.io"], json!({ "username": "u", "password": "pull" }));
+        assert_eq!(config["auths"]["ghcr.io/acme/pg"], json!({ "username": "u", "password": "pull" }));
         let job = super::super::job_manifest(&spec, &PodSettings::default(), "d", None).unwrap().to_string();
         assert!(!job.contains("hush") && !job.contains("secrets.") && job.contains("service.db.PW"), "{job}");
         assert!(job.contains(&pull_secret_name(&spec)));

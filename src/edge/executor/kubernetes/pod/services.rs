@@ -42,7 +42,6 @@ fn container(service: &ServiceSpec, called: &str, secret: &str) -> Json {
     let mut made = json!({
         "name": called,
         "image": service.image,
-        "imagePullPolicy": "IfNotPresent",
         "restartPolicy": "Always",
         "securityContext": { "allowPrivilegeEscalation": false },
     });
