@@ -102,22 +102,31 @@ async fn served(folder: &std::path::Path, bucket: Bucket) -> Served {
     Served::over(Hub::open(folder, SECRET, Some(bucket)).unwrap(), Identity::generate().unwrap()).await
 }
 
-fn digest_of(content: &[u8]) -> String {
+pub(super) fn digest_of(content: &[u8]) -> String {
     blake3::hash(content).to_hex().to_string()
 }
 
 /// Asks where to put an object.
 async fn sign(client: &mut Raw, digest: &str, size: usize) -> Result<String, Option<String>> {
+    sign_with(client, digest, size).await.map(|(url, _)| url)
+}
+
+/// The same, with the headers that go with it.
+pub(super) async fn sign_with(
+    client: &mut Raw,
+    digest: &str,
+    size: usize,
+) -> Result<(String, Vec<(String, String)>), Option<String>> {
     let word = ToHub::Sign { id: 4, digest: digest.into(), size: size as u64, again: String::new() };
     client.say(&word, b"").await;
     match client.answer().await.0 {
-        FromHub::Signed { url, .. } => Ok(url),
+        FromHub::Signed { url, headers, .. } => Ok((url, headers.into_iter().collect())),
         FromHub::Stored { error, .. } => Err(error),
         other => panic!("{other:?}"),
     }
 }
 
-async fn given(client: &mut Raw, digest: &str) -> Option<String> {
+pub(super) async fn given(client: &mut Raw, digest: &str) -> Option<String> {
     client.say(&ToHub::Given { id: 5, digest: digest.into() }, b"").await;
     match client.answer().await.0 {
         FromHub::Stored { id: 5, error, .. } => error,
@@ -126,7 +135,7 @@ async fn given(client: &mut Raw, digest: &str) -> Option<String> {
 }
 
 /// Asks for an object; a URL, if there is one.
-async fn url_of(client: &mut Raw, digest: &str) -> Option<String> {
+pub(super) async fn url_of(client: &mut Raw, digest: &str) -> Option<String> {
     client.say(&ToHub::Get { id: 6, digest: digest.into(), url: true, again: String::new() }, b"").await;
     match client.answer().await.0 {
         FromHub::Signed { url, .. } => Some(url),
@@ -137,8 +146,13 @@ async fn url_of(client: &mut Raw, digest: &str) -> Option<String> {
 
 /// The answer to content; 403 where the server hangs up while it is sent, since it has refused it by then.
 async fn put(url: &str, content: &[u8]) -> u16 {
-    let client = http::client().unwrap();
-    match client.put(url).body(content.to_vec()).send().await {
+    put_with(url, &[], content).await
+}
+
+pub(super) async fn put_with(url: &str, headers: &[(String, String)], content: &[u8]) -> u16 {
+    let request = http::client().unwrap().put(url).body(content.to_vec());
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(name, value));
+    match request.send().await {
         Ok(answer) => answer.status().as_u16(),
         Err(error) if hung_up(&error) => 403,
         Err(error) => panic!("{error:?}"),
@@ -152,7 +166,7 @@ fn hung_up(error: &(dyn std::error::Error + 'static)) -> bool {
         .any(|error| matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset))
 }
 
-async fn get(url: &str) -> (u16, Vec<u8>) {
+pub(super) async fn get(url: &str) -> (u16, Vec<u8>) {
     let answer = http::client().unwrap().get(url).send().await.unwrap();
     (answer.status().as_u16(), answer.bytes().await.unwrap().to_vec())
 }
