@@ -35,6 +35,7 @@ mod step;
 mod supervisor;
 mod temp;
 mod validate;
+mod variables;
 mod workers;
 
 pub use checkpoint::Checkpoints;

@@ -1,9 +1,10 @@
 //! One step: condition, environment, retries, outcome and conclusion.
 
 use super::control::Wish;
-use super::job::{Job, set};
+use super::job::Job;
 use super::output::Trust;
 use super::scope::{Failed, Scope};
+use super::variables::set;
 use std::time::{Duration, Instant};
 use tidegate_flow::job::{ActionSpec, Conclusion, FailureClass, MessageBody, RetrySpec, StepSpec};
 use tidegate_lang::value::{Object, Value};
