@@ -1,6 +1,7 @@
-"""Sends an image to a registry: `push.py FILE.tar HOST:PORT/NAME:TAG USER PASSWORD MARK`; prints its digest.
+"""Sends an image to a registry: `push.py FILE.tar HOST:PORT/NAME:TAG USER PASSWORD MARK [MACHINE]`; prints its digest.
 
-FILE.tar is a docker-archive of one layer, as images.py makes them. MARK, a label, makes another image of it.
+FILE.tar is a docker-archive of one layer, as images.py makes them. MARK, a label, makes another image of it;
+MACHINE says that it is for that architecture, whatever is in it.
 """
 
 import base64
@@ -13,7 +14,7 @@ import urllib.request
 DOCKER = "application/vnd.docker"
 
 
-def push(archive: str, reference: str, user: str, password: str, mark: str) -> str:
+def push(archive: str, reference: str, user: str, password: str, mark: str, machine: str = "") -> str:
     """Sends it over plain HTTP (Docker Registry HTTP API V2); returns the manifest's digest."""
     host, name = reference.split("/", 1)
     name, tag = name.rsplit(":", 1)
@@ -37,6 +38,7 @@ def push(archive: str, reference: str, user: str, password: str, mark: str) -> s
         parts = json.loads(read("manifest.json"))[0]
         config = json.loads(read(parts["Config"]))
         config["config"]["Labels"] = {"mark": mark}
+        config["architecture"] = machine or config["architecture"]
         manifest = {"schemaVersion": 2, "mediaType": f"{DOCKER}.distribution.manifest.v2+json",
                     "config": blob(json.dumps(config).encode(), "container.image.v1+json"),
                     "layers": [blob(read(layer), "image.rootfs.diff.tar") for layer in parts["Layers"]]}

@@ -36,6 +36,15 @@ pub struct Private {
 
 /// Pushes busybox under a name that no other run of the tests has. Another `mark` is another image.
 pub fn push(name: &str, tag: &str, mark: &str) -> Private {
+    pushed(name, tag, &[mark])
+}
+
+/// The same, said to be for another kind of machine.
+pub fn push_for(machine: &str, name: &str) -> Private {
+    pushed(name, "1", &[name, machine])
+}
+
+fn pushed(name: &str, tag: &str, more: &[&str]) -> Private {
     static BUSYBOX: OnceLock<(tempfile::TempDir, String)> = OnceLock::new();
     let (_, archive) = BUSYBOX.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
@@ -45,7 +54,8 @@ pub fn push(name: &str, tag: &str, mark: &str) -> Private {
     });
     let repository = format!("{}/{name}-{}", address(), std::process::id());
     let name = format!("{repository}:{tag}");
-    let digest = python(&[script("push.py").to_str().unwrap(), archive, &name, ADA.0, ADA.1, mark]);
+    let script = script("push.py");
+    let digest = python(&[&[script.to_str().unwrap(), archive, &name, ADA.0, ADA.1], more].concat());
     Private { name, resolved: format!("{repository}@{digest}") }
 }
 

@@ -145,9 +145,20 @@ fn in_pods(workflow: &Workflow, job: &Job) -> Vec<Absent> {
         found.push(Absent::blocking(format!("services.{}", name.value), words).at(name.span));
     }
     for (key, container) in containers(workflow, job) {
+        // What lies in such a folder is data that the steps want.
+        let of_host =
+            |volume: &&tidegate_lang::expr::Template| volume.raw.starts_with('/') && volume.raw.contains(':');
+        let folder = container.volumes.iter().find(of_host);
+        if let Some(folder) = folder {
+            let words = format!(
+                "`{}`: a pod has no folder of the machine; `pod-template` adds volumes of the cluster",
+                folder.raw
+            );
+            found.push(Absent::blocking(format!("{key}.volumes"), &words));
+        }
         let parts = [
             ("options", container.options.is_some()),
-            ("volumes", !container.volumes.is_empty()),
+            ("volumes", folder.is_none() && !container.volumes.is_empty()),
             ("ports", !container.ports.is_empty()),
         ];
         for (part, _) in parts.into_iter().filter(|(_, there)| *there) {

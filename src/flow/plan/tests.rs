@@ -353,6 +353,11 @@ fn what_images_and_nodes_do_not_give_is_said_of_the_file() {
         ),
     ];
     let pods = [
+        (
+            "    container: { image: x, volumes: [/data, '/x:/y'] }\n",
+            "!container.volumes: `/x:/y`: a pod has no folder",
+        ),
+        ("    container: { image: x, volumes: [/data] }\n", "container.volumes: it has no effect in a pod"),
         ("    runs-on: gpu-pool\n", "runs-on: `gpu-pool` chooses no node; `resources`"),
         ("    runs-on: { group: big }\n", "runs-on: `big` chooses no node"),
         (

@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// Who pays for what the infrastructure did.
+const BUDGET: &str = "does not count as an attempt (infrastructure retry 1 of 10)";
+
 /// A job whose first attempt says that it runs, and then waits for its end. A pod's name has the attempt.
 const WAITS: &str =
     "  a: { steps: [{ run: 'echo started; case $HOSTNAME in *-0-1-*) sleep 600;; esac; echo done' }] }\n";
@@ -79,7 +82,7 @@ fn a_whole_container_killed_by_somebody() {
     let child = spawn(&project, &[]);
     wait_log(&project, "started");
     kill_container(&project, "steps");
-    project.done(child).code(0).stdout("lost").stdout("was killed (exit 137)").stdout("attempt 2");
+    project.done(child).code(0).stdout("lost").stdout("was killed (exit 137)").stdout(BUDGET);
     wait_gone(&project);
 }
 
@@ -101,7 +104,7 @@ fn a_shim_that_is_killed() {
     let child = spawn(&project, &[]);
     wait_log(&project, "started");
     kill_in(&project, "steps", "shim");
-    project.done(child).code(0).stdout("lost").stdout("was killed (exit 137)").stdout("attempt 2");
+    project.done(child).code(0).stdout("lost").stdout("was killed (exit 137)").stdout(BUDGET);
     wait_gone(&project);
 }
 
@@ -111,8 +114,7 @@ fn a_job_that_somebody_deletes() {
     let child = spawn(&project, &[]);
     wait_log(&project, "started");
     kubectl(&["delete", "jobs", "-l", &selector(&project), "--wait=false"]);
-    let done = project.done(child).code(0).stdout("lost").stdout("attempt 2");
-    done.stdout("does not count as an attempt (infrastructure retry 1 of 10)");
+    project.done(child).code(0).stdout("lost").stdout("attempt 2").stdout(BUDGET);
     wait_gone(&project);
 }
 
@@ -155,7 +157,7 @@ fn a_pod_evicted_by_the_api_spends_the_budget_of_the_infrastructure() {
     std::fs::write(file.path(), eviction).unwrap();
     let path = format!("/api/v1/namespaces/default/pods/{name}/eviction");
     kubectl(&["create", "--raw", &path, "-f", file.path().to_str().unwrap()]);
-    project.done(child).code(0).stdout("preempted").stdout("EvictionByEvictionAPI").stdout("attempt 2");
+    project.done(child).code(0).stdout("preempted").stdout("EvictionByEvictionAPI").stdout(BUDGET);
     wait_gone(&project);
     let logs = project.tidegate(["runs", "logs", "1", "--attempt", "1"]).code(0);
     logs.stdout("started\n").stdout("\n199\n200\nlast words\n");
@@ -169,7 +171,7 @@ fn a_sigterm_that_ends_with_0_is_no_success() {
     let child = spawn(&project, &[]);
     wait_log(&project, "started");
     kubectl(&["delete", "pods", "-l", &selector(&project), "--wait=false"]);
-    project.done(child).code(0).stdout("lost").stdout("its pod was deleted").stdout("attempt 2");
+    project.done(child).code(0).stdout("lost").stdout("its pod was deleted").stdout(BUDGET);
     wait_gone(&project);
 }
 
@@ -180,7 +182,7 @@ fn a_suspended_job_is_preempted() {
     wait_log(&project, "started");
     let job = kubectl(&["get", "jobs", "-l", &selector(&project), "-o", "name"]);
     kubectl(&["patch", job.trim(), "--type=merge", "-p", "{\"spec\":{\"suspend\":true}}"]);
-    project.done(child).code(0).stdout("preempted").stdout("suspended").stdout("attempt 2");
+    project.done(child).code(0).stdout("preempted").stdout("suspended").stdout(BUDGET);
     wait_gone(&project);
 }
 
@@ -234,11 +236,9 @@ fn a_job_that_is_suspended_and_resumed_at_once() {
     let patch = ["patch", job.trim(), "--type=merge", "-p", "{\"spec\":{\"suspend\":false}}"];
     let _ = command(&kubectl_program(), &patch).output().unwrap();
     // Whether the engine still sees that it was suspended, is chance.
-    let done = project.done(child).code(0).stdout("attempt 2").nowhere("attempt 3");
-    assert!(
-        done.stdout.contains("preempted: its Job was suspended") || done.stdout.contains("lost: "),
-        "{done:?}"
-    );
+    let done = project.done(child).code(0).stdout(BUDGET).nowhere("attempt 3");
+    let words = ["preempted: its Job was suspended", "lost: its pod was deleted while it ran"];
+    assert!(words.iter().any(|words| done.stdout.contains(words)), "{done:?}");
     wait_gone(&project);
 }
 
@@ -311,6 +311,7 @@ fn a_hub_that_is_killed_loses_nothing() {
 
 /// Its folder goes with it: the agent says all that the engine has not, again.
 #[test]
+#[ignore = "needs the cluster of tests/cluster"]
 fn a_hub_whose_pod_is_deleted_loses_no_message_of_a_running_job() {
     let project = project_alone(
         "  a: { steps: [{ run: 'for i in 1 2 3 4 5 6 7 8 9; do echo line $i; sleep 1; done' }] }\n",

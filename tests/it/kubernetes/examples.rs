@@ -83,6 +83,7 @@ fn a_template_adds_a_volume_and_a_toleration() {
 }
 
 #[test]
+#[ignore = "needs the cluster of tests/cluster"]
 fn a_spot_job_is_preempted_twice_and_resumes() {
     let project = example("cluster");
     // A label of this test's own: another one takes the usual one away.

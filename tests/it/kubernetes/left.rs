@@ -26,6 +26,9 @@ fn a_pod_whose_engine_does_not_come_back_ends() {
         "jsonpath={.items[*].spec.ttlSecondsAfterFinished}",
     ]);
     assert_eq!(ttl.trim(), "604800", "its Job goes 7 days later");
+    let job = kubectl(&["get", "jobs", "-l", &selector(&project), "-o", "name"]);
+    kubectl(&["patch", job.trim(), "--type=merge", "-p", r#"{"spec":{"ttlSecondsAfterFinished":1}}"#]);
+    wait_gone(&project);
     // Who takes the run up again hears why, and the log is there.
     let child = spawn(&project, &["--resume", "1"]);
     wait("the next attempt runs", 60, || {

@@ -29,8 +29,9 @@ fn a_line_is_here_within_a_second() {
         .collect();
     late.sort_by(f64::total_cmp);
     assert!(late.len() > 10, "{late:?}");
-    let median = late[late.len() / 2];
-    assert!(median < 1.0, "{late:?}");
+    // Nine of ten: this machine does other things, too.
+    let ninth = late[late.len() * 9 / 10];
+    assert!(ninth < 1.0, "{late:?}");
     reader.wait().unwrap();
     project.done(child).code(0);
     wait_gone(&project);

@@ -12,7 +12,11 @@ fn plan(project: &Project, more: &[&str]) -> Done {
 fn the_server_is_asked_before_anything_is_submitted() {
     let project = project(
         "  a: { resources: { cpu: 2 }, steps: [{ run: 'true' }] }
-  b: { pod-template: .ml/t.yaml, resources: { cpu: 0.1 }, steps: [{ run: 'true' }] }
+  b:
+    pod-template: .ml/t.yaml
+    resources: { cpu: 0.1 }
+    container: { image: 'docker.io/test/busybox:1', credentials: { username: me, password: '${{ secrets.PULL }}' } }
+    steps: [{ run: 'true' }]
 ",
     );
     let namespace = Namespace::new("plan", "");
@@ -32,7 +36,15 @@ fn the_server_is_asked_before_anything_is_submitted() {
     std::fs::write(file.path(), text).unwrap();
     let said =
         kubectl(&["create", "--dry-run=server", "--validate=strict", "-f", file.path().to_str().unwrap()]);
-    assert_eq!(said.matches("created (server dry run)").count(), 4, "{said}");
+    assert_eq!(
+        said.matches("created (server dry run)").count(),
+        5,
+        "a Job and a Secret each, and one to pull with: {said}"
+    );
+    // What the template itself has wrong is shown in it.
+    project.write(".ml/t.yaml", "spec:\n  priorty: '{{ matrix.nope }}'\n");
+    let done = plan(&project, &["--server"]).code(2);
+    done.stderr("matrix.nope").stderr(".ml/t.yaml:2:").stderr("^");
 }
 
 /// Names of hosts and containers: what the plan takes, the API server takes.

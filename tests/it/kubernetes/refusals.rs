@@ -78,11 +78,12 @@ fn a_program_for_another_machine() {
     let project = project("  a: { steps: [{ run: './other' }] }\n");
     // The head of a program for aarch64.
     project.sh("printf '\\177ELF\\002\\001\\001\\000\\000\\000\\000\\000\\000\\000\\000\\000\\002\\000\\267\\000' > other; head -c 200 /dev/zero >> other; chmod +x other; git add -A; git commit -qm x");
-    run(&project, &[]).code(1).stdout("failure");
+    // The image's shell takes it for a script.
+    run(&project, &[]).code(1).stdout("failure: exit 127 in step `Run ./other`").stdout("not found");
 }
 
 #[test]
 fn a_shell_that_the_image_does_not_have() {
     let project = project("  a: { steps: [{ shell: 'fish {0}', run: 'true' }] }\n");
-    run(&project, &[]).code(1).stdout("fish");
+    run(&project, &[]).code(1).stdout("failure: the shell `fish` is not installed (looked along PATH)");
 }

@@ -3,8 +3,8 @@
 
 use super::*;
 use crate::registry::{
-    ADA, Refused, Three, address, named, nothing_secret, nothing_secret_below, push, recorded, refused,
-    secrets, three,
+    ADA, Refused, Three, address, credentials, named, nothing_secret, nothing_secret_below, push, push_for,
+    recorded, refused, secrets, three,
 };
 
 /// What everybody of the cluster may read who reads no Secrets.
@@ -56,6 +56,21 @@ fn an_image_that_the_registry_does_not_give_says_which_credentials_to_change() {
     let secret = secrets(&project);
     named(&run(&project, &secret).code(1), &refused);
     nothing_secret_below(&project.path().join(".tidegate"));
+    wait_gone(&project);
+}
+
+#[test]
+#[ignore = "needs the cluster of tests/cluster"]
+fn an_image_for_another_kind_of_machine() {
+    let machine = if cfg!(target_arch = "aarch64") { "amd64" } else { "arm64" };
+    let image = push_for(machine, "foreign").name;
+    let login = credentials(ADA.0, "ADA");
+    let jobs = format!("  a: {{ container: {{ image: '{image}', {login} }}, steps: [{{ run: 'true' }}] }}\n");
+    let project = project_with(&jobs, "  image-patience: 3\n");
+    let secret = secrets(&project);
+    let done = run(&project, &secret).code(1).stdout("image: ").stdout(&image);
+    done.stdout("it is made for another kind of machine than the node")
+        .stdout("docker buildx build --platform");
     wait_gone(&project);
 }
 

@@ -63,6 +63,7 @@ pub(super) fn evict(project: &Project, child: &mut Child, attempt: &str) {
 }
 
 #[test]
+#[ignore = "needs the cluster of tests/cluster"]
 fn a_spot_job_that_is_preempted_twice_goes_on_from_its_checkpoint() {
     // No node is a spot node yet: the pod waits.
     let project = project(
@@ -122,6 +123,7 @@ impl Drop for Tainted {
 
 /// A slice has 9728 MiB, its card 81920.
 #[test]
+#[ignore = "needs the cluster of tests/cluster"]
 fn a_slice_of_a_gpu_has_a_memory_of_its_own_on_a_node_tainted_for_gpus() {
     let slice = |memory: &str| {
         format!(

@@ -125,6 +125,7 @@ fn artifacts_are_in_the_store_and_its_credentials_with_the_hub_alone() {
     seen.push_str(&project.tidegate(["runs", "logs", "1", "b"]).stdout("70000").stdout);
     seen.push_str(&kubectl(&["get", "deployments,pods", "-n", space, "-o", "yaml"]));
     seen.push_str(&kubectl(&["logs", "-n", space, "deployment/tidegate-hub"]));
+    project.shell("du -sm .tidegate/objects | cut -f1").stdout("1\n");
     for credential in [KEY, SECRET, "X-Amz-Signature"] {
         assert!(!seen.contains(credential), "{credential} is seen in {seen}");
     }

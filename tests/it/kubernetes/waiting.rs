@@ -110,7 +110,9 @@ fn a_server_that_never_answers_is_waited_for_no_longer_than_a_minute() {
     let project = project("  a: { steps: [{ run: 'true' }] }\n");
     let nobody = kubeconfig_with("/clusters/0/cluster/server", &closed());
     let done = run_with(&project, nobody.path()).code(4);
-    done.stderr("the run waits for it").stderr("see whether `kubectl get pods` works");
+    let done = done.stderr("the run waits for it").stderr("see whether `kubectl get pods` works");
+    done.stderr("the cluster at https://127.0.0.1:")
+        .stderr("run --resume 1 --on kubernetes` goes on with it");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::app::engine::ClusterSettings;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use tidegate_edge::executor::kubernetes::{
-    ManifestError, PodSettings, Policy, Probe, Template, job_manifest, secret_manifest, service_manifest,
+    ManifestError, PodSettings, Policy, Probe, Template, hidden_secrets, job_manifest, service_manifest,
 };
 use tidegate_flow::job::{JobSpec, StepSpec};
 use tidegate_flow::plan::{Fate, Plan, PlannedInstance, PlannedJob};
@@ -131,9 +131,7 @@ impl<'a> Target<'a> {
                 to.wrong.push(format!("{at}: the {} {words}: {}\n", refusal.what, refusal.reason));
             }
         }
-        let hidden = ["hub.pem", "key", "secrets.json"].map(|name| (name.to_owned(), "***".to_owned()));
-        let hidden: BTreeMap<String, String> = hidden.into();
-        to.documents.push(secret_manifest(spec, &self.settings, None, &hidden));
+        to.documents.append(&mut hidden_secrets(spec, &self.settings));
         if spec.pod.nodes > 0 {
             to.documents.push(service_manifest(spec, &self.settings, "0"));
         }

@@ -38,7 +38,17 @@ pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
         Ok(finished) => finished,
         Err(error) => {
             watch.stop();
-            return Err(failure(error, globals));
+            let began = matches!(error, Trouble::Engine(EngineError::Cluster(_)))
+                .then(|| watch.view().created.number)
+                .filter(|number| *number > 0);
+            let failure = failure(error, globals);
+            return Err(match began {
+                Some(number) => failure.hint(format!(
+                    "then `{}` goes on with it",
+                    watch.view().next(&format!("run --resume {number} --on kubernetes"))
+                )),
+                None => failure,
+            });
         }
     };
     watch.end()?;

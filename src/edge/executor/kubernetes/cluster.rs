@@ -50,6 +50,14 @@ pub enum ClusterError {
         /// What is seen of it.
         reason: String,
     },
+    /// Something else, of a cluster that is known.
+    #[error("the cluster at {address}")]
+    At {
+        /// Its API server's.
+        address: String,
+        /// What.
+        source: Box<Self>,
+    },
     /// Somebody wants the run to end while the API server is waited for.
     #[error("stopped while the API server was waited for")]
     Stopped,
@@ -116,6 +124,9 @@ impl ClusterError {
     /// Tells whether the API server may only be away for the moment: nobody listens, it has too much to do.
     /// Wrong credentials, certificates and names are wrong the next time, too.
     pub(super) fn is_away(&self) -> bool {
+        if let Self::At { source, .. } = self {
+            return source.is_away();
+        }
         let Self::Api { source, .. } = self else { return false };
         match &**source {
             kube::Error::Api(status) => matches!(status.code, 429 | 500 | 502 | 503 | 504),
@@ -144,6 +155,7 @@ impl ClusterError {
             Self::Hub { .. } => Some("`kubectl get pods` and `kubectl describe pod` say more of it"),
             Self::EngineAway { .. } | Self::NoEngine { .. } | Self::TooLarge { .. } => None,
             Self::Manifest { .. } | Self::Io { .. } | Self::Stopped => None,
+            Self::At { source, .. } => source.hint(),
         }
     }
 }

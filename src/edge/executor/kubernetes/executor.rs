@@ -212,7 +212,8 @@ async fn connect_patiently(
         };
         let time = START_PATIENCE.as_secs();
         let text = format!(
-            "the cluster's API server does not answer; the run waits for it, {time} s at most ({error})"
+            "the cluster's API server does not answer; the run waits for it, {time} s at most ({error}: {})",
+            std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default()
         );
         if !meanwhile(&text) {
             return Err(ClusterError::Stopped);
@@ -227,6 +228,17 @@ async fn connect(
     heard: UnboundedSender<HubEvent>,
 ) -> Result<Connected, ClusterError> {
     let cluster = Cluster::connect(options.context.as_deref(), options.namespace.as_deref()).await?;
+    let address = cluster.address.clone();
+    let connected = connect_to(cluster, options, over, heard).await;
+    connected.map_err(|source| ClusterError::At { address, source: Box::new(source) })
+}
+
+async fn connect_to(
+    cluster: Cluster,
+    options: &KubernetesOptions,
+    over: &dyn Fn(&str) -> bool,
+    heard: UnboundedSender<HubEvent>,
+) -> Result<Connected, ClusterError> {
     let found = Box::pin(service::ensure(&cluster, &options.agent_image, &options.hub)).await?;
     let policy = rules::policy(&cluster, &options.policy).await?;
     for kept in cluster.kept_jobs(&options.store_id).await? {

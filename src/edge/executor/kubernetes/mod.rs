@@ -41,8 +41,8 @@ pub use executor::{KubernetesExecutor, KubernetesOptions, Meanwhile};
 pub use leftovers::remove_leftovers;
 pub use observe::{Death, Seen, Waiting, death, seen, waiting};
 pub use pod::{
-    Findings, ManifestError, PodSettings, Policy, SpotNodes, Template, job_manifest, job_name,
-    secret_manifest, service_manifest,
+    Findings, ManifestError, PodSettings, Policy, SpotNodes, Template, hidden_secrets, job_manifest,
+    job_name, service_manifest,
 };
 pub use probe::{Probe, Refusal};
 pub use ranks::token_of;

@@ -71,6 +71,7 @@ fn volume(name: &str) -> tempfile::TempDir {
 }
 
 #[test]
+#[ignore = "needs the cluster of tests/cluster"]
 fn a_store_on_a_volume_outlives_the_engines_pod() {
     let jobs = "  a: { steps: [{ run: 'for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do echo line $i; sleep 2; done' }] }
   b: { needs: a, steps: [{ run: 'echo last' }] }

@@ -27,7 +27,7 @@ pub use job::{ManifestError, PodSettings, job_manifest};
 pub use names::{identity, job_name};
 pub use nodes::service_manifest;
 pub use policy::Policy;
-pub use private::{pull_secret, secret_manifest, service_secrets};
+pub use private::{hidden_secrets, pull_secret, secret_manifest, service_secrets};
 pub use scheduling::SpotNodes;
 pub use template::Template;
 

@@ -16,21 +16,14 @@ pub fn secret_manifest(
     owner: Option<&str>,
     files: &BTreeMap<String, String>,
 ) -> Json {
-    let name = job_name(spec);
-    let mut secret = json!({
+    json!({
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": { "name": name, "namespace": settings.namespace, "labels": labels(spec, settings) },
+        "metadata": metadata(&job_name(spec), spec, settings, owner),
         "type": "Opaque",
         "immutable": true,
         "stringData": files,
-    });
-    if let Some(uid) = owner {
-        secret["metadata"]["ownerReferences"] = json!([
-            { "apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": uid, "controller": false, "blockOwnerDeletion": false }
-        ]);
-    }
-    secret
+    })
 }
 
 /// Fills in the variables of services that read secrets: entries of the attempt's Secret.
@@ -67,20 +60,47 @@ pub fn pull_secret(
         let value = json!({ "username": login.username, "password": login.password });
         repositories.entry(login.repository).or_insert(value);
     }
-    let config = json!({ "auths": repositories }).to_string();
-    Ok(Some(json!({
+    Ok(Some(pull_manifest(spec, settings, Some(owner), &Json::Object(repositories))))
+}
+
+fn pull_manifest(spec: &JobSpec, settings: &PodSettings, owner: Option<&str>, repositories: &Json) -> Json {
+    json!({
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {
-            "name": pull_secret_name(spec), "namespace": settings.namespace, "labels": labels(spec, settings),
-            "ownerReferences": [{
-                "apiVersion": "batch/v1", "kind": "Job", "name": job_name(spec), "uid": owner,
-                "controller": false, "blockOwnerDeletion": false,
-            }],
-        },
+        "metadata": metadata(&pull_secret_name(spec), spec, settings, owner),
         "type": "kubernetes.io/dockerconfigjson",
-        "stringData": { ".dockerconfigjson": config },
-    })))
+        "stringData": { ".dockerconfigjson": json!({ "auths": repositories }).to_string() },
+    })
+}
+
+/// What a Secret of the attempt is called, and that it goes with the attempt's Job, whose UID is `owner`.
+fn metadata(name: &str, spec: &JobSpec, settings: &PodSettings, owner: Option<&str>) -> Json {
+    let mut metadata =
+        json!({ "name": name, "namespace": settings.namespace, "labels": labels(spec, settings) });
+    if let Some(uid) = owner {
+        metadata["ownerReferences"] = json!([{
+            "apiVersion": "batch/v1", "kind": "Job", "name": job_name(spec), "uid": uid, "controller": false,
+            "blockOwnerDeletion": false,
+        }]);
+    }
+    metadata
+}
+
+/// Returns the attempt's Secrets as a plan shows them: each entry is there, and no value.
+pub fn hidden_secrets(spec: &JobSpec, settings: &PodSettings) -> Vec<Json> {
+    const HIDDEN: &str = "***";
+    let of_services = spec
+        .pod
+        .services
+        .iter()
+        .flat_map(|service| service.secret.iter().map(|variable| secret_key_of(&service.name, variable)));
+    let files = ["hub.pem", "key", "secrets.json"].map(str::to_owned).into_iter().chain(of_services);
+    let files = files.map(|name| (name, HIDDEN.to_owned())).collect();
+    let mut all = vec![secret_manifest(spec, settings, None, &files)];
+    if has_credentials(spec) {
+        all.push(pull_manifest(spec, settings, None, &json!({ HIDDEN: {} })));
+    }
+    all
 }
 
 #[cfg(test)]
@@ -113,6 +133,11 @@ mod tests {
         let job = super::super::job_manifest(&spec, &PodSettings::default(), "d", None).unwrap().to_string();
         assert!(!job.contains("hush") && !job.contains("secrets.") && job.contains("service.db.PW"), "{job}");
         assert!(job.contains(&pull_secret_name(&spec)));
+        // A plan shows both, without a value.
+        let hidden = hidden_secrets(&spec, &PodSettings::default());
+        assert_eq!(hidden[0]["stringData"]["service.db.PW"], "***");
+        assert_eq!(hidden[1]["metadata"]["name"], pull_secret_name(&spec));
+        assert_eq!(hidden[1]["stringData"][".dockerconfigjson"], "{\"auths\":{\"***\":{}}}");
     }
 
     #[test]
