@@ -1,23 +1,41 @@
 //! `checkpoint`: a folder that is kept across attempts of the same instance.
 
+use super::copy::{At, copy_tree};
+use super::fence::Fence;
 use super::job::Job;
 use super::keep::within;
 use super::place::file_name;
 use super::saver::Saver;
 use super::scope::Failed;
+use crate::store::StoreError;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tidegate_flow::job::JobSpec;
+
+/// Makes the folder of a store that an attempt's checkpoint is kept in, and returns it; `None` where none is kept. It is
+/// the same folder from here on: a container may have it mounted before anything is laid in.
+pub fn checkpoint_folder(store: &Path, spec: &JobSpec) -> Result<Option<PathBuf>, StoreError> {
+    let Some(kept) = place(store, spec) else { return Ok(None) };
+    crate::store::use_folder(store, &kept)?;
+    Ok(Some(kept))
+}
+
+/// Where a checkpoint is kept between attempts; `None` where there is none, and in place.
+fn place(root: &Path, spec: &JobSpec) -> Option<PathBuf> {
+    let checkpoint = spec.checkpoint.as_ref().filter(|_| spec.source.in_place.is_none())?;
+    let key = if checkpoint.key.is_empty() {
+        format!("{}.{}.{}", spec.run, spec.job, spec.instance)
+    } else {
+        checkpoint.key.clone()
+    };
+    Some(root.join("checkpoints").join(file_name(&key)))
+}
 
 impl Job<'_> {
     /// Where the checkpoint is kept between attempts; `None` where there is none, and in place.
     pub(super) fn checkpoint_folder(&self) -> Option<PathBuf> {
-        let checkpoint = self.spec.checkpoint.as_ref().filter(|_| !self.place.in_place)?;
-        let key = if checkpoint.key.is_empty() {
-            format!("{}.{}.{}", self.spec.run, self.spec.job, self.spec.instance)
-        } else {
-            checkpoint.key.clone()
-        };
-        Some(self.around.checkpoints.root().join("checkpoints").join(file_name(&key)))
+        place(self.around.checkpoints.root(), self.spec).filter(|_| !self.place.in_place)
     }
 
     /// Starts to save the checkpoint where it would be lost with the attempt.
@@ -40,32 +58,36 @@ impl Job<'_> {
     ///
     /// In the user's own tree the folder is used as it lies there: it stays anyway.
     pub(super) fn lay_in_checkpoint(&self, path: &str) -> Result<Option<String>, Failed> {
-        let Some(kept) = self.checkpoint_folder() else { return Ok(None) };
+        if self.place.in_place {
+            return Ok(None);
+        }
         let to = self.place.project.join(path.trim_end_matches('/'));
         if !within(&self.place.root, to.parent().unwrap_or(&to)) {
             return Err(Failed::user(format!("checkpoint {path} lies outside of the work folder")));
         }
-        let wrong =
-            |e: std::io::Error| Failed::new(super::job::class_of(&e), format!("checkpoint {path}: {e}"));
-        // What an earlier attempt put in the place of its folder is not followed.
-        if kept.is_symlink() {
-            std::fs::remove_file(&kept).map_err(wrong)?;
-        }
-        let found = kept.read_dir().is_ok_and(|mut d| d.next().is_some());
+        let wrong = |e: io::Error| Failed::new(super::job::class_of(&e), format!("checkpoint {path}: {e}"));
         let lost = |e| Failed::new(super::job::class_of_store(&e), format!("checkpoint {path}: {e}"));
-        crate::store::use_folder(self.around.checkpoints.root(), &kept).map_err(lost)?;
+        let made = checkpoint_folder(self.around.checkpoints.root(), self.spec).map_err(lost)?;
+        let Some(kept) = made else { return Ok(None) };
+        let ready = Ready::beside(&kept);
+        ready.pour(&kept).map_err(wrong)?;
+        let found = kept.read_dir().is_ok_and(|mut d| d.next().is_some());
         let saved = self.spec.checkpoint.as_ref().and_then(|c| c.saved.as_ref());
         let found = match saved {
             Some(saved) if !found => {
-                std::fs::remove_dir(&kept).map_err(wrong)?;
-                self.around.objects.fetch(saved, &kept).map_err(lost)?;
+                ready.clear();
+                self.around.objects.fetch(saved, &ready.part).map_err(lost)?;
+                ready.whole().and_then(|()| ready.pour(&kept)).map_err(wrong)?;
                 true
             }
             _ => found,
         };
         match std::fs::symlink_metadata(&to) {
             Ok(there) if there.is_symlink() => std::fs::remove_file(&to).map_err(wrong)?,
-            Ok(there) if there.is_dir() => move_into(&to, &kept, found).map_err(wrong)?,
+            Ok(there) if there.is_dir() && found => std::fs::remove_dir_all(&to).map_err(wrong)?,
+            Ok(there) if there.is_dir() => {
+                ready.take(&to).and_then(|()| ready.pour(&kept)).map_err(wrong)?;
+            }
             Ok(_) => {
                 return Err(Failed::user(format!(
                     "checkpoint {path}: there is a file of that name in the tree"
@@ -99,14 +121,84 @@ impl Checkpoints {
     }
 }
 
-/// The tree's own folder gives the first content, and gives way.
-fn move_into(from: &Path, to: &Path, found: bool) -> std::io::Result<()> {
-    if !found {
-        std::fs::remove_dir(to)?;
-        if std::fs::rename(from, to).is_ok() {
+/// A checkpoint's first content, beside its folder: whole before any of it is in there, so that after a kill the next
+/// attempt puts in the rest.
+struct Ready {
+    /// While it comes.
+    part: PathBuf,
+    /// When it is whole.
+    whole: PathBuf,
+}
+
+impl Ready {
+    fn beside(kept: &Path) -> Self {
+        let name = kept.file_name().unwrap_or_default().to_string_lossy();
+        Self {
+            part: kept.with_file_name(format!(".{name}.part")),
+            whole: kept.with_file_name(format!(".{name}.new")),
+        }
+    }
+
+    fn clear(&self) {
+        super::place::remove(&self.part);
+    }
+
+    fn whole(&self) -> io::Result<()> {
+        std::fs::rename(&self.part, &self.whole)
+    }
+
+    /// Takes a folder over; one of another file system is copied.
+    fn take(&self, from: &Path) -> io::Result<()> {
+        match std::fs::rename(from, &self.whole) {
+            Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {}
+            other => return other,
+        }
+        self.clear();
+        std::fs::create_dir_all(&self.part)?;
+        let fence = Fence::around(vec![from.to_owned(), self.part.clone()])?;
+        copy_tree(At(&fence, from), At(&fence, &self.part))?;
+        self.whole()?;
+        std::fs::remove_dir_all(from)
+    }
+
+    /// Puts what is whole into the checkpoint's folder, which stays the same one.
+    fn pour(&self, kept: &Path) -> io::Result<()> {
+        if !self.whole.is_dir() {
             return Ok(());
         }
-        std::fs::create_dir_all(to)?;
+        for entry in std::fs::read_dir(&self.whole)? {
+            let entry = entry?;
+            std::fs::rename(entry.path(), kept.join(entry.file_name()))?;
+        }
+        std::fs::remove_dir(&self.whole)
     }
-    std::fs::remove_dir_all(from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_first_content_is_whole_whenever_it_is_cut_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, kept) = (folder.path().join("from"), folder.path().join("kept"));
+        for name in ["from/sub", "kept"] {
+            std::fs::create_dir_all(folder.path().join(name)).unwrap();
+        }
+        std::fs::write(from.join("sub/a"), "a").unwrap();
+        std::fs::write(from.join("b"), "b").unwrap();
+        let mounted = std::fs::File::open(&kept).unwrap();
+        let ready = Ready::beside(&kept);
+        ready.take(&from).unwrap();
+        // Killed in the middle.
+        std::fs::rename(ready.whole.join("b"), kept.join("b")).unwrap();
+        ready.pour(&kept).unwrap();
+        ready.pour(&kept).unwrap();
+        assert_eq!(std::fs::read_to_string(kept.join("sub/a")).unwrap(), "a");
+        assert_eq!(std::fs::read_to_string(kept.join("b")).unwrap(), "b");
+        assert!(!from.exists() && !ready.whole.exists());
+        // The folder that a container has is still the one.
+        let inode = |meta: std::fs::Metadata| std::os::unix::fs::MetadataExt::ino(&meta);
+        assert_eq!(inode(mounted.metadata().unwrap()), inode(kept.metadata().unwrap()));
+    }
 }

@@ -38,7 +38,7 @@ mod validate;
 mod variables;
 mod workers;
 
-pub use checkpoint::Checkpoints;
+pub use checkpoint::{Checkpoints, checkpoint_folder};
 pub use children::{Children, MARK, below, has_mark, processes, reap, signal};
 pub use control::{Control, Wish};
 pub use frames::{Frames, invalid};

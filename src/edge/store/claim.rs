@@ -38,6 +38,10 @@ pub fn use_folder(store: &Path, folder: &Path) -> Result<(), StoreError> {
     fs::create_dir_all(&objects).map_err(|e| io("making", &objects, e))?;
     let lock = lock_file(&objects).and_then(|lock| lock.lock_shared().map(|()| lock));
     let _lock = lock.map_err(|e| io("locking", &objects, e))?;
+    // A link in its place, which somebody left there, is not followed.
+    if folder.is_symlink() {
+        fs::remove_file(folder).map_err(|e| io("removing", folder, e))?;
+    }
     fs::create_dir_all(folder).map_err(|e| io("making", folder, e))?;
     let times = FileTimes::new().set_modified(SystemTime::now());
     File::open(folder).and_then(|file| file.set_times(times)).map_err(|e| io("using", folder, e))

@@ -1,6 +1,6 @@
 //! Every end that a container can have, each made to happen.
 
-use super::{containers, engine, nothing_left, project, run, spawn, wait_log};
+use super::{containers, engine, force_remove, nothing_left, project, run, spawn, wait_log};
 use crate::harness::{Project, until};
 use crate::images::{WANTS_MEMORY, wants_memory};
 use std::process::Child;
@@ -56,14 +56,15 @@ fn what_somebody_else_does_to_a_container_is_lost_and_tried_again() {
 ",
     );
     let child = spawn(&project, &[]);
-    for (attempt, how) in
-        [(1, &["rm", "--force", "--time=0"][..]), (2, &["kill"][..]), (3, &["stop", "--time=20"][..])]
-    {
+    for (attempt, how) in [(1, &[][..]), (2, &["kill"][..]), (3, &["stop", "-t=20"][..])] {
         wait_log(&project, &format!("attempt {attempt}"));
         let name = until("there is its container", || {
             containers(&project).into_iter().find(|name| name.ends_with(&format!("-{attempt}-steps")))
         });
-        engine(&[how, &[&name]].concat());
+        match how {
+            [] => force_remove(&name),
+            how => drop(engine(&[how, &[&name]].concat())),
+        }
     }
     let done = project.done(child).code(0);
     // `rm --force` kills before it removes: which of the two is seen is chance.

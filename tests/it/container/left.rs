@@ -132,5 +132,5 @@ fn a_container_that_cannot_be_removed_is_named() {
     let left = containers(&project);
     assert_eq!(left.len(), 1, "{left:?}");
     done.stderr(&format!("{} may be left: ", left[0])).stderr("device is busy");
-    super::engine(&["rm", "--force", "--time", "0", &left[0]]);
+    super::force_remove(&left[0]);
 }

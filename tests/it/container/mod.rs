@@ -68,6 +68,13 @@ fn engine(args: &[&str]) -> String {
     String::from_utf8_lossy(&done.stdout).into_owned()
 }
 
+/// Removes a container that runs, at once.
+fn force_remove(name: &str) {
+    // Podman would ask it to end first, and docker knows no such option.
+    let time: &[&str] = if engine(&["--version"]).contains("podman") { &["--time=0"] } else { &[] };
+    engine(&[&["rm", "--force"], time, &[name]].concat());
+}
+
 /// Names of this project's containers, whatever they do.
 fn containers(project: &Project) -> Vec<String> {
     let id = std::fs::read_to_string(project.path().join(".tidegate/id")).unwrap_or_default();

@@ -138,3 +138,34 @@ fn in_place_is_the_tree_itself() {
     run(&project, &["--in-place"]).code(0);
     assert_eq!(std::fs::read_to_string(project.path().join("made")).unwrap(), "here\n");
 }
+
+/// The tree's own folder is its first content; another job's is nowhere to be seen.
+#[test]
+fn a_checkpoint_is_its_jobs_alone() {
+    let steps = "[{ run: 'cat c/start; ls -A $(dirname $(readlink c)) | wc -l; echo x >> c/n; [ $(wc -l < c/n) = 2 ] && echo again' }]";
+    let job = |id: &str| {
+        format!("  {id}: {{ checkpoint: c, retry: {{ attempts: 2, on: [failure] }}, steps: {steps} }}\n")
+    };
+    let project = project(&(job("a") + &job("b")));
+    project.write("c/start", "from the tree\n");
+    run(&project, &[]).code(0);
+    let logs = project.tidegate(["runs", "logs", "1"]).stdout;
+    assert_eq!(logs.matches("from the tree\n1\n").count(), 2, "{logs}");
+    assert_eq!(logs.matches("again").count(), 2, "{logs}");
+    let kept = std::fs::read_dir(project.path().join(".tidegate/checkpoints")).unwrap().count();
+    assert_eq!(kept, 2);
+    nothing_left(&project);
+}
+
+/// The example of the README, unchanged.
+#[test]
+fn the_digits_example_and_again_from_the_cache() {
+    let from = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(".mlflow-examples/digits");
+    let project = Project::new();
+    project.sh(&format!("cp -r '{}/.' .", from.display()));
+    let project = project.git();
+    let args = [".ml/workflows/digits.yml", "--image", crate::images::PYTHON];
+    run(&project, &args).code(0);
+    run(&project, &args).code(0).stdout("from cache");
+    nothing_left(&project);
+}

@@ -32,8 +32,8 @@ pub(super) struct Site {
     pub(super) program: PathBuf,
     /// What agent and steps share.
     pub(super) shared: PathBuf,
-    /// Where checkpoints are kept between attempts.
-    pub(super) checkpoints: PathBuf,
+    /// Where its checkpoint is kept between attempts; those of other jobs are not its to see.
+    pub(super) checkpoint: Option<PathBuf>,
     /// The group that may change what is shared.
     pub(super) group: u32,
     /// Cores of this machine: more cannot be asked for.
@@ -167,9 +167,7 @@ impl Site {
             bind(&io, Path::new(DOORS), false),
             format!("--group-add={}", self.group),
         ];
-        if self.spec.checkpoint.is_some() {
-            words.push(bind(&self.checkpoints, &self.checkpoints, false));
-        }
+        words.extend(self.checkpoint.iter().map(|kept| bind(kept, kept, false)));
         if let Some(tree) = &self.spec.source.in_place {
             words.push(bind(Path::new(tree), Path::new(tree), false));
         }
@@ -266,7 +264,7 @@ mod tests {
             spec,
             program: "/bin/tidegate".into(),
             shared: "/p/.tidegate/containers/x".into(),
-            checkpoints: "/p/.tidegate/checkpoints".into(),
+            checkpoint: None,
             group: 1000,
             cores: 4,
         }
@@ -305,8 +303,9 @@ mod tests {
         --socket
         /run/tidegate/io/steps.sock
         "#);
-        let podman = Site { kind: Kind::Podman, ..site };
+        let podman = Site { kind: Kind::Podman, checkpoint: Some("/p/c/k".into()), ..site };
         let words = podman.steps(&part, "python:3.12", None).join(" ");
+        assert!(words.contains("--mount=type=bind,source=/p/c/k,target=/p/c/k "), "{words}");
         assert!(words.contains("--device=nvidia.com/gpu=0 --device=nvidia.com/gpu=3"), "{words}");
     }
 

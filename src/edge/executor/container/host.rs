@@ -5,8 +5,8 @@ use super::engine::ContainerEngine;
 use super::images::Images;
 use super::stand::{Stand, StartError};
 use crate::agent::{
-    Checkpoints, Control, FreshFolders, Host, Link, Row, Surroundings, TempFolders, Uplink, Wish, file_name,
-    now, remove_folder, run,
+    Checkpoints, Control, FreshFolders, Host, Link, Row, Surroundings, TempFolders, Uplink, Wish,
+    checkpoint_folder, file_name, now, remove_folder, run,
 };
 use crate::executor::inside::REMOVED;
 use crate::python::Environments;
@@ -62,10 +62,8 @@ impl ContainerHost {
         std::fs::create_dir_all(&all)?;
         // Nobody else of this machine comes in, whatever the folders below allow.
         std::fs::set_permissions(&all, std::fs::Permissions::from_mode(0o700))?;
-        let checkpoints = self.store.join("checkpoints");
-        if spec.checkpoint.is_some() {
-            std::fs::create_dir_all(&checkpoints)?;
-        }
+        let checkpoint = checkpoint_folder(&self.store, spec)
+            .map_err(|e| StartError::new(FailureClass::Disk, format!("checkpoint: {e}")))?;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let site = Site {
             kind: self.options.engine.kind,
@@ -73,7 +71,7 @@ impl ContainerHost {
             spec: spec.clone(),
             program: self.options.program.clone(),
             shared: all.join(file_name(&spec.token)),
-            checkpoints,
+            checkpoint,
             group: rustix::process::getegid().as_raw(),
             cores: u32::try_from(cores).unwrap_or(u32::MAX),
         };
