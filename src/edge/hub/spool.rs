@@ -1,7 +1,7 @@
 //! What a hub keeps of one attempt until the engine has it: messages and the log.
 //!
-//! Files are appended to and never forced to disk: they survive the hub's process, and live as long
-//! as its volume.
+//! Files are appended to: they survive the hub's process, and live as long as its volume. They are forced to disk for a
+//! receipt that no engine is there to take: its agent leaves a minute later.
 
 use super::access::{Digest, digest_of};
 use crate::agent::file_name;
@@ -198,6 +198,15 @@ impl Spool {
         // What was acknowledged before it could be written need not be.
         self.written = self.kept;
         Ok(())
+    }
+
+    /// Forces all of it to disk.
+    pub(super) fn force(&self) -> io::Result<()> {
+        self.log.sync_data()?;
+        self.file.sync_data()?;
+        File::open(self.folder.join("attempt.json"))?.sync_data()?;
+        File::open(&self.folder)?.sync_all()?;
+        self.folder.parent().map_or(Ok(()), |all| File::open(all)?.sync_all())
     }
 
     /// The engine has all messages up to `seq`.

@@ -78,7 +78,10 @@ impl Hub {
                     return Err(io::ErrorKind::PermissionDenied.into());
                 }
                 let new = message.seq == 0 || attempt.spool.take(&message);
-                let written = attempt.spool.write_up();
+                let mut written = attempt.spool.write_up();
+                if engine.is_none() && matches!(message.body, MessageBody::Ended(_)) {
+                    written = written.and_then(|()| attempt.spool.force());
+                }
                 if message.seq > 0 && written.is_ok() {
                     frames.say(&FromHub::Kept { seq: attempt.spool.written });
                 }
