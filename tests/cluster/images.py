@@ -1,4 +1,5 @@
-"""Makes images as docker-archive files: `images.py pause|busybox|python OUT.tar`, `images.py tidegate OUT.tar PROGRAM VERSION`.
+"""Makes images as docker-archive files: `images.py pause|busybox|python OUT.tar`, `images.py tidegate OUT.tar PROGRAM VERSION`,
+`images.py kueue OUT.tar PROGRAM`.
 
 The same input gives the same layer: owners are numbers, times are zero, names are sorted. Needs root for debootstrap.
 """
@@ -101,10 +102,10 @@ def python(root: Path) -> None:
     (root / "usr/local/bin/python").symlink_to("/usr/bin/python3")
 
 
-def tidegate(root: Path, program: str) -> None:
-    """The program and nothing else."""
-    shutil.copy2(program, root / "tidegate")
-    (root / "tidegate").chmod(0o755)
+def program(root: Path, file: str, name: str) -> None:
+    """One static program and nothing else."""
+    shutil.copy2(file, root / name)
+    (root / name).chmod(0o755)
 
 
 def main() -> None:
@@ -123,9 +124,12 @@ def main() -> None:
         busybox(root)
         archive(root, out, "docker.io/test/pause:1", Cmd=["/bin/busybox", "sleep", "2147483647"])
     elif kind == "tidegate":
-        program, version = sys.argv[3:]
-        tidegate(root, program)
+        file, version = sys.argv[3:]
+        program(root, file, "tidegate")
         archive(root, out, f"docker.io/tidegate/tidegate:{version}", Entrypoint=["/tidegate"], User="65532:65532")
+    elif kind == "kueue":
+        program(root, sys.argv[3], "manager")
+        archive(root, out, "docker.io/test/kueue:1", Entrypoint=["/manager"], User="65532:65532")
     else:
         sys.exit(__doc__)
     shutil.rmtree(root)

@@ -154,6 +154,11 @@ const JOB: &[Row] = &[
     ("nodes", "nodes: 4", Refuses("training on several nodes needs `--on kubernetes`")),
     ("nodes: 1", "nodes: 1", Runs("fine\n")),
     ("queue", "queue: gpu", Says("`queue`: queues are those of a cluster; it runs here")),
+    (
+        "queue.priority",
+        "queue: { name: gpu, priority: high }",
+        Says("`queue`: queues are those of a cluster; it runs here"),
+    ),
     ("spot", "spot: true", Says("`spot`: spot nodes are those of a cluster; it runs on this machine")),
     ("spot.fallback", "spot: { fallback: on-demand }", Says("`spot`: spot nodes are those of a cluster")),
     ("spot: false", "spot: false", Runs("fine\n")),

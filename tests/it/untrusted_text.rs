@@ -186,6 +186,7 @@ fn every_dangerous_place_is_known() {
         "defaults: { run: { working-directory: \"BAD\" } }",
         "pod-template: \"BAD\"",
         "queue: \"BAD\"",
+        "queue: { name: q, priority: \"BAD\" }",
         "resources: { gpu: { count: 1, product: \"BAD\" } }",
         "python: { packages: [\"BAD\"] }",
     ] {

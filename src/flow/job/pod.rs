@@ -17,6 +17,9 @@ pub struct PodRequest {
     /// `queue`: a Kueue queue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue: Option<String>,
+    /// `queue.priority`: a `WorkloadPriorityClass`.
+    #[serde(default, rename = "queue-priority", skip_serializing_if = "Option::is_none")]
+    pub queue_priority: Option<String>,
     /// `spot`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spot: Option<Spot>,

@@ -28,10 +28,12 @@ pub(super) fn request(
         Some(given) => Some(whole("nodes", &given.value, 1, contexts)?).filter(|n| *n > 1).unwrap_or(0),
     };
     let container = container(workflow, job);
+    let queue = job.ml.queue.as_deref();
     Ok(PodRequest {
         template: optional("pod-template", template, contexts)?,
         nodes,
-        queue: optional("queue", job.ml.queue.as_ref(), contexts)?,
+        queue: optional("queue", queue.map(|queue| &queue.name), contexts)?,
+        queue_priority: optional("queue.priority", queue.and_then(|q| q.priority.as_ref()), contexts)?,
         spot: job.ml.spot.as_ref().map(|given| spot(given, contexts)).transpose()?.flatten(),
         services: services(job, contexts, place, notes)?,
         steps: steps(job, contexts, place, notes)?,

@@ -271,7 +271,10 @@ impl<'a> Walk<'a> {
         }
         self.resources(ml.resources.as_deref());
         self.option("jobs.<job_id>.pod-template", Sink::Path, ml.pod_template.as_ref());
-        self.option("jobs.<job_id>.queue", Sink::Machine, ml.queue.as_ref());
+        if let Some(queue) = &ml.queue {
+            self.add("jobs.<job_id>.queue", Sink::Machine, &queue.name);
+            self.option("jobs.<job_id>.queue", Sink::Machine, queue.priority.as_ref());
+        }
         self.dynamic("jobs.<job_id>.nodes", ml.nodes.as_ref().map(|n| &n.value));
         self.tree_option("jobs.<job_id>.spot", ml.spot.as_ref());
         self.retry(ml.retry.as_deref());

@@ -2,7 +2,7 @@
 
 use super::{
     Cache, Checkpoint, Concurrency, Consume, Defaults, Dynamic, Env, Environment, Metrics, Permissions,
-    Produce, Python, Resources, Retry, Step, Tree,
+    Produce, Python, Queue, Resources, Retry, Step, Tree,
 };
 use crate::expr::Template;
 use crate::source::{Span, Spanned};
@@ -138,7 +138,7 @@ pub struct JobMl {
     /// `nodes`.
     pub nodes: Option<Spanned<Dynamic<f64>>>,
     /// `queue`.
-    pub queue: Option<Template>,
+    pub queue: Option<Box<Queue>>,
     /// `spot`: `true`, or `{fallback: on-demand}`.
     pub spot: Option<Tree>,
     /// `retry`.

@@ -49,6 +49,15 @@ pub struct Retry {
     pub span: Span,
 }
 
+/// `queue`: `research`, or `{name: research, priority: high}`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Queue {
+    /// `name`.
+    pub name: Template,
+    /// `priority`: a class of the cluster's.
+    pub priority: Option<Template>,
+}
+
 /// `checkpoint`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {

@@ -10,6 +10,7 @@ mod detach;
 mod ends;
 mod examples;
 mod hub_disk;
+mod kueue;
 mod left;
 mod live;
 mod nodes;

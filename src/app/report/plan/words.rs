@@ -206,7 +206,8 @@ pub(super) fn pod(asked: &PodRequest) -> Vec<String> {
         Some(Spot::Preferred) => lines.push("on spot nodes where there are some, else on any".to_owned()),
         None => {}
     }
-    lines.extend(asked.queue.as_ref().map(|queue| format!("through the queue {queue}")));
+    let priority = asked.queue_priority.as_ref().map(|p| format!(", with priority {p}")).unwrap_or_default();
+    lines.extend(asked.queue.as_ref().map(|queue| format!("through the queue {queue}{priority}")));
     lines.extend(asked.template.as_ref().map(|path| format!("pod template {path}")));
     let service = |service: &ServiceSpec| format!("service {} ({})", service.name, service.image);
     lines.extend(asked.services.iter().map(service));

@@ -1,6 +1,7 @@
 //! What is known of an attempt while it has a Job.
 
-use super::observe::{Bound, Death, Seen, Telling, Waiting, is_set_up, seen};
+use super::observe::{Bound, Death, Queued, Seen, Telling, Waiting, is_set_up, seen};
+use super::queues;
 use super::quotes::{Quote, Rest};
 use super::ranks::Ranks;
 use k8s_openapi::api::batch::v1::Job;
@@ -33,6 +34,9 @@ pub(super) struct Attempt {
     pub(super) not_set_up: Option<Waiting>,
     /// Why its Job is not taken for now.
     pub(super) not_taken: Option<Waiting>,
+    /// What Kueue says of it, and when it was asked.
+    pub(super) queued: Queued,
+    pub(super) queue_asked: Option<Instant>,
     /// Why the cluster makes no pod for it, as its events say.
     pub(super) not_made: Option<Result<Waiting, Death>>,
     /// Since when the nodes of its pods are away, by rank.
@@ -85,6 +89,8 @@ impl Attempt {
             since: None,
             not_set_up: None,
             not_taken: None,
+            queued: Queued::default(),
+            queue_asked: None,
             not_made: None,
             nodes_away: BTreeMap::new(),
             replaced: false,
@@ -108,6 +114,15 @@ impl Attempt {
 }
 
 impl Attempt {
+    /// Why it lost its place: its Job was suspended.
+    pub(super) fn preempted(&self) -> Death {
+        let reason = match &self.queued.evicted {
+            Some(said) => format!("its Job was suspended by Kueue, and its pod taken away: {said}"),
+            None => "its Job was suspended, by Kueue or by hand, and its pod taken away".to_owned(),
+        };
+        Death { class: FailureClass::Preempted, exit: None, reason }
+    }
+
     /// The pod of a rank.
     pub(super) fn pod_of(&self, rank: u32) -> Option<&Pod> {
         if rank == 0 { self.pod.as_ref() } else { self.others.get(&rank) }
@@ -140,7 +155,10 @@ impl Attempt {
             && job.spec.as_ref().is_some_and(|spec| spec.suspend == Some(true))
             && self.pod.is_none()
         {
-            let words = format!("it waits in the queue `{queue}` until there is room");
+            let words = match &self.queued.waits {
+                Some(said) => format!("it waits in the queue `{queue}`: {said}"),
+                None => format!("it waits in the queue `{queue}` until there is room"),
+            };
             return Some(Seen::Waiting(Waiting::Suspended(words)));
         }
         let first = seen(job, self.pod.as_ref(), memory);
@@ -178,4 +196,6 @@ pub(super) enum Done {
     },
     /// The API server answers, after a time when it did not.
     Answers,
+    /// Kueue was asked.
+    Queues(queues::Answer),
 }

@@ -27,11 +27,6 @@ const LOG_PATIENCE: Duration = Duration::from_mins(2);
 /// The cluster may take this long to say why it takes a pod away.
 const WHY_PATIENCE: Duration = Duration::from_secs(3);
 
-fn preempted() -> Death {
-    let reason = "its Job was suspended, by Kueue or by hand, and its pod taken away".to_owned();
-    Death { class: FailureClass::Preempted, exit: None, reason }
-}
-
 /// Seconds that services have to end once their job is over.
 const SERVICE_GRACE_SECONDS: u32 = 2;
 
@@ -89,7 +84,7 @@ impl State {
                 matches!(&message.body, MessageBody::Ended(r) if r.conclusion == Conclusion::Cancelled);
             let found =
                 match attempt.pod_of(rank).and_then(|pod| disrupted(pod).or_else(|| death(pod, memory))) {
-                    _ if suspended || attempt.replaced => Some(preempted()),
+                    _ if suspended || attempt.replaced => Some(attempt.preempted()),
                     Some(death) if death.exit.is_none() || !told => Some(death),
                     _ => None,
                 };
@@ -154,7 +149,7 @@ impl State {
             return self.waits(token, &waits, now);
         };
         if attempt.replaced || attempt.agent && attempt.pod_gone && is_suspended(job) {
-            return failed(preempted());
+            return failed(attempt.preempted());
         }
         let patience = self.options.node_patience;
         let away = attempt.nodes_away.iter().find(|(_, since)| now.duration_since(**since) >= patience);

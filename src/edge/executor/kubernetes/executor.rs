@@ -5,6 +5,7 @@
 use super::cluster::{Cluster, ClusterError};
 use super::images::Images;
 use super::pod::{PodSettings, Policy, SpotNodes};
+use super::queues::Queues;
 use super::shape::HubSettings;
 use super::watch::State;
 use super::{rules, service};
@@ -149,6 +150,7 @@ impl KubernetesExecutor {
             listed: BTreeSet::new(),
             touched: BTreeSet::new(),
             images: Images::default(),
+            queues: Queues::default(),
             pushing: Arc::new(Semaphore::new(AT_ONCE)),
             done,
         };

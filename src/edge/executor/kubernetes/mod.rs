@@ -26,6 +26,7 @@ mod own;
 mod pod;
 mod probe;
 mod projection;
+mod queues;
 mod quotes;
 mod ranks;
 mod requests;

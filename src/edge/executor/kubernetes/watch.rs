@@ -8,6 +8,7 @@ use super::missed::Pauses;
 use super::observe::{node_is_away, not_made, not_set_up};
 use super::pod::PodSettings;
 use super::projection;
+use super::queues::Queues;
 use super::shape::Disk;
 use crate::hub::{EngineEnd, HubEvent};
 use crate::store::FileObjects;
@@ -59,6 +60,8 @@ pub(super) struct State {
     pub(super) touched: BTreeSet<String>,
     /// What is known of images.
     pub(super) images: Images,
+    /// When Kueue was asked.
+    pub(super) queues: Queues,
     /// Attempts that start wait for the hub in threads; more than these would only cost memory.
     pub(super) pushing: Arc<Semaphore>,
     /// What tasks finished: starting a Job, removing one.
@@ -101,6 +104,7 @@ impl State {
                     self.touched.extend(self.attempts.keys().cloned());
                     self.hub.ask_again();
                     self.forget_untold();
+                    self.ask_queues();
                 }
             }
             self.look();

@@ -5,7 +5,7 @@ use super::trigger::is_null;
 use crate::expr::Template;
 use crate::source::{Entry, Node, NodeKind, Spanned};
 use crate::workflow::{
-    Cache, Checkpoint, Consume, Dynamic, JobMl, Metrics, Produce, Python, Resources, Retry, Tree,
+    Cache, Checkpoint, Consume, Dynamic, JobMl, Metrics, Produce, Python, Queue, Resources, Retry, Tree,
 };
 
 /// What `retry.on` may name, besides `exit:N`.
@@ -37,7 +37,7 @@ impl Reader<'_> {
                 let number = self.number(value, "jobs.nodes", "`nodes`");
                 ml.nodes = number.map(|n| Spanned::new(n, value.span));
             }
-            "queue" => ml.queue = self.filled(value, "jobs.queue", "the queue"),
+            "queue" => ml.queue = self.queue(value).map(Box::new),
             "spot" => ml.spot = Some(self.spot(value)),
             "retry" => ml.retry = self.retry(value, "jobs.retry").map(Box::new),
             "checkpoint" => ml.checkpoint = self.checkpoint(value).map(Box::new),
@@ -334,6 +334,25 @@ impl Reader<'_> {
             }
         }
         Some(cache)
+    }
+
+    fn queue(&mut self, node: &Node) -> Option<Queue> {
+        let key = "jobs.queue";
+        let NodeKind::Mapping(entries) = &node.kind else {
+            return Some(Queue { name: self.filled(node, key, "the queue")?, priority: None });
+        };
+        let (mut name, mut priority) = (None, None);
+        for entry in entries {
+            match &*entry.key {
+                "name" => name = self.filled(&entry.value, key, "the queue"),
+                "priority" => priority = self.filled(&entry.value, key, "the name of a priority class"),
+                _ => self.unknown(entry, "`queue`", &["name", "priority"]),
+            }
+        }
+        if !entries.iter().any(|e| &*e.key == "name") {
+            self.missing(node, "`queue`", "name");
+        }
+        Some(Queue { name: name?, priority })
     }
 
     fn spot(&mut self, node: &Node) -> Tree {

@@ -5,13 +5,20 @@ use serde_json::{Map, Value, json};
 
 /// The keys that jobs have in the `tidegate` dialect.
 pub(super) fn job_keys() -> Vec<(&'static str, &'static str, Value)> {
+    let queue = keys(
+        &["name"],
+        vec![
+            ("name", "The queue.", of("filled")),
+            ("priority", "A priority class of the cluster's queues.", of("filled")),
+        ],
+    );
     let spot = keys(&[], vec![("fallback", "`on-demand`, where none is free.", of("text"))]);
     vec![
         ("python", "The environment of Python processes, made once.", of("python")),
         ("resources", "What one instance needs.", of("resources")),
         ("pod-template", "A pod template of the team's own.", of("filled")),
         ("nodes", "Pods that train together.", of("number")),
-        ("queue", "The cluster's queue.", of("filled")),
+        ("queue", "The cluster's queue.", any(&[of("filled"), queue])),
         ("spot", "Whether machines may be taken away.", any(&[of("flag"), spot])),
         ("retry", "Tries again after some failures.", of("retry")),
         ("checkpoint", "A folder kept across attempts.", of("checkpoint")),

@@ -117,6 +117,7 @@ const EVERYTHING: &str = "  plain:
   pulled:
     container: { image: 'docker.io/test/busybox:1', credentials: { username: me, password: '${{ secrets.WORD }}' } }
     steps: [{ run: 'true' }]
+  queued: { queue: nobodys, steps: [{ run: 'true' }] }
   broken:
     continue-on-error: true
     services:
@@ -136,7 +137,10 @@ fn the_engine_uses_each_of_its_rights_and_needs_no_other() {
     place.tidegate(&["install"]).code(0);
     let number = place.submit(&["--secret", "WORD=hush"]);
     place.wait_log(&number, "started");
+    let job = place.kubectl(&["get", "jobs", "-l", "tidegate.dev/job=queued", "-o", "name"]);
     place.kill_engine();
+    // Nobody has Kueue here.
+    place.kubectl(&["patch", job.trim(), "--type=merge", "-p", r#"{"spec":{"suspend":false}}"#]);
     place.watch(&number).code(0);
     let cancelled = place.submit(&["--secret", "WORD=hush", "--job", "plain"]);
     place.wait_log(&cancelled, "started");

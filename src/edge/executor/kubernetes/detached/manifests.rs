@@ -93,6 +93,8 @@ fn engine_rules(hub: &HubSettings) -> Json {
         rule("", &["pods"], &["deletecollection", "list", "watch"]),
         rule("", &["pods/log"], &["get"]),
         rule("", &["events"], &["list", "watch"]),
+        // Why a queue lets one wait.
+        rule("kueue.x-k8s.io", &["workloads"], &["list"]),
         // What attempts read, requests, the hub's identity.
         rule("", &["secrets"], &["create", "delete", "get", "list", "patch", "watch"]),
         // The hub, and names for attempts on several nodes.

@@ -1,11 +1,12 @@
 //! What is seen of a Job, its pod, its node and their events, as a failure class and words for a person. Pure.
 //!
 //! A job ends when its receipt arrives; what is here only explains why there is none (`death`), why a pod
-//! does not run yet (`waiting`, `events`), or what both say together (`seen`). `status` reads a pod's status,
+//! does not run yet (`waiting`, `events`, `queued`), or what both say together (`seen`). `status` reads a pod's status,
 //! `telling` decides when a person hears of it. Not here: watching (`watch`), what follows from it (`ends`).
 
 mod death;
 mod events;
+mod queued;
 mod seen;
 mod status;
 mod telling;
@@ -14,6 +15,7 @@ mod waiting;
 pub use death::{Death, death};
 pub(super) use death::{disrupted, killed_agent, quote};
 pub(super) use events::{not_made, not_set_up};
+pub(super) use queued::{Queued, queued};
 pub use seen::{Seen, seen};
 pub(super) use seen::{is_suspended, node_is_away};
 pub(super) use status::{is_set_up, steps_began};

@@ -213,6 +213,15 @@ pub(in super::super) fn given_up(waits: &Waiting, seconds: u64) -> Death {
 fn advice(waits: &Waiting) -> &'static str {
     let said = waits.reason();
     match waits {
+        Waiting::Suspended(_) if said.contains("doesn't exist") => {
+            "`kubectl get localqueues` names those that are there"
+        }
+        Waiting::Suspended(_) if said.contains("is inactive") || said.contains("is stopped") => {
+            "`kubectl describe localqueue` and `clusterqueue` say who stopped it, or what it lacks"
+        }
+        Waiting::Suspended(_) if said.contains("no Kueue") => {
+            "a cluster without Kueue runs jobs without `queue`"
+        }
         Waiting::Suspended(_) => "let the queue have more quota, or ask for less in `resources`",
         Waiting::NotMade(_) => "let the quota be raised, or ask for less in `resources`",
         _ if said.contains("Insufficient") => "ask for less in `resources`, or let the cluster grow",
@@ -329,6 +338,17 @@ mod tests {
                 FailureClass::Unschedulable,
                 "more quota",
             ),
+            (
+                Waiting::Suspended("LocalQueue q doesn't exist".into()),
+                FailureClass::Unschedulable,
+                "`kubectl get localqueues`",
+            ),
+            (
+                Waiting::Suspended("LocalQueue q is inactive".into()),
+                FailureClass::Unschedulable,
+                "who stopped it",
+            ),
+            (Waiting::Suspended("there is no Kueue".into()), FailureClass::Unschedulable, "without `queue`"),
             (Waiting::Image("cannot be pulled".into()), FailureClass::Image, "cannot be pulled"),
             (Waiting::Start("exec format error".into()), FailureClass::Image, "exec format error"),
             (Waiting::SetUp("configmap".into()), FailureClass::Unschedulable, "configmap"),

@@ -117,6 +117,9 @@ pub fn job_manifest(
     if let Some(queue) = &spec.pod.queue {
         // Kueue lets it start when the queue has room (Kueue, "Run Kubernetes Jobs").
         labels["kueue.x-k8s.io/queue-name"] = json!(queue);
+        if let Some(priority) = &spec.pod.queue_priority {
+            labels["kueue.x-k8s.io/priority-class"] = json!(priority);
+        }
         job["suspend"] = json!(true);
     }
     Ok(json!({
@@ -337,6 +340,7 @@ pub(super) mod tests {
         let request = PodRequest {
             nodes: 4,
             queue: Some("research".into()),
+            queue_priority: Some("high".into()),
             spot: Some(Spot::Only),
             ..PodRequest::default()
         };
