@@ -1,6 +1,6 @@
 //! What is known of an attempt while it has a Job.
 
-use super::observe::{Bound, Death, Queued, Seen, Telling, Waiting, is_set_up, seen};
+use super::observe::{Bound, Death, Queued, Seen, Telling, Waiting, is_set_up, is_suspended, seen};
 use super::queues;
 use super::quotes::{Quote, Rest};
 use super::ranks::Ranks;
@@ -9,8 +9,12 @@ use k8s_openapi::api::core::v1::Pod;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 use tidegate_flow::job::{AgentRequest, FailureClass, JobMessage, JobSpec, Masks};
 use tokio::time::Instant;
+
+/// Kueue may take this long to say why it took a place away.
+const WHY_PATIENCE: Duration = Duration::from_secs(3);
 
 /// One attempt.
 pub(super) struct Attempt {
@@ -114,6 +118,14 @@ impl Attempt {
 }
 
 impl Attempt {
+    /// Tells whether Kueue may still say why it suspended the Job, which it did so long ago.
+    pub(super) fn awaits_kueue(&self, since: Duration) -> bool {
+        since < WHY_PATIENCE
+            && self.queued.evicted.is_none()
+            && self.spec.pod.queue.is_some()
+            && self.job.as_ref().is_some_and(is_suspended)
+    }
+
     /// Why it lost its place: its Job was suspended.
     pub(super) fn preempted(&self) -> Death {
         let reason = match &self.queued.evicted {

@@ -84,7 +84,9 @@ impl State {
                 matches!(&message.body, MessageBody::Ended(r) if r.conclusion == Conclusion::Cancelled);
             let found =
                 match attempt.pod_of(rank).and_then(|pod| disrupted(pod).or_else(|| death(pod, memory))) {
-                    _ if suspended || attempt.replaced => Some(attempt.preempted()),
+                    _ if suspended || attempt.replaced => {
+                        (!attempt.awaits_kueue(now.duration_since(since))).then(|| attempt.preempted())
+                    }
                     Some(death) if death.exit.is_none() || !told => Some(death),
                     _ => None,
                 };
@@ -149,6 +151,10 @@ impl State {
             return self.waits(token, &waits, now);
         };
         if attempt.replaced || attempt.agent && attempt.pod_gone && is_suspended(job) {
+            let since = *attempt.ended.get_or_insert(now);
+            if attempt.awaits_kueue(now.duration_since(since)) {
+                return None;
+            }
             return failed(attempt.preempted());
         }
         let patience = self.options.node_patience;

@@ -46,12 +46,12 @@ impl State {
             return;
         }
         let mut waiting: Vec<&mut Attempt> = self.attempts.values_mut().filter(|a| is_queued(a)).collect();
-        // News of one is there in a moment, where all others have their time.
+        // Of one that is new, or that just lost its place, a word is waited for.
         let rests = self.queues.asked.is_some_and(|asked| now.duration_since(asked) < PAUSE);
-        if waiting.is_empty() || rests && waiting.iter().all(|a| a.queue_asked.is_some()) {
+        if waiting.is_empty() || rests && !waiting.iter().any(|attempt| is_awaited(attempt)) {
             return;
         }
-        waiting.sort_by_key(|attempt| attempt.queue_asked);
+        waiting.sort_by_key(|attempt| (!is_awaited(attempt), attempt.queue_asked));
         waiting.truncate(AT_ONCE);
         let uids = waiting.into_iter().filter_map(|attempt| {
             attempt.queue_asked = Some(now);
@@ -87,6 +87,10 @@ impl State {
 
 fn is_queued(attempt: &Attempt) -> bool {
     attempt.spec.pod.queue.is_some() && !attempt.over && attempt.job.as_ref().is_some_and(is_suspended)
+}
+
+fn is_awaited(attempt: &Attempt) -> bool {
+    attempt.queue_asked.is_none() || attempt.agent && attempt.queued.evicted.is_none()
 }
 
 /// Kueue makes a Workload within a moment, but for what it does not like.
