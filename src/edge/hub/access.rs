@@ -69,6 +69,12 @@ impl Access {
             || self.lists.values().any(|names| names.binary_search(digest).is_ok())
     }
 
+    /// All that the attempt may have, as far as is known; some of it more than once.
+    pub(super) fn all(&self) -> Vec<Digest> {
+        let named = self.lists.values().flat_map(|names| names.iter());
+        self.spec.iter().chain(&self.own).chain(&self.given).chain(named).copied().collect()
+    }
+
     /// What of it was not read yet.
     pub(super) fn unread(&self) -> Vec<Unread> {
         let spec = self.spec.filter(|_| !self.spec_read).map(Unread::Spec);
@@ -280,6 +286,8 @@ mod tests {
                 let named: BTreeSet<u8> = read.values().flatten().copied().collect();
                 let expected: BTreeSet<u8> = given.iter().chain(&own).chain(&named).copied().collect();
                 prop_assert_eq!(&has, &expected);
+                let all: BTreeSet<u8> = access.all().into_iter().map(|digest| digest[0]).collect();
+                prop_assert_eq!(&all, &expected);
                 prop_assert!(has.is_superset(&had));
                 had = has;
             }

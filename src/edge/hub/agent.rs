@@ -1,6 +1,6 @@
 //! An agent's end of a hub: its messages in order, its log while it grows, objects.
 
-use super::client::{Connection, Peer};
+use super::client::{Connection, Peer, Welcome};
 use super::objects::HubObjects;
 use crate::agent::{Control, Uplink, Wish};
 use crate::store::{Incoming, StoreError};
@@ -173,8 +173,10 @@ impl Peer for AgentEnd {
         }
     }
 
-    fn welcome(&self, connection: &Connection, kept: u64, log: u64, store: bool) {
+    fn welcome(&self, connection: &Connection, said: Welcome) {
+        let Welcome { kept, log, store, .. } = said;
         self.objects.has_store(store);
+        self.objects.collected(false);
         let mut state = self.state();
         for message in state.messages.iter().filter(|m| m.seq > kept) {
             connection.say(&ToHub::Message(message.clone()));

@@ -82,7 +82,12 @@ impl Attempt {
 
     /// An agent came; one that was there before it is the same one, whose connection broke.
     pub(super) fn came(&mut self, connection: u64, agent: &Frames, store: bool) {
-        agent.say(&FromHub::Welcome { kept: self.spool.written, log: self.spool.length, store });
+        agent.say(&FromHub::Welcome {
+            kept: self.spool.written,
+            log: self.spool.length,
+            store,
+            collects: false,
+        });
         for request in &self.requests {
             agent.say(&FromHub::Request(request.clone()));
         }

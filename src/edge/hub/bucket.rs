@@ -6,7 +6,7 @@
 
 use super::access::Digest;
 use super::http;
-use crate::store::{OBJECT_LIMIT, StoreError};
+use crate::store::{GRACE, OBJECT_LIMIT, StoreError};
 use futures::TryStreamExt as _;
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
@@ -15,25 +15,36 @@ use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::path::Path;
 use object_store::signer::{Method, Signer, Url};
 use object_store::{ObjectStore, ObjectStoreExt as _, ObjectStoreScheme, RetryConfig};
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::str::FromStr;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+use tokio::sync::RwLock;
 
 /// A signed URL is good for this long.
 const LIFE: Duration = Duration::from_mins(5);
-/// Objects that are known to be there, at most.
+/// So many objects are known to be there, and all that were used lately.
 const KNOWN: usize = 1_000_000;
-
 /// A place in an object store.
 pub struct Bucket {
-    store: Arc<dyn ObjectStore>,
+    pub(super) store: Arc<dyn ObjectStore>,
     signer: Arc<dyn Signer>,
-    prefix: Path,
+    pub(super) prefix: Path,
     /// Azure wants to be told what a blob is.
     azure: bool,
     life: Duration,
-    known: Mutex<HashSet<Digest>>,
+    known: Mutex<Known>,
+    /// Held, to read, from the look whether an object is there to the note that somebody uses it, and, to write, by who
+    /// removes some.
+    pub(super) relying: RwLock<()>,
+}
+
+/// Objects that are there, and when each was used last.
+#[derive(Default)]
+pub(super) struct Known {
+    pub(super) used: HashMap<Digest, SystemTime>,
+    /// How many there may be before those are forgotten that were not used lately.
+    room: usize,
 }
 
 /// A URL that is good for one object and a while, with the headers that go with it.
@@ -132,7 +143,15 @@ impl Bucket {
             }
         };
         let azure = scheme == ObjectStoreScheme::MicrosoftAzure;
-        Ok(Self { store, signer, prefix, azure, life: LIFE, known: Mutex::default() })
+        Ok(Self {
+            store,
+            signer,
+            prefix,
+            azure,
+            life: LIFE,
+            known: Mutex::default(),
+            relying: RwLock::default(),
+        })
     }
 
     /// The same with URLs that live shorter, for tests.
@@ -156,31 +175,44 @@ impl Bucket {
     }
 
     fn knows(&self, digest: &Digest) -> bool {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).contains(digest)
+        let now = SystemTime::now();
+        self.known().used.get_mut(digest).map(|used| *used = now).is_some()
     }
 
     fn learn(&self, digest: Digest) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= KNOWN {
-            known.clear();
+        let now = SystemTime::now();
+        let mut known = self.known();
+        if known.used.len() >= known.room.max(KNOWN) {
+            known.used.retain(|_, used| is_young(*used, now));
+            known.room = 2 * known.used.len();
         }
-        known.insert(digest);
+        known.used.insert(digest, now);
+    }
+
+    pub(super) fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells whether an object is there.
     pub(super) async fn has(&self, digest: &Digest) -> object_store::Result<bool> {
-        Ok(self.knows(digest) || self.size(digest).await?.is_some())
+        let _relying = self.relying.read().await;
+        Ok(self.knows(digest) || self.look(digest).await?.is_some())
     }
 
     /// Returns an object's size; `None`: it is not there.
     pub(super) async fn size(&self, digest: &Digest) -> object_store::Result<Option<u64>> {
+        let _relying = self.relying.read().await;
+        self.look(digest).await
+    }
+
+    async fn look(&self, digest: &Digest) -> object_store::Result<Option<u64>> {
         match self.store.head(&self.place("objects", digest)).await {
             Ok(meta) => {
                 self.learn(*digest);
                 Ok(Some(meta.size))
             }
             Err(object_store::Error::NotFound { .. }) => {
-                self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(digest);
+                self.known().used.remove(digest);
                 Ok(None)
             }
             Err(error) => Err(error),
@@ -202,6 +234,7 @@ impl Bucket {
     /// Keeps an object whose digest this hub has seen to be right.
     pub(super) async fn put(&self, digest: &Digest, bytes: &[u8]) -> object_store::Result<()> {
         if !self.has(digest).await? {
+            let _relying = self.relying.read().await;
             self.store.put(&self.place("objects", digest), bytes.to_vec().into()).await?;
             self.learn(*digest);
         }
@@ -243,6 +276,7 @@ impl Bucket {
         }
         let right = self.is_right(&checked, digest).await;
         if matches!(right, Ok(Ok(()))) {
+            let _relying = self.relying.read().await;
             self.store.copy(&checked, &self.place("objects", digest)).await?;
             self.learn(*digest);
         }
@@ -273,6 +307,11 @@ impl Bucket {
         }
         Ok(if hasher.finalize().as_bytes() == digest { Ok(()) } else { Err(damaged()) })
     }
+}
+
+/// Put or used so lately that somebody may be about to rely on it.
+pub(super) fn is_young(at: SystemTime, now: SystemTime) -> bool {
+    now.duration_since(at).map_or(true, |age| age < GRACE)
 }
 
 /// A name that nobody else uses.

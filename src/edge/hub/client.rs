@@ -54,12 +54,25 @@ pub fn dial_tcp(address: SocketAddr) -> Dial {
     })
 }
 
+/// What a hub says to one that it lets in: see [`FromHub::Welcome`].
+#[derive(Clone, Copy, Debug)]
+pub struct Welcome {
+    /// The last message that is kept.
+    pub kept: u64,
+    /// Bytes of the log that are kept.
+    pub log: u64,
+    /// It has an object store.
+    pub store: bool,
+    /// It is told what engines rely on, and collects the rest.
+    pub collects: bool,
+}
+
 /// Who is connected. Called on the runtime's threads: nothing here may wait.
 pub trait Peer: Send + Sync + 'static {
     /// The first word of each connection.
     fn hello(&self) -> ToHub;
     /// The connection stands: what has to be said again goes to `connection`.
-    fn welcome(&self, connection: &Connection, kept: u64, log: u64, store: bool);
+    fn welcome(&self, connection: &Connection, said: Welcome);
     /// Where the content of this word goes, if it is not to be whole in memory; [`Self::landed`] follows.
     fn landing(&self, _word: &FromHub) -> Option<Incoming> {
         None
@@ -186,9 +199,9 @@ async fn once(
 async fn read(connection: &Connection, reader: &mut Reading, peer: &dyn Peer, number: u64) -> End {
     loop {
         match reader.next(decode_from_hub).await {
-            Ok(Some(FromHub::Welcome { kept, log, store })) => {
+            Ok(Some(FromHub::Welcome { kept, log, store, collects })) => {
                 let _ = connection.frames.send(Out::Mark(number));
-                peer.welcome(connection, kept, log, store);
+                peer.welcome(connection, Welcome { kept, log, store, collects });
             }
             Ok(Some(FromHub::Refused { reason })) => {
                 peer.refused(&reason);

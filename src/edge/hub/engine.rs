@@ -1,6 +1,7 @@
 //! An engine's end of a hub: opens attempts, hears their messages, writes their logs into its store.
 
-use super::client::{Connection, Peer};
+use super::access::handed_on;
+use super::client::{Connection, Peer, Welcome};
 use super::objects::HubObjects;
 use crate::store::{Incoming, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
@@ -161,8 +162,11 @@ impl EngineEnd {
         }
     }
 
-    /// Asks again for logs that could not be written a while ago.
+    /// Asks again for logs that could not be written a while ago; says daily what the run relies on.
     pub fn ask_again(&self) {
+        if let Some(connection) = self.connection.get() {
+            self.objects.renew_daily(connection);
+        }
         for (token, attempt) in &mut *self.attempts() {
             if attempt.stuck.take_if(|since| since.elapsed() >= AGAIN).is_some() {
                 attempt.words(token).iter().for_each(|word| self.say(word));
@@ -219,6 +223,7 @@ impl EngineEnd {
 
     /// Passes a message on; a receipt waits for the last byte of its log.
     fn message(&self, message: JobMessage) {
+        self.objects.hold(handed_on(&message).into_iter().map(|artifact| artifact.digest.clone()));
         if let MessageBody::Ended(receipt) = &message.body
             && let Some(attempt) = self.attempts().get_mut(&message.token)
         {
@@ -291,9 +296,12 @@ impl Peer for EngineEnd {
         ToHub::Engine { key: self.key.clone(), store: self.store.clone() }
     }
 
-    fn welcome(&self, connection: &Connection, _: u64, _: u64, store: bool) {
-        self.objects.has_store(store);
+    fn welcome(&self, connection: &Connection, said: Welcome) {
+        self.objects.has_store(said.store);
+        self.objects.collected(said.collects);
         self.say_all(connection);
+        // A hub that was killed may not have written down what it was told last.
+        self.objects.renew(connection);
         self.objects.again(connection);
         (self.sink)(HubEvent::Stands);
     }

@@ -7,17 +7,14 @@ use crate::store::{FileObjects, Incoming, OBJECT_LIMIT, Objects as _, StoreError
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
-use tidegate_flow::job::ArtifactRef;
+use std::time::Instant;
 use tidegate_flow::wire::v1::{FromHub, ToHub};
 
-/// Objects on their way at once.
-const AT_ONCE: usize = 4;
 /// Digests that are asked about at once.
-const ASKED_AT_ONCE: usize = 10_000;
+pub(super) const ASKED_AT_ONCE: usize = 10_000;
 
 /// Questions about objects, asked again over each new connection until they are answered.
 #[derive(Default)]
@@ -27,14 +24,20 @@ pub struct HubObjects {
     /// The hub has an object store: large objects go there by signed URLs.
     store: AtomicBool,
     transfers: OnceLock<Transfers>,
+    /// The hub is told what this client's store relies on; nothing before it has said so.
+    pub(super) collects: OnceLock<AtomicBool>,
 }
 
 #[derive(Default)]
-struct Waiting {
+pub(super) struct Waiting {
     next: u64,
     questions: BTreeMap<u64, Question>,
-    /// Lists of which the hub had everything when it was asked.
-    whole: BTreeSet<String>,
+    /// Lists of which the hub had everything when it was asked, and when.
+    pub(super) whole: BTreeMap<String, Instant>,
+    /// Lists that the store relies on, as far as this process knows.
+    pub(super) held: BTreeSet<String>,
+    /// When the hub was last told so.
+    pub(super) renewed: Option<Instant>,
     /// Why nobody will answer any more.
     over: Option<String>,
 }
@@ -48,10 +51,10 @@ struct Question {
 }
 
 /// An answer and its content.
-type Answered = Result<(FromHub, Vec<u8>), StoreError>;
+pub(super) type Answered = Result<(FromHub, Vec<u8>), StoreError>;
 
 /// What goes with a question.
-enum Content {
+pub(super) enum Content {
     Bytes(Vec<u8>),
     File(Arc<File>, u64),
 }
@@ -107,7 +110,8 @@ impl HubObjects {
         let (FromHub::Missing { id, .. }
         | FromHub::Object { id, .. }
         | FromHub::Stored { id, .. }
-        | FromHub::Signed { id, .. }) = &word
+        | FromHub::Signed { id, .. }
+        | FromHub::Collected { id, .. }) = &word
         else {
             return Some((word, content));
         };
@@ -124,11 +128,11 @@ impl HubObjects {
         waiting.questions.clear();
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+    pub(super) fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ask(
+    pub(super) fn ask(
         &self,
         make: impl FnOnce(u64) -> ToHub,
         content: Content,
@@ -137,7 +141,7 @@ impl HubObjects {
         self.question(make, content, into)?.recv().map_err(|_| gone("the connection is over"))?
     }
 
-    fn question(
+    pub(super) fn question(
         &self,
         make: impl FnOnce(u64) -> ToHub,
         content: Content,
@@ -158,21 +162,6 @@ impl HubObjects {
             waiting.questions.insert(id, question);
         }
         Ok(answered)
-    }
-
-    /// Like [`Self::missing`], for who does not wait for a hub that is away: then nothing is said to be missing.
-    pub fn missing_soon(&self, digests: &[String], patience: Duration) -> Vec<String> {
-        let mut missing = Vec::new();
-        for some in digests.chunks(ASKED_AT_ONCE) {
-            let make = |id| ToHub::Missing { id, digests: some.to_vec() };
-            let asked = self.question(make, Content::Bytes(Vec::new()), None);
-            if let Some(Ok((FromHub::Missing { digests, .. }, _))) =
-                asked.ok().and_then(|asked| asked.recv_timeout(patience).ok())
-            {
-                missing.extend(digests);
-            }
-        }
-        missing
     }
 
     /// Returns which of these the hub does not have.
@@ -298,41 +287,6 @@ impl HubObjects {
             _ => Err(StoreError::Missing(digest.to_owned())),
         }
     }
-
-    /// Gives the hub everything of an artifact that it does not have.
-    pub fn push(&self, artifact: &ArtifactRef, from: &FileObjects) -> Result<(), StoreError> {
-        // A hub that has the list has had all of it: the list is given last. It may have lost some since, so this is
-        // believed once this process has looked.
-        let listed = self.missing(std::slice::from_ref(&artifact.digest))?.is_empty();
-        let looked = self.waiting().whole.contains(&artifact.digest);
-        // What a pod made is at the hub alone: there is nothing here to give.
-        if listed && (looked || !from.has(&artifact.digest)) {
-            return Ok(());
-        }
-        let missing = self.missing(&digests_of(artifact, from)?)?;
-        in_parallel(&missing, |digest| self.send(digest, from))?;
-        if !listed {
-            self.send(&artifact.digest, from)?;
-        }
-        self.waiting().whole.insert(artifact.digest.clone());
-        Ok(())
-    }
-
-    /// Fetches everything of an artifact that is not yet in `into`.
-    pub fn pull(&self, artifact: &ArtifactRef, into: &Arc<FileObjects>) -> Result<(), StoreError> {
-        if !into.has(&artifact.digest) {
-            self.fetch(&artifact.digest, into)?;
-        }
-        let wanted: Vec<String> = digests_of(artifact, into)?.into_iter().filter(|d| !into.has(d)).collect();
-        in_parallel(&wanted, |digest| self.fetch(digest, into))
-    }
-}
-
-/// Returns the digests of an artifact's content, without its list.
-pub fn digests_of(artifact: &ArtifactRef, objects: &FileObjects) -> Result<Vec<String>, StoreError> {
-    let entries = objects.manifest(&artifact.digest)?.entries;
-    let digests: BTreeSet<&String> = entries.iter().flat_map(|entry| entry.kind.objects()).collect();
-    Ok(digests.into_iter().cloned().collect())
 }
 
 fn not_kept(error: String, full: bool) -> StoreError {
@@ -344,7 +298,7 @@ fn not_kept(error: String, full: bool) -> StoreError {
     StoreError::Io { doing: "keeping an object in", path: "the hub".to_owned(), source }
 }
 
-fn gone(reason: &str) -> StoreError {
+pub(super) fn gone(reason: &str) -> StoreError {
     StoreError::Io {
         doing: "asking",
         path: "the hub".to_owned(),
@@ -360,26 +314,4 @@ fn fits(size: u64) -> Result<(), StoreError> {
     let reason =
         format!("{size} bytes; the hub takes {OBJECT_LIMIT}: too many files for one artifact or tree");
     Err(StoreError::Path { path: "the list of files".to_owned(), reason })
-}
-
-/// Does something for each, a few at once; stops at the first error.
-fn in_parallel(
-    digests: &[String],
-    each: impl Fn(&str) -> Result<(), StoreError> + Sync,
-) -> Result<(), StoreError> {
-    let next = AtomicUsize::new(0);
-    let failed = Mutex::new(None);
-    std::thread::scope(|scope| {
-        for _ in 0..AT_ONCE.min(digests.len()) {
-            scope.spawn(|| {
-                while let Some(digest) = digests.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if let Err(error) = each(digest) {
-                        next.store(digests.len(), Ordering::Relaxed);
-                        failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-                    }
-                }
-            });
-        }
-    });
-    failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
 }

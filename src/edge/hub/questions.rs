@@ -1,6 +1,7 @@
 //! What a hub answers about objects: whether they are there, the objects themselves, signed URLs for them.
 
 use super::access::digest_of;
+use super::collection::Needs;
 use super::outgoing::Frames;
 use super::server::{Hub, Who};
 use super::shelf::{Answered, locked};
@@ -31,9 +32,11 @@ impl Hub {
         reader: &mut WordReader<R>,
         frames: &Frames,
     ) -> io::Result<Option<ToHub>> {
+        let Some(word) = self.of_claims(who, word, frames) else { return Ok(None) };
         let put = match &word {
             ToHub::Put { digest, .. } => Some(self.take(digest, reader).await?),
             ToHub::Missing { .. } | ToHub::Get { .. } | ToHub::Sign { .. } | ToHub::Given { .. } => None,
+            ToHub::Claim { .. } if matches!(who, Who::Engine { .. }) => None,
             _ => return Ok(Some(word)),
         };
         self.is_open(who, frames)?;
@@ -69,8 +72,32 @@ impl Hub {
         Ok(kept.and_then(|()| self.shelf.take(incoming, digest)))
     }
 
+    /// Takes a word about what a store relies on that is not answered at once; gives back what is none.
+    fn of_claims(self: &Arc<Self>, who: &Who, word: ToHub, frames: &Frames) -> Option<ToHub> {
+        let Who::Engine { store, .. } = who else { return Some(word) };
+        match word {
+            ToHub::Keeps { lists } => {
+                lists
+                    .iter()
+                    .filter_map(|list| digest_of(list))
+                    .for_each(|list| self.ledger.claim(store, list));
+            }
+            ToHub::Collect { id, keep, dry_run } => {
+                let lists = keep.iter().filter_map(|list| digest_of(list)).collect();
+                self.collect_for(id, Needs { store: store.clone(), lists }, dry_run, frames);
+            }
+            other => return Some(other),
+        }
+        None
+    }
+
     async fn answer(&self, who: &Who, word: ToHub, put: Option<Result<(), StoreError>>, frames: &Frames) {
         match word {
+            ToHub::Claim { id, lists } => {
+                if let Some(digests) = self.claim(who, lists, frames).await {
+                    frames.say(&FromHub::Missing { id, digests });
+                }
+            }
             ToHub::Missing { id, digests } => {
                 if let Some(digests) = self.missing(who, digests, frames).await {
                     frames.say(&FromHub::Missing { id, digests });
@@ -102,6 +129,24 @@ impl Hub {
             ToHub::Given { id, digest } => self.given(who, id, &digest, frames).await,
             _ => {}
         }
+    }
+
+    /// A store relies on lists; returns those that are not there, or not whole.
+    async fn claim(&self, who: &Who, lists: Vec<String>, frames: &Frames) -> Option<Vec<String>> {
+        let Who::Engine { store, .. } = who else { return Some(lists) };
+        let mut missing = Vec::new();
+        for list in lists {
+            let known = digest_of(&list);
+            let whole = match &known {
+                Some(known) => self.patiently(frames, || self.shelf.has_all(known)).await?,
+                None => false,
+            };
+            match known.filter(|_| whole) {
+                Some(known) => self.ledger.claim(store, known),
+                None => missing.push(list),
+            }
+        }
+        Some(missing)
     }
 
     async fn missing(&self, who: &Who, digests: Vec<String>, frames: &Frames) -> Option<Vec<String>> {
@@ -267,7 +312,7 @@ fn said(error: &StoreError) -> String {
 }
 
 /// An error of a store in one line: what follows may hold what was signed.
-fn plain(error: &str) -> String {
+pub(super) fn plain(error: &str) -> String {
     let line = error.lines().next().unwrap_or_default();
     let line = line.split('<').next().unwrap_or_default().trim_end_matches([' ', ':']);
     line.chars().take(300).collect()

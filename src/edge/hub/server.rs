@@ -2,6 +2,7 @@
 
 use super::attempt::{Attempt, Engines};
 use super::bucket::Bucket;
+use super::ledger::Ledger;
 use super::outgoing::{Frames, write};
 use super::shelf::{SharedAccess, Shelf};
 use super::spool::Spool;
@@ -13,7 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tidegate_flow::wire::v1::{FromHub, HUB_FRAME_LIMIT, ToHub, decode_to_hub};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
@@ -31,6 +32,10 @@ const FIRST_FRAME: u32 = 64 << 10;
 
 /// How often it is looked at what nobody needs any more.
 const SWEEP: Duration = Duration::from_mins(10);
+/// How often what stores rely on is written down.
+const WRITE: Duration = Duration::from_secs(5);
+/// How often what nobody needs is collected; the first time so long after the start.
+const COLLECT: Duration = Duration::from_hours(1);
 /// An attempt that nobody came for in this time goes: its engine and its pod are gone for good.
 const FORGOTTEN: Duration = Duration::from_hours(7 * 24);
 /// Agents of closed attempts are told so for this long; those that come later are passed over.
@@ -58,6 +63,12 @@ pub struct Hub {
     pub(super) shelf: Shelf,
     /// Requests to the object store at once.
     pub(super) at_store: Semaphore,
+    /// What stores rely on.
+    pub(super) ledger: Ledger,
+    /// One collection at a time.
+    pub(super) collecting: tokio::sync::Mutex<()>,
+    /// When this process began.
+    pub(super) started: SystemTime,
     /// blake3 of the engines' secret.
     key: blake3::Hash,
     state: Mutex<State>,
@@ -125,9 +136,12 @@ impl Hub {
             state.attempts.insert(spool.opened.attempt.clone(), Attempt::new(spool));
         }
         Ok(Self {
-            shelf: Shelf::open(&folder.join("objects"), bucket)?,
+            shelf: Shelf::open(folder, bucket)?,
             at_store: Semaphore::new(AT_STORE),
             attempts,
+            ledger: Ledger::default(),
+            collecting: tokio::sync::Mutex::default(),
+            started: SystemTime::now(),
             key: blake3::hash(key.as_bytes()),
             state: Mutex::new(state),
             first_word: FIRST_WORD,
@@ -226,6 +240,11 @@ impl Hub {
         let _ = tokio::time::timeout(FIRST_WORD, writer).await;
     }
 
+    /// Says which hub of all this is; who knows it knows nothing of the secret.
+    pub(super) fn name(&self) -> String {
+        blake3::hash(self.key.as_bytes()).to_hex().to_string()
+    }
+
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -241,7 +260,8 @@ impl Hub {
         let connection = state.next;
         match word {
             ToHub::Engine { key, store } if blake3::hash(key.as_bytes()) == self.key => {
-                frames.say(&FromHub::Welcome { kept: 0, log: 0, store: self.shelf.bucket.is_some() });
+                let bucket = self.shelf.bucket.is_some();
+                frames.say(&FromHub::Welcome { kept: 0, log: 0, store: bucket, collects: true });
                 if state.store_problem.is_some() {
                     frames.say(&FromHub::Store { problem: state.store_problem.clone() });
                 }
@@ -317,9 +337,23 @@ impl Hub {
 
     /// Looks now and then at what nobody needs any more.
     async fn tidy(self: Arc<Self>) {
+        if let Some(bucket) = &self.shelf.bucket {
+            let _ = bucket.is_own(&self.name()).await;
+        }
+        let mut swept = Instant::now();
+        let mut collected = Instant::now();
         loop {
-            tokio::time::sleep(SWEEP).await;
-            self.sweep(FORGOTTEN, CLOSED);
+            tokio::time::sleep(WRITE).await;
+            // What cannot be written now is tried again.
+            let _ = self.write_claims().await;
+            if swept.elapsed() >= SWEEP {
+                swept = Instant::now();
+                self.sweep(FORGOTTEN, CLOSED);
+            }
+            if collected.elapsed() >= COLLECT {
+                collected = Instant::now();
+                let _ = self.collect(None, SystemTime::now(), false).await;
+            }
         }
     }
 

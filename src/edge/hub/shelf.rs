@@ -6,7 +6,8 @@ use super::access::{Access, Digest, Names, Unread, digest_of, lists_of};
 use super::bucket::Bucket;
 use crate::store::{EntryKind, FileObjects, Incoming, Manifest, Objects as _, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tidegate_flow::job::{ArtifactRef, JobSpec};
 
@@ -21,6 +22,8 @@ pub(super) struct Shelf {
     /// All objects, or where those are that are on their way to the store.
     pub(super) objects: Arc<FileObjects>,
     pub(super) bucket: Option<Bucket>,
+    /// Where notes are, without a bucket.
+    notes: PathBuf,
     /// Attempts that are given the same list share it.
     lists: Mutex<BTreeMap<Digest, Weak<[Digest]>>>,
 }
@@ -28,16 +31,70 @@ pub(super) struct Shelf {
 impl Shelf {
     /// Opens the folder.
     pub(super) fn open(folder: &Path, bucket: Option<Bucket>) -> Result<Self, StoreError> {
-        Ok(Self { objects: Arc::new(FileObjects::open(folder)?), bucket, lists: Mutex::default() })
+        let objects = Arc::new(FileObjects::open(folder.join("objects"))?);
+        Ok(Self { objects, bucket, notes: folder.join("claims"), lists: Mutex::default() })
     }
 
-    /// Tells whether an object is there.
+    /// Tells whether an object is there, and keeps collections away from it for a while.
     pub(super) async fn has(&self, digest: &str) -> Answered<bool> {
         match (&self.bucket, digest_of(digest)) {
             (Some(bucket), Some(digest)) => bucket.has(&digest).await,
-            (None, Some(_)) => Ok(self.objects.has(digest)),
+            (None, Some(_)) => Ok(self.objects.keeps(digest)),
             (_, None) => Ok(false),
         }
+    }
+
+    /// Tells whether a list and all that it names are there, and keeps collections away from them for a while.
+    pub(super) async fn has_all(&self, list: &Digest) -> Answered<bool> {
+        if !self.has(&hex(list)).await? {
+            return Ok(false);
+        }
+        let Some(names) = self.names(list).await? else { return Ok(false) };
+        for name in names.iter() {
+            if !self.has(&hex(name)).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// All notes.
+    pub(super) async fn notes(&self) -> Answered<Vec<String>> {
+        if let Some(bucket) = &self.bucket {
+            return bucket.notes().await;
+        }
+        let entries = match fs::read_dir(&self.notes) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(of_folder(error)),
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(of_folder)?.path();
+            // One that is being written was left there by a kill.
+            if path.extension().is_none() {
+                found.push(fs::read_to_string(path).map_err(of_folder)?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Keeps a note in place of the last one of that name; `None`: takes it away.
+    pub(super) async fn note(&self, name: &str, text: Option<String>) -> Answered<()> {
+        if let Some(bucket) = &self.bucket {
+            return bucket.note(name, text).await;
+        }
+        let place = self.notes.join(name);
+        let Some(text) = text else {
+            return match fs::remove_file(place) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(of_folder(error)),
+                _ => Ok(()),
+            };
+        };
+        // Written beside and moved over, so that it is there whole or as it was.
+        let new = place.with_extension("new");
+        let written = fs::create_dir_all(&self.notes).and_then(|()| fs::write(&new, text));
+        written.and_then(|()| fs::rename(new, place)).map_err(of_folder)
     }
 
     /// Keeps an object that came whole; one that is not what its digest says is refused.
@@ -85,7 +142,7 @@ impl Shelf {
     }
 
     /// Reads what was given to an attempt and was not looked at before.
-    async fn read_up(&self, access: &SharedAccess) -> Answered<()> {
+    pub(super) async fn read_up(&self, access: &SharedAccess) -> Answered<()> {
         // A spec names lists: they are unread once it is read.
         for _ in 0..2 {
             let unread = locked(access).unread();
@@ -110,7 +167,7 @@ impl Shelf {
     }
 
     /// What a list names; `None` where there is no such list.
-    async fn names(&self, list: &Digest) -> Answered<Option<Names>> {
+    pub(super) async fn names(&self, list: &Digest) -> Answered<Option<Names>> {
         if let Some(known) = locked(&self.lists).get(list).and_then(Weak::upgrade) {
             return Ok(Some(known));
         }
@@ -129,9 +186,17 @@ impl Shelf {
     async fn bytes(&self, digest: &Digest) -> Answered<Option<Vec<u8>>> {
         match &self.bucket {
             Some(bucket) => bucket.read(digest).await,
-            None => Ok(self.objects.get(blake3::Hash::from_bytes(*digest).to_hex().as_str()).ok()),
+            None => Ok(self.objects.get(&hex(digest)).ok()),
         }
     }
+}
+
+fn hex(digest: &Digest) -> String {
+    blake3::Hash::from_bytes(*digest).to_hex().to_string()
+}
+
+fn of_folder(error: std::io::Error) -> object_store::Error {
+    object_store::Error::Generic { store: "the hub's folder", source: Box::new(error) }
 }
 
 pub(super) fn locked<T: ?Sized>(what: &Mutex<T>) -> MutexGuard<'_, T> {

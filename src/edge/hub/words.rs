@@ -45,7 +45,7 @@ impl Hub {
                 let content = reader.small().await?;
                 if let ToHub::Message(message) = &mut word {
                     match self.may_say(who, message, frames).await {
-                        Some(true) => {}
+                        Some(true) => self.relies_on(attempt, message),
                         // A hub that lost its disk has not what was saved, and the next save brings it. Only the number
                         // is kept.
                         Some(false) if matches!(message.body, MessageBody::Saved { .. }) => {

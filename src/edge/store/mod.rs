@@ -21,7 +21,7 @@ mod tests;
 mod traits;
 
 pub use claim::{GRACE, STALE, use_folder};
-pub use collect::{Amount, Collect, Collected, Strike};
+pub use collect::{Amount, Collect, Collected, KeptLists, Strike};
 pub use faulty::{FaultyLog, FaultyObjects, Moment, Witness};
 pub use incoming::{Incoming, OBJECT_LIMIT};
 pub use manifest::{Entry, EntryKind, Manifest, link_stays_below, path_text, stays_below, text_path};

@@ -38,6 +38,11 @@ impl FileObjects {
         Ok(Self { folder, next: AtomicU64::new(0), no_sharing: AtomicBool::new(false) })
     }
 
+    /// Where the objects are.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     pub(super) fn place(&self, digest: &str) -> Result<PathBuf, StoreError> {
         let hex = digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit());
         match digest.split_at_checked(2) {
@@ -74,7 +79,7 @@ impl FileObjects {
 
     /// Tells whether an object is there, and sees to it that no collection takes it away before
     /// somebody can have logged it.
-    fn keeps(&self, digest: &str) -> bool {
+    pub(crate) fn keeps(&self, digest: &str) -> bool {
         let Ok(place) = self.place(digest) else { return false };
         fs::metadata(&place).is_ok_and(|meta| self.stays(&place, &meta))
     }

@@ -83,7 +83,7 @@ fn what_belongs_to_no_run_that_goes_on_is_listed_and_removed() {
     );
     project.tidegate(["run", "--on", "local"]).code(0);
     std::fs::write(project.path().join(".tidegate/id"), id).unwrap();
-    gc(&["--dry-run"]).stdout("job/tg-").stdout("secret/tg-").stdout("2 objects would be removed");
+    gc(&["--dry-run"]).stdout("job/tg-").stdout("secret/tg-").stdout("2 Jobs and Secrets would be removed");
     assert!(left(&project).contains("job"), "nothing is removed yet");
     gc(&["--format", "json"]).stdout("\"removed\":[\"job/tg-");
     wait_gone(&project);

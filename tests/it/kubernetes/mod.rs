@@ -5,6 +5,7 @@
 //! alone (`project_alone`) and needs the cluster of `tests/cluster`, which `TIDEGATE_CLUSTER` names.
 
 mod adoption;
+mod collected;
 mod containers;
 mod detach;
 mod ends;

@@ -30,12 +30,12 @@ pub(super) fn replace_hub(namespace: &str) {
 }
 
 /// A folder of the node as a volume that any user may write to; it goes with the namespace's test.
-struct Volume {
-    name: String,
+pub(super) struct Volume {
+    pub(super) name: String,
 }
 
 impl Volume {
-    fn new(namespace: &Namespace) -> Self {
+    pub(super) fn new(namespace: &Namespace) -> Self {
         let name = format!("hub-{}", namespace.0);
         let path = format!("/tmp/{name}");
         apply_volume(&name, &path);
@@ -45,7 +45,7 @@ impl Volume {
     }
 
     /// A command of root in a pod that has the folder.
-    fn on_the_node(&self, namespace: &Namespace, pod: &str, command: &str) {
+    pub(super) fn on_the_node(&self, namespace: &Namespace, pod: &str, command: &str) {
         let (space, path) = (&namespace.0, format!("/tmp/{}", self.name));
         apply(&format!(
             r#"{{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"{pod}","namespace":"{space}"}},"spec":{{"restartPolicy":"Never",

@@ -3,14 +3,12 @@
 use super::args::{Args, Format, Place};
 use super::cluster::cluster;
 use super::command::{failure_of, request};
-use crate::app::cli::store_trouble::store_trouble;
 use crate::app::cli::{Exit, Failure, Globals};
 use crate::app::engine::{Observer, submit};
 use crate::app::report::terminal::quoted;
 use serde_json::json;
 use tidegate_edge::executor::kubernetes::ClusterError;
 use tidegate_edge::executor::kubernetes::detached::{self, Answer, Submission};
-use tidegate_edge::store::store_id;
 use tidegate_flow::run::RunEvent;
 
 /// Runs the command.
@@ -24,7 +22,6 @@ pub(super) fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
     let pods = cluster(&args.cluster, &request.project.settings, &request.project)?;
     let made = submit(&request, &pods, args.parallel, &mut Said { globals });
     let made = made.map_err(|error| failure_of(error, globals))?;
-    let id = store_id(made.store.dir()).map_err(|error| store_trouble("the store has no id", &error))?;
     let handed = Submission {
         context: pods.context.as_deref(),
         namespace: pods.namespace.as_deref(),
@@ -32,7 +29,6 @@ pub(super) fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
         secrets: &request.secrets,
         artifacts: made.artifacts,
         objects: made.store.file_objects(),
-        store_id: &id,
     };
     let where_to = elsewhere(pods.context.as_deref(), pods.namespace.as_deref());
     let (namespace, answer) = detached::submit(&handed).map_err(|error| away(&error, &where_to))?;

@@ -5,12 +5,15 @@ use crate::app::cli::run::{ClusterArgs, Place, engine};
 use crate::app::cli::store_trouble::store_trouble;
 use crate::app::cli::{Exit, Failure, Globals};
 use crate::app::report::runs::{Figures, Part, collected, collected_json};
-use crate::app::report::{RunView, Style};
+use crate::app::report::{RunView, Style, bytes, count};
+use serde_json::{Value as Json, json};
 use std::time::{Duration, SystemTime};
 use tidegate_edge::agent::{TempFolders, saved};
 use tidegate_edge::executor::container;
-use tidegate_edge::executor::kubernetes::remove_leftovers;
-use tidegate_edge::store::{Amount, Collect, Collected, RunLog as _, RunRow, store_id};
+use tidegate_edge::executor::kubernetes::{AtHub, collect_at_hub, remove_leftovers, saved_lists};
+use tidegate_edge::hub::HubCollected;
+use tidegate_edge::store::{Amount, Collect, Collected, KeptLists, RunLog as _, RunRow, store_id};
+use tidegate_flow::wire::v1::Tally;
 use tidegate_lang::workflow::duration;
 
 /// Arguments of `tidegate runs gc`.
@@ -19,7 +22,7 @@ use tidegate_lang::workflow::duration;
   tidegate runs gc                  what only runs needed that ended more than 30 days ago
   tidegate runs gc --keep 7d
   tidegate runs gc --dry-run        what would go
-  tidegate runs gc --on kubernetes  what is left on the cluster of runs that are over
+  tidegate runs gc --on kubernetes  what is left on the cluster of runs that are over, and at its hub
   tidegate runs gc --on container   what killed runs left with docker or podman
 
 Artifacts, trees, logs, checkpoints and cache entries go; that a run was, and what it measured, stays.
@@ -33,7 +36,8 @@ pub struct Args {
     #[arg(long)]
     dry_run: bool,
     /// What is left on a cluster or of containers instead: Jobs, Secrets and containers of this store
-    /// that belong to no run which goes on
+    /// that belong to no run which goes on; objects at the cluster's hub that no kept run needs, and
+    /// no other store
     #[arg(long, value_enum, default_value = "local", value_name = "PLACE")]
     on: Place,
     #[command(flatten)]
@@ -110,7 +114,53 @@ fn on_cluster(args: &Args, kept: &Kept, globals: &Globals) -> Result<Exit, Failu
     let goes_on = |run: &str| kept.store.may_go_on(run, RunRow::is_open);
     let left = remove_leftovers(context, namespace, &store, &goes_on, args.dry_run)
         .map_err(|error| Failure::tool("the cluster cannot be cleaned up").caused_by(&error))?;
-    say_removed(args, &left, ["on the cluster", "object"], globals)
+    let hub = at_hub(args, kept, context, namespace, &store);
+    let said = hub.as_ref().ok().and_then(|hub| said_of_hub(hub, args.dry_run));
+    say_removed(args, &left, ["on the cluster", "Job or Secret", "Jobs and Secrets"], said, globals)?;
+    match hub? {
+        AtHub::Collected(HubCollected { error: Some(error), .. }) => {
+            Err(Failure::tool(format!("nothing was collected at the hub: {error}")))
+        }
+        _ => Ok(Exit::Good),
+    }
+}
+
+/// Has the hub remove what kept runs do not need.
+fn at_hub(
+    args: &Args,
+    kept: &Kept,
+    context: Option<&str>,
+    namespace: Option<&str>,
+    store: &str,
+) -> Result<AtHub, Failure> {
+    let needed = kept.store.kept(args.keep.means);
+    let KeptLists { mut lists, origins } =
+        needed.map_err(|error| store_trouble("what runs need cannot be told", &error))?;
+    lists.extend(saved_lists(kept.store.dir(), &origins));
+    collect_at_hub(context, namespace, store, lists.into_iter().collect(), args.dry_run)
+        .map_err(|error| Failure::tool("nothing was collected at the hub").caused_by(&error))
+}
+
+/// What is said of the hub: for people, and for programs.
+fn said_of_hub(hub: &AtHub, dry_run: bool) -> Option<(String, Json)> {
+    let objects = |tally: &Tally| {
+        let what = if tally.count == 1 { "object" } else { "objects" };
+        format!("{} {what} ({})", count(tally.count), bytes(tally.bytes))
+    };
+    match hub {
+        AtHub::None => None,
+        AtHub::Older => {
+            let text = "the hub is of an older release and removes nothing: `kubectl delete deployment tidegate-hub` \
+                        while nothing runs, and the next run puts up a new one\n";
+            Some((text.to_owned(), Json::Null))
+        }
+        AtHub::Collected(HubCollected { error: Some(_), .. }) => None,
+        AtHub::Collected(HubCollected { gone, kept, .. }) => {
+            let done = if dry_run { "would be removed" } else { "removed" };
+            let text = format!("at the hub: {} {done}, {} stay\n", objects(gone), objects(kept));
+            Some((text, json!({ "removed": gone, "kept": kept })))
+        }
+    }
 }
 
 /// Removes what killed runs left of their containers.
@@ -120,29 +170,37 @@ fn containers(args: &Args, kept: &Kept, globals: &Globals) -> Result<Exit, Failu
     let goes_on = |run: &str| kept.store.may_go_on(run, RunRow::is_run);
     let left = container::remove_leftovers(&engine, kept.store.dir(), &store, &goes_on, args.dry_run)
         .map_err(|error| Failure::tool("containers cannot be cleaned up").caused_by(&error))?;
-    say_removed(args, &left, ["in containers", "container"], globals)
+    say_removed(args, &left, ["in containers", "container", "containers"], None, globals)?;
+    Ok(Exit::Good)
 }
 
 fn say_removed(
     args: &Args,
     left: &[String],
-    [place, what]: [&str; 2],
+    [place, one, many]: [&str; 3],
+    hub: Option<(String, Json)>,
     globals: &Globals,
-) -> Result<Exit, Failure> {
+) -> Result<(), Failure> {
+    let (at_hub, figures) = hub.unzip();
     globals.print(match args.format {
-        Format::Json => format!("{}\n", serde_json::json!({ "dry_run": args.dry_run, "removed": left })),
+        Format::Json => {
+            let mut said = json!({ "dry_run": args.dry_run, "removed": left });
+            if let Some(figures) = figures {
+                said["hub"] = figures;
+            }
+            format!("{said}\n")
+        }
         Format::Text => {
             let done = if args.dry_run { "would be removed" } else { "removed" };
             let mut text = left.iter().fold(String::new(), |text, name| text + "  " + name + "\n");
             text.push_str(&match left.len() {
                 0 => format!("nothing of this store is left {place}\n"),
-                1 => format!("1 {what} {done}\n"),
-                n => format!("{n} {what}s {done}\n"),
+                1 => format!("1 {one} {done}\n"),
+                n => format!("{n} {many} {done}\n"),
             });
-            text
+            text + &at_hub.unwrap_or_default()
         }
-    })?;
-    Ok(Exit::Good)
+    })
 }
 
 fn figures(args: &Args, done: &Collected, forgotten: u64) -> Figures {

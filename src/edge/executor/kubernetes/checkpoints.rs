@@ -2,6 +2,7 @@
 //! with the hub; which content it is, is in the engine's store, beside the checkpoints of this machine.
 
 use crate::agent::file_name;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use tidegate_flow::job::{ArtifactRef, JobSpec};
 
@@ -33,6 +34,18 @@ pub(super) fn find(store: &Path, spec: &mut JobSpec) {
     }
 }
 
+/// What was saved last of the checkpoints of these lines of reruns: digests of lists.
+pub fn saved_lists(store: &Path, origins: &BTreeSet<String>) -> Vec<String> {
+    let folders = std::fs::read_dir(store.join("checkpoints")).into_iter().flatten().flatten();
+    let kept = folders.filter(|folder| {
+        let name = folder.file_name().to_string_lossy().into_owned();
+        name.split('-').next().is_some_and(|run| origins.contains(run))
+    });
+    let saved = kept.filter_map(|folder| std::fs::read(folder.path().join("saved.json")).ok());
+    let saved = saved.filter_map(|bytes| serde_json::from_slice::<ArtifactRef>(&bytes).ok());
+    saved.map(|artifact| artifact.digest).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,6 +63,8 @@ mod tests {
             keep(store.path(), &spec, &artifact);
             find(store.path(), &mut spec);
             assert_eq!(spec.checkpoint.as_ref().unwrap().saved, Some(artifact));
+            let of = |run: &str| saved_lists(store.path(), &BTreeSet::from([run.to_owned()]));
+            assert_eq!((of("01J"), of("01K")), (vec![digest.to_owned()], vec![]));
         }
     }
 }

@@ -22,7 +22,7 @@ use std::time::Duration;
 use tidegate_flow::job::AgentRequest;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, timeout};
 
 /// What an executor of a cluster is started with.
 #[derive(Clone, Debug)]
@@ -63,6 +63,10 @@ pub struct KubernetesOptions {
 
 /// The hub is asked this long what it has of cached results; then they are believed.
 const HUB_PATIENCE: Duration = Duration::from_secs(20);
+
+/// The hub may take so long to say that it closed the last attempts: one that it does not hear of keeps what these worked
+/// with for a week.
+const CLOSED: Duration = Duration::from_secs(2);
 
 /// Attempts that are given to the hub at the same time.
 const AT_ONCE: usize = 16;
@@ -130,6 +134,7 @@ impl KubernetesExecutor {
             pull_secrets: options.pull_secrets.clone(),
         };
         let (done, done_in) = unbounded_channel();
+        let closing = hub.clone();
         for text in found.notes {
             sink(ExecutorMessage::Note { text });
         }
@@ -157,7 +162,10 @@ impl KubernetesExecutor {
         let thread = std::thread::Builder::new()
             .name("kubernetes".into())
             .spawn(move || {
-                runtime.block_on(state.run(orders_in, events, done_in));
+                runtime.block_on(async {
+                    state.run(orders_in, events, done_in).await;
+                    let _ = timeout(CLOSED, closed(&closing)).await;
+                });
                 runtime.shutdown_timeout(Duration::from_secs(1));
             })
             .map_err(wrong("starting a thread"))?;
@@ -180,7 +188,7 @@ impl Executor for KubernetesExecutor {
     }
 
     fn missing(&self, digests: &[String]) -> Vec<String> {
-        self.hub.objects.missing_soon(digests, HUB_PATIENCE)
+        self.hub.objects.claim_soon(digests, HUB_PATIENCE)
     }
 
     fn stop(self: Box<Self>) {
@@ -220,7 +228,7 @@ async fn connect_patiently(
         if !meanwhile(&text) {
             return Err(ClusterError::Stopped);
         }
-        tokio::time::sleep(START_PAUSE).await;
+        sleep(START_PAUSE).await;
     }
 }
 
@@ -251,6 +259,13 @@ async fn connect_to(
     }
     let hub = reach_hub(&cluster, &found, &options.store_id, Box::new(move |event| drop(heard.send(event))))?;
     Ok(Connected { cluster, hub, found, policy })
+}
+
+/// Waits until the hub has closed what the engine has.
+async fn closed(hub: &EngineEnd) {
+    while hub.is_closing() {
+        sleep(Duration::from_millis(5)).await;
+    }
 }
 
 /// Connects to a hub for as long as the runtime lives: directly from inside the cluster, else through the

@@ -1,6 +1,9 @@
-//! What is left on a cluster of a store's runs that are over.
+//! What is left on a cluster of a store's runs that are over: Jobs and Secrets, and objects at the hub.
 
 use super::cluster::{Cluster, ClusterError, STORE, api};
+use super::detached::with_hub;
+use super::service;
+use crate::hub::HubCollected;
 use kube::api::{DeleteParams, ListParams};
 
 /// Removes, or only lists, the Jobs of a store whose run does not go on, and Secrets without a Job.
@@ -48,4 +51,47 @@ pub fn remove_leftovers(
         }
         Ok(left)
     })
+}
+
+/// What became of objects at the hub.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AtHub {
+    /// The namespace has no hub.
+    None,
+    /// It is of a release that removes nothing.
+    Older,
+    /// It has looked.
+    Collected(HubCollected),
+}
+
+/// Has the namespace's hub remove objects that nobody needs, or only count them; `keep` is all that this store does.
+pub fn collect_at_hub(
+    context: Option<&str>,
+    namespace: Option<&str>,
+    store: &str,
+    keep: Vec<String>,
+    dry_run: bool,
+) -> Result<AtHub, ClusterError> {
+    // The connection to the hub is kept up beside.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime =
+        runtime.map_err(|source| ClusterError::Io { doing: "starting the connection to the hub", source })?;
+    let done = runtime.block_on(async {
+        let cluster = Cluster::connect(context, namespace).await?;
+        // Inside of the cluster by its Service's address.
+        let found = match service::find(&cluster).await? {
+            Some(_) if cluster.inside => service::reach(&cluster).await?,
+            Some(found) => found,
+            None => return Ok(AtHub::None),
+        };
+        let collected =
+            with_hub(&cluster, &found, store, move |objects| objects.collect(keep, dry_run)).await?;
+        let collected = collected.map_err(|error| ClusterError::Io {
+            doing: "collecting at the hub",
+            source: std::io::Error::other(error),
+        })?;
+        Ok(collected.map_or(AtHub::Older, AtHub::Collected))
+    });
+    runtime.shutdown_background();
+    done
 }

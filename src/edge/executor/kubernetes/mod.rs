@@ -37,9 +37,10 @@ mod starting;
 mod waits;
 mod watch;
 
+pub use checkpoints::saved_lists;
 pub use cluster::{Cluster, ClusterError, KeptJob};
 pub use executor::{KubernetesExecutor, KubernetesOptions, Meanwhile};
-pub use leftovers::remove_leftovers;
+pub use leftovers::{AtHub, collect_at_hub, remove_leftovers};
 pub use observe::{Death, Seen, Waiting, death, seen, waiting};
 pub use pod::{
     Findings, ManifestError, PodSettings, Policy, SpotNodes, Template, hidden_secrets, job_manifest,

@@ -263,6 +263,10 @@ impl Starting {
                     })?;
                 }
             }
+            if let Some(saved) = spec.checkpoint.as_ref().and_then(|checkpoint| checkpoint.saved.as_ref()) {
+                // One that is gone is said by the attempt.
+                hub.objects.claim(std::slice::from_ref(&saved.digest)).map_err(wrong)?;
+            }
             hub.objects.put(&digest, bytes).map_err(wrong)
         });
         pushed.await.unwrap_or_else(|error| Err((FailureClass::Failure, error.to_string())))

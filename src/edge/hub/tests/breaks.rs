@@ -134,7 +134,7 @@ async fn an_attempt_whose_files_cannot_be_read_begins_anew_and_harms_no_other() 
     engine.opens("r.1.1", b"mine").await;
     // Its agent says again what nobody acknowledged.
     let (mut agent, said) = hub.agent_with("r.0.1", "r.0.1", "pod").await;
-    assert_eq!(said, Some(FromHub::Welcome { kept: 0, log: 0, store: false }));
+    assert_eq!(said, Some(FromHub::Welcome { kept: 0, log: 0, store: false, collects: false }));
     agent.say(&ToHub::Message(started("r.0.1", 1)), b"").await;
     assert_eq!(agent.hear().await.unwrap().0, FromHub::Kept { seq: 1 });
     hub.agent("r.1.1").await;

@@ -3,6 +3,7 @@
 mod access;
 mod breaks;
 mod clouds;
+mod collecting;
 mod raw;
 mod store;
 mod strangers;

@@ -17,14 +17,14 @@ use tidegate_flow::wire::v1::{FromHub, ToHub};
 const LARGE: usize = 3 << 20;
 
 /// The server, with one bucket.
-struct S3 {
+pub(super) struct S3 {
     folder: tempfile::TempDir,
     address: SocketAddr,
     child: Option<Child>,
 }
 
 impl S3 {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("bucket")).unwrap();
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
@@ -66,7 +66,7 @@ impl S3 {
         }
     }
 
-    fn bucket(&self) -> Bucket {
+    pub(super) fn bucket(&self) -> Bucket {
         let address = format!("http://{}", self.address);
         let environment = [
             ("AWS_ENDPOINT", address.as_str()),
@@ -80,7 +80,7 @@ impl S3 {
     }
 
     /// Files of the bucket below a folder of ours.
-    fn files(&self, below: &str) -> Vec<std::path::PathBuf> {
+    pub(super) fn files(&self, below: &str) -> Vec<std::path::PathBuf> {
         let mut found = Vec::new();
         let mut open = vec![self.folder.path().join("bucket/some/prefix").join(below)];
         while let Some(folder) = open.pop() {

@@ -1,10 +1,10 @@
 //! A collection from its marks to its end.
 
 use super::mark::Needed;
-use super::sweep::Sweep;
+use super::sweep::{Found, Sweep};
 use crate::store::{GRACE, RunLog as _, RunRow, Store, StoreError};
 use rusqlite::params;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -67,6 +67,23 @@ impl Amount {
     }
 }
 
+/// What kept runs need.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeptLists {
+    /// Digests of manifests.
+    pub lists: BTreeSet<String>,
+    /// The first runs of their lines of reruns: names of checkpoints open with these.
+    pub origins: BTreeSet<String>,
+}
+
+fn is_old(row: &RunRow, now: SystemTime, keep: Duration) -> bool {
+    let ended = row.summary.as_ref().map(|summary| {
+        let took = i64::try_from(summary.duration_ms).unwrap_or(i64::MAX);
+        UNIX_EPOCH + Duration::from_millis(u64::try_from(row.created.saturating_add(took)).unwrap_or(0))
+    });
+    ended.is_some_and(|ended| now.duration_since(ended).is_ok_and(|age| age >= keep))
+}
+
 /// What a collection did, or would do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Collected {
@@ -100,14 +117,7 @@ impl Store {
         // Before the log is read: what is written from now on is younger than any age below.
         let now = SystemTime::now();
         let rows = self.list(usize::MAX >> 1)?;
-        let old = |row: &RunRow| {
-            let ended = row.summary.as_ref().map(|summary| {
-                let took = i64::try_from(summary.duration_ms).unwrap_or(i64::MAX);
-                UNIX_EPOCH
-                    + Duration::from_millis(u64::try_from(row.created.saturating_add(took)).unwrap_or(0))
-            });
-            ended.is_some_and(|ended| now.duration_since(ended).is_ok_and(|age| age >= wanted.keep))
-        };
+        let old = |row: &RunRow| is_old(row, now, wanted.keep);
         // What a living run wrote since its start may be in its log only at the end of a job.
         let alive = rows.iter().filter(|row| row.owner.is_some() && row.summary.is_none());
         let oldest =
@@ -120,20 +130,35 @@ impl Store {
         done.runs_old = (rows.len() as u64).saturating_sub(done.runs_kept);
         done.interrupted =
             rows.iter().filter(|row| row.summary.is_none() && row.owner.is_none()).count() as u64;
-        let going = self.candidates(&needed, before, &mut done)?;
+        let objects = self.file_objects();
+        let Found { going, kept, young } =
+            objects.candidates(&|digest| needed.objects.contains(digest), before)?;
+        (done.kept, done.young) = (kept, young);
         done.cache = self.drop_cached(&needed, &going, wanted)?;
         if !wanted.dry_run && !going.is_empty() {
             // It says which files need not be read again; they are, once.
             wanted.strike.now();
             let _ = std::fs::remove_file(self.dir.join("tree.json"));
         }
-        done.objects = self.sweep(going.into_values(), before, wanted)?;
+        done.objects = objects.sweep(going.into_values(), before, wanted)?;
         let folders = Sweep { store: self, before, wanted };
         done.logs = folders.folders("runs", &|name| needed.runs.contains(name))?;
         // A checkpoint's name opens with the run that it was made for first.
         let first = |name: &str| name.split('-').next().is_some_and(|run| needed.origins.contains(run));
         done.checkpoints = folders.folders("checkpoints", &first)?;
         Ok(done)
+    }
+
+    /// Returns the lists that runs need which ended less than `keep` ago, or have not ended, and which lines of reruns
+    /// these are of. What is not here may be elsewhere.
+    ///
+    /// # Errors
+    /// A log that cannot be read.
+    pub fn kept(&self, keep: Duration) -> Result<KeptLists, StoreError> {
+        let now = SystemTime::now();
+        let rows = self.list(usize::MAX >> 1)?;
+        let needed = self.needed(&rows, &|row| is_old(row, now, keep))?;
+        Ok(KeptLists { lists: needed.manifests, origins: needed.origins })
     }
 
     /// Drops the cache entries that point at something that goes or is gone, before it goes.
@@ -155,6 +180,10 @@ impl Store {
             let objects = self.file_objects();
             let stays = |digest: &String| needed.objects.contains(digest) || !going.contains_key(digest);
             let whole = receipt.artifacts.values().chain(receipt.uploads.values()).all(|artifact| {
+                // What pods made is with the cluster's hub, which is asked when the entry is used.
+                if !objects.has(&artifact.digest) && needed.manifests.contains(&artifact.digest) {
+                    return true;
+                }
                 stays(&artifact.digest)
                     && objects.manifest(&artifact.digest).is_ok_and(|manifest| {
                         let mut parts = manifest.entries.iter().flat_map(|entry| entry.kind.objects());

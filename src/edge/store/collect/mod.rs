@@ -9,4 +9,4 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 
-pub use collection::{Amount, Collect, Collected, Strike};
+pub use collection::{Amount, Collect, Collected, KeptLists, Strike};

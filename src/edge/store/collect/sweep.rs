@@ -1,9 +1,8 @@
 //! Removing: objects, logs and checkpoints that are old and not needed.
 
-use super::collection::{Amount, Collect, Collected};
-use super::mark::Needed;
+use super::collection::{Amount, Collect};
 use crate::store::claim::lock_file;
-use crate::store::{Store, StoreError, io};
+use crate::store::{FileObjects, Store, StoreError, io};
 use std::collections::BTreeMap;
 use std::fs::{self, File, Metadata};
 use std::io::ErrorKind;
@@ -13,32 +12,40 @@ use std::time::SystemTime;
 /// Objects that are removed under one lock: nobody waits longer than for these.
 const BATCH: usize = 64;
 
-impl Store {
-    /// Finds the objects that nobody needs and that are old, by digest; counts the others.
+/// What a look at objects found.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// By digest: what nobody needs and is old.
+    pub(super) going: BTreeMap<String, PathBuf>,
+    pub(super) kept: Amount,
+    /// Of these, what nobody needs.
+    pub(super) young: Amount,
+}
+
+impl FileObjects {
+    /// Finds the objects that nobody needs and that are older than `before`; counts the others.
     pub(super) fn candidates(
         &self,
-        needed: &Needed,
+        is_needed: &dyn Fn(&str) -> bool,
         before: SystemTime,
-        done: &mut Collected,
-    ) -> Result<BTreeMap<String, PathBuf>, StoreError> {
-        let mut going = BTreeMap::new();
-        let folder = self.dir.join("objects");
-        for (shard, path) in listed(&folder)?.into_iter().filter(|(name, _)| name.len() == 2) {
+    ) -> Result<Found, StoreError> {
+        let mut found = Found::default();
+        for (shard, path) in listed(self.folder())?.into_iter().filter(|(name, _)| name.len() == 2) {
             for (name, path) in listed(&path)? {
                 let Ok(meta) = path.symlink_metadata() else { continue };
                 let digest = format!("{shard}{name}");
-                let marked = needed.objects.contains(&digest);
+                let marked = is_needed(&digest);
                 if !marked && meta.is_file() && is_before(&meta, before) {
-                    going.insert(digest, path);
+                    found.going.insert(digest, path);
                 } else {
-                    done.kept.add(meta.len());
+                    found.kept.add(meta.len());
                     if !marked {
-                        done.young.add(meta.len());
+                        found.young.add(meta.len());
                     }
                 }
             }
         }
-        Ok(going)
+        Ok(found)
     }
 
     /// Removes files that are still old, and what writers that died left unfinished.
@@ -48,12 +55,12 @@ impl Store {
         before: SystemTime,
         wanted: &Collect,
     ) -> Result<Amount, StoreError> {
-        let objects = self.dir.join("objects");
+        let objects = self.folder();
         let unfinished = listed(&objects.join("new"))?.into_iter().map(|(_, path)| path);
         let all: Vec<PathBuf> = going.chain(unfinished).collect();
         let mut gone = Amount::default();
         for batch in all.chunks(BATCH) {
-            let _lock = if wanted.dry_run { None } else { Some(exclusive(&objects)?) };
+            let _lock = if wanted.dry_run { None } else { Some(exclusive(objects)?) };
             for path in batch {
                 // Somebody may have found it and made it young since it was looked at.
                 let Ok(meta) = path.symlink_metadata() else { continue };
@@ -71,6 +78,19 @@ impl Store {
             }
         }
         Ok(gone)
+    }
+
+    /// Removes objects that are not needed, and what writers that died left unfinished, if it was written or found last
+    /// before `before`. Others may use them meanwhile: who finds one makes it young. Returns what went, and what stays.
+    pub fn collect(
+        &self,
+        is_needed: &dyn Fn(&str) -> bool,
+        before: SystemTime,
+        dry_run: bool,
+    ) -> Result<(Amount, Amount), StoreError> {
+        let found = self.candidates(is_needed, before)?;
+        let wanted = Collect { dry_run, ..Collect::default() };
+        Ok((self.sweep(found.going.into_values(), before, &wanted)?, found.kept))
     }
 }
 

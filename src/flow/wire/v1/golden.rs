@@ -13,8 +13,10 @@ const EVENTS: &str = concat!(
 );
 const REQUESTS: &str = include_str!("golden/requests.jsonl");
 const MESSAGES: &str = include_str!("golden/messages.jsonl");
-const TO_HUB: &str = include_str!("golden/to-hub.jsonl");
-const FROM_HUB: &str = include_str!("golden/from-hub.jsonl");
+const TO_HUB: &str =
+    concat!(include_str!("golden/to-hub.jsonl"), include_str!("golden/to-hub-collecting.jsonl"));
+const FROM_HUB: &str =
+    concat!(include_str!("golden/from-hub.jsonl"), include_str!("golden/from-hub-collecting.jsonl"));
 const SUBMISSION: &str = include_str!("golden/submission.json");
 
 fn kinds(golden: &str, pointer: &str) -> BTreeSet<String> {

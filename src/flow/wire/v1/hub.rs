@@ -15,13 +15,29 @@ pub const HUB_FRAME_LIMIT: u32 = 72 << 20;
 /// Every kind of word to a hub, as sent.
 pub const TO_HUB_KINDS: &[&str] = &[
     "agent", "engine", "open", "close", "request", "message", "log", "log-kept", "missing", "get", "put",
-    "ping", "sign", "given",
+    "ping", "sign", "given", "claim", "keeps", "collect",
 ];
 
 /// Every kind of word from a hub, as sent.
 pub const FROM_HUB_KINDS: &[&str] = &[
-    "welcome", "refused", "kept", "log-kept", "request", "message", "log", "agent", "missing", "object",
-    "stored", "pong", "lease", "signed", "store", "closed", "disk",
+    "welcome",
+    "refused",
+    "kept",
+    "log-kept",
+    "request",
+    "message",
+    "log",
+    "agent",
+    "missing",
+    "object",
+    "stored",
+    "pong",
+    "lease",
+    "signed",
+    "store",
+    "closed",
+    "disk",
+    "collected",
 ];
 
 /// To a hub.
@@ -127,6 +143,30 @@ pub enum ToHub {
         /// Its digest.
         digest: String,
     },
+    /// Engine: its store relies on these lists and on what they name from now on. Answered by [`FromHub::Missing`]:
+    /// those that the hub does not have, or not all of.
+    Claim {
+        /// To match the answer.
+        id: u64,
+        /// Digests of lists, hex.
+        lists: Vec<String>,
+    },
+    /// Engine: its store still relies on these lists. Nothing is looked at, and nothing answered.
+    Keeps {
+        /// Digests of lists, hex.
+        lists: Vec<String>,
+    },
+    /// Engine: these lists are all that its store still needs; what nobody needs may go. Answered by
+    /// [`FromHub::Collected`].
+    Collect {
+        /// To match the answer.
+        id: u64,
+        /// Digests of lists, hex.
+        keep: Vec<String>,
+        /// Only count what would go.
+        #[serde(default, skip_serializing_if = "is_false")]
+        dry_run: bool,
+    },
 }
 
 /// From a hub.
@@ -142,6 +182,9 @@ pub enum FromHub {
         /// There is an object store: large objects are put there.
         #[serde(default, skip_serializing_if = "is_false")]
         store: bool,
+        /// To an engine: it hears [`ToHub::Claim`], [`ToHub::Keeps`] and [`ToHub::Collect`].
+        #[serde(default, skip_serializing_if = "is_false")]
+        collects: bool,
     },
     /// You are not, and coming again is no use.
     Refused {
@@ -236,6 +279,29 @@ pub enum FromHub {
         /// Why; `None`: it takes what comes.
         problem: Option<String>,
     },
+    /// Answer to [`ToHub::Collect`].
+    Collected {
+        /// The question.
+        id: u64,
+        /// What went, or would go.
+        #[serde(default)]
+        gone: Tally,
+        /// What stays.
+        #[serde(default)]
+        kept: Tally,
+        /// Why not all was looked at; `None`: it was.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+    },
+}
+
+/// How many objects, and how much.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Objects.
+    pub count: u64,
+    /// Bytes in them.
+    pub bytes: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]

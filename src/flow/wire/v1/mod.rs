@@ -24,7 +24,7 @@ pub use event::{decode_event, encode_event};
 pub use frame::{FRAME_LIMIT, FrameDecoder, decode_message, decode_request, encode_message, encode_request};
 
 pub use hub::{
-    FROM_HUB_KINDS, FromHub, HUB_FRAME_LIMIT, TO_HUB_KINDS, ToHub, decode_from_hub, decode_to_hub,
+    FROM_HUB_KINDS, FromHub, HUB_FRAME_LIMIT, TO_HUB_KINDS, Tally, ToHub, decode_from_hub, decode_to_hub,
     encode_hub, encode_hub_head,
 };
 pub use submission::{Submission, SubmittedPods, decode_submission, encode_submission};

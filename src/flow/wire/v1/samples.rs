@@ -1,6 +1,6 @@
 //! One full sample of every event, request and message, for the golden files.
 
-use super::{FromHub, ToHub};
+use super::{FromHub, Tally, ToHub};
 use crate::gate::{Baseline, Finding, Outcome, Verdict};
 use crate::job::{
     ActionSpec, AgentRequest, Annotation, Answer, ArtifactRef, CheckpointSpec, Conclusion, ConsumeSpec,
@@ -440,6 +440,10 @@ pub(super) fn to_hub() -> Vec<ToHub> {
             incarnation: text("pod.1"),
             version: text("0.1.0"),
         },
+        ToHub::Claim { id: 6, lists: vec![text("77de40")] },
+        ToHub::Keeps { lists: vec![text("77de40")] },
+        ToHub::Collect { id: 7, keep: vec![text("77de40")], dry_run: false },
+        ToHub::Collect { id: 7, keep: Vec::new(), dry_run: true },
     ]
 }
 
@@ -447,7 +451,7 @@ pub(super) fn to_hub() -> Vec<ToHub> {
 pub(super) fn from_hub() -> Vec<FromHub> {
     let attempt = text("01JDXYZ.2.3");
     vec![
-        FromHub::Welcome { kept: 4, log: 80, store: false },
+        FromHub::Welcome { kept: 4, log: 80, store: false, collects: false },
         FromHub::Refused { reason: text("another secret") },
         FromHub::Kept { seq: 5 },
         FromHub::LogKept { upto: 80 },
@@ -465,7 +469,7 @@ pub(super) fn from_hub() -> Vec<FromHub> {
         FromHub::Stored { id: 3, error: Some(text("no room")), full: false },
         FromHub::Pong,
         FromHub::Lease { away: 7 },
-        FromHub::Welcome { kept: 4, log: 80, store: true },
+        FromHub::Welcome { kept: 4, log: 80, store: true, collects: false },
         FromHub::Signed {
             id: 4,
             url: text("https://localhost/bucket/77de40?signed"),
@@ -477,6 +481,19 @@ pub(super) fn from_hub() -> Vec<FromHub> {
         FromHub::Closed { attempt: text("01JDXYZ.2.3") },
         FromHub::Disk { problem: Some(text("no space left on device")) },
         FromHub::Agent { attempt: text("01JDXYZ.2.3"), incarnation: text("pod.1"), version: text("0.1.0") },
+        FromHub::Welcome { kept: 0, log: 0, store: true, collects: true },
+        FromHub::Collected {
+            id: 7,
+            gone: Tally { count: 2, bytes: 4096 },
+            kept: Tally { count: 5, bytes: 80 },
+            error: None,
+        },
+        FromHub::Collected {
+            id: 7,
+            gone: Tally::default(),
+            kept: Tally::default(),
+            error: Some(text("connection refused")),
+        },
     ]
 }
 

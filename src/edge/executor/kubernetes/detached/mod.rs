@@ -19,6 +19,7 @@ pub use exec::{Beside, Terminal, run_beside};
 pub use install::install;
 pub use lease::{EngineLease, Held};
 pub use manifests::{Installation, Kept, engine_manifests, user_manifests};
+pub(super) use objects::with_hub;
 pub use objects::{Fetched, fetch_tree};
 pub use request::{Request, RequestError};
 pub use submit::{Answer, Submission, submit};

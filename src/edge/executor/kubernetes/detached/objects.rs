@@ -24,7 +24,7 @@ pub enum Fetched {
 }
 
 /// Does some work with a hub's objects; gives up when the hub is away.
-pub(super) async fn with_hub<T: Send + 'static>(
+pub(in crate::executor::kubernetes) async fn with_hub<T: Send + 'static>(
     cluster: &Cluster,
     found: &service::Found,
     store: &str,
