@@ -15,13 +15,14 @@ use std::process::{Child, Command, Stdio};
 const IMAGE: &str = "docker.io/test/busybox:1";
 
 /// What of this process's environment the engine needs.
-const PASSED: [&str; 6] = [
+const PASSED: [&str; 7] = [
     "CONTAINERS_CONF",
     "CONTAINERS_REGISTRIES_CONF",
     "CONTAINERS_STORAGE_CONF",
     "TIDEGATE_CONTAINER_ENGINE",
     "DOCKER_HOST",
     "TIDEGATE_SHIM",
+    "XDG_RUNTIME_DIR",
 ];
 
 pub fn env() -> Vec<(&'static str, String)> {

@@ -98,6 +98,19 @@ impl ContainerEngine {
         }
     }
 
+    /// This process's group as containers number it: where the engine has no root, whoever started it is root in them
+    /// (`podman(1)`, "Rootless mode"; Docker, "Rootless mode").
+    pub(super) fn group(&self) -> u32 {
+        let rootless = match self.kind {
+            _ if rustix::process::geteuid().is_root() => false,
+            Kind::Podman => true,
+            Kind::Docker => self
+                .call(&words("info --format {{.SecurityOptions}}"), Bounds::minutes(1))
+                .is_ok_and(|said| said.contains("name=rootless")),
+        };
+        if rootless { 0 } else { rustix::process::getegid().as_raw() }
+    }
+
     /// Calls it; returns its standard output.
     pub(super) fn call(&self, args: &[String], bounds: Bounds<'_>) -> Result<String, CallError> {
         self.both(args, bounds).map(|[said, _]| said)

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tidegate_flow::job::{
     Conclusion, FailureClass, JobMessage, JobSpec, Masks, MessageBody, Question, Receipt, step_containers,
 };
@@ -40,6 +40,7 @@ pub struct ContainerHost {
     store: PathBuf,
     objects: Arc<FileObjects>,
     images: Images,
+    group: OnceLock<u32>,
     mark: String,
 }
 
@@ -48,7 +49,7 @@ impl ContainerHost {
     pub fn new(options: ContainerOptions, store: PathBuf, objects: Arc<FileObjects>, mark: String) -> Self {
         // What the agent lays out, steps of any user may change: by the folder's group.
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o002));
-        Self { options, store, objects, images: Images::default(), mark }
+        Self { options, store, objects, images: Images::default(), group: OnceLock::new(), mark }
     }
 
     fn stand(
@@ -72,7 +73,7 @@ impl ContainerHost {
             program: self.options.program.clone(),
             shared: all.join(file_name(&spec.token)),
             checkpoint,
-            group: rustix::process::getegid().as_raw(),
+            group: *self.group.get_or_init(|| self.options.engine.group()),
             cores: u32::try_from(cores).unwrap_or(u32::MAX),
         };
         let waits = |line: &str| {

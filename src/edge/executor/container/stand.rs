@@ -9,7 +9,7 @@ use crate::executor::secret_values::logins;
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
 use tidegate_flow::job::{Answer, FailureClass, StepContainer};
 
@@ -139,7 +139,16 @@ impl Stand {
     /// Starts a container; its name is known before it is there, so that it is removed whatever happens.
     pub(super) fn run(&self, name: &str, args: &[String], patience: Wish) -> Result<(), CallError> {
         self.made().names.push(name.to_owned());
-        self.engine.call(args, Bounds { attempt: Some((&self.control, patience)), time: STARTS }).map(drop)
+        let bounds = Bounds { attempt: Some((&self.control, patience)), time: STARTS };
+        let [_, complained] = self.engine.both(args, bounds)?;
+        if let Some(line) = without_limits(&complained) {
+            static SAID: Once = Once::new();
+            SAID.call_once(|| {
+                let name = self.engine.name();
+                let _ = writeln!(io::stderr(), "note: `resources` are no limits here; {name} says: {line}");
+            });
+        }
+        Ok(())
     }
 
     /// The image of that name.
@@ -254,6 +263,15 @@ impl Bring for Stand {
     }
 }
 
+/// The line in which an engine says that it sets no limits.
+fn without_limits(complained: &str) -> Option<&str> {
+    let says = |line: &&str| {
+        let line = line.to_lowercase();
+        line.contains("limit") && (line.contains("ignored") || line.contains("discarded"))
+    };
+    complained.lines().map(str::trim).find(says)
+}
+
 /// What a registry's answer means for a person.
 fn advice(error: &CallError) -> &'static str {
     let said = error.to_string().to_lowercase();
@@ -273,5 +291,20 @@ fn reap_monitors() {
         if process.parent == own && process.zombie && process.name == "conmon" {
             reap(process.pid);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_that_sets_no_limits_is_heard() {
+        let podman = "Resource limits are not supported and ignored on cgroups V1 rootless systems\n";
+        assert_eq!(without_limits(podman), Some(podman.trim()));
+        let docker =
+            "x\nWARNING: Your kernel does not support memory limit capabilities. Limitation discarded.";
+        assert!(without_limits(docker).is_some_and(|line| line.starts_with("WARNING")));
+        assert_eq!(without_limits("something was ignored"), None);
     }
 }
