@@ -292,16 +292,24 @@ impl<'a> Engine<'a> {
     fn start_executor(&mut self) -> Result<(), EngineError> {
         if self.executor.is_none() {
             let taken_up = self.taken_up.take().unwrap_or_default();
-            let mut told = false;
+            let (mut told, mut later) = (false, Vec::new());
             let meanwhile = &mut |text: &str| {
                 if !std::mem::replace(&mut told, true) {
                     self.observer.warn(text);
                 }
-                // Nothing runs that could say anything: only a signal can be there.
-                !matches!(self.inbox.try_recv(), Ok(Incoming::Stop(_)))
+                // Nothing runs that could say anything: a signal can be there, or a wish, which waits.
+                match self.inbox.try_recv() {
+                    Ok(Incoming::Stop(_)) => return false,
+                    Ok(other) => later.push(other),
+                    Err(_) => {}
+                }
+                true
             };
             let door = self.door.clone();
             let started = executor(&self.site, &self.dir, &self.owned.run, taken_up, door, meanwhile)?;
+            for heard in later {
+                let _ = self.door.send(heard);
+            }
             self.executor = Some(started);
         }
         Ok(())

@@ -182,8 +182,10 @@ fn nobody_listens(error: &kube::Error) -> bool {
                 return true;
             }
         }
-        // hyper has no name for this that could be asked for here.
-        if error.to_string() == "connection closed before message completed" {
+        // The connection ended before the answer, or stood and was gone before anything was asked over it.
+        if let Some(error) = error.downcast_ref::<hyper::Error>()
+            && (error.is_incomplete_message() || error.is_canceled() || error.is_closed())
+        {
             return true;
         }
         next = error.source();
@@ -327,4 +329,48 @@ where
 
 pub(super) fn api(doing: String, source: kube::Error) -> ClusterError {
     ClusterError::Api { doing, source: Box::new(source) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read as _;
+    use std::net::{SocketAddr, TcpListener};
+
+    /// A server that takes every connection and cuts it: before it has read anything, or after.
+    fn cuts(after: bool) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                if after {
+                    let _ = stream.read(&mut [0; 4096]);
+                }
+            }
+        });
+        address
+    }
+
+    /// Who is first, the client with its question or the server with its end, is chance: each outcome is seen here.
+    #[test]
+    fn a_server_that_cuts_connections_is_away() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        runtime.unwrap().block_on(async {
+            for after in [false, true] {
+                let mut config = Config::new(format!("http://{}", cuts(after)).parse().unwrap());
+                config.default_retry = false;
+                let cluster = Cluster {
+                    client: Client::try_from(config).unwrap(),
+                    namespace: "default".into(),
+                    address: String::new(),
+                    inside: false,
+                };
+                for _ in 0..2000 {
+                    let error = cluster.kept_jobs("store").await.unwrap_err();
+                    assert!(error.is_away(), "{error:?}");
+                }
+            }
+        });
+    }
 }
