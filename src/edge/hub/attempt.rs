@@ -31,6 +31,8 @@ pub(super) struct Attempt {
     /// What the engine wants: said again over each new connection of the agent, since the last one may have broken
     /// with it.
     requests: Vec<AgentRequest>,
+    /// The last message said to the engine that has it open.
+    told: u64,
     /// Bytes of the log sent to the engine, and kept by it.
     sent: u64,
     taken: u64,
@@ -51,6 +53,7 @@ impl Attempt {
             opened_by: None,
             alone: Instant::now(),
             requests: Vec::new(),
+            told: 0,
             sent: 0,
             taken: 0,
             unsaid: false,
@@ -69,15 +72,14 @@ impl Attempt {
     }
 
     /// Tells an engine all that it may not have heard.
-    pub(super) fn open(&mut self, connection: u64, engine: &Frames) {
+    pub(super) fn open(&mut self, connection: u64, engine: &Frames, behind: &mut VecDeque<String>) {
         self.opened_by = Some(connection);
         if !self.spool.opened.incarnation.is_empty() {
             engine.say(&self.arrival());
         }
-        for message in &self.spool.messages {
-            engine.say(&FromHub::Message(message.clone()));
-        }
+        self.told = 0;
         self.unsaid = true;
+        self.pump(engine, behind);
     }
 
     /// An agent came; one that was there before it is the same one, whose connection broke.
@@ -115,11 +117,20 @@ impl Attempt {
         self.pump(engine, behind);
     }
 
-    /// Sends what the engine does not have of the log, as far as the window goes. Where the engine has to read some
-    /// first, it queues for that.
+    /// Sends the messages that the engine has not heard, and what it does not have of the log as far as the window goes.
+    /// Where the engine has to read some first, it queues for that.
     pub(super) fn pump(&mut self, engine: &Frames, behind: &mut VecDeque<String>) {
-        while !self.unsaid && self.sent < self.spool.length && self.sent < self.taken + WINDOW {
+        let told = self.told;
+        for message in self.spool.messages.iter().filter(|message| message.seq > told) {
             if !engine.has_room() {
+                break;
+            }
+            engine.say(&FromHub::Message(message.clone()));
+            self.told = message.seq;
+        }
+        let more = self.spool.messages.back().is_some_and(|last| last.seq > self.told);
+        while more || !self.unsaid && self.sent < self.spool.length && self.sent < self.taken + WINDOW {
+            if more || !engine.has_room() {
                 if !std::mem::replace(&mut self.behind, true) {
                     behind.push_back(self.spool.opened.attempt.clone());
                 }

@@ -77,7 +77,9 @@ impl Hub {
                 if message.token != attempt.spool.opened.attempt {
                     return Err(io::ErrorKind::PermissionDenied.into());
                 }
-                let new = message.seq == 0 || attempt.spool.take(&message);
+                if message.seq > 0 {
+                    attempt.spool.take(&message);
+                }
                 let mut written = attempt.spool.write_up();
                 if engine.is_none() && matches!(message.body, MessageBody::Ended(_)) {
                     written = written.and_then(|()| attempt.spool.force());
@@ -85,9 +87,12 @@ impl Hub {
                 if message.seq > 0 && written.is_ok() {
                     frames.say(&FromHub::Kept { seq: attempt.spool.written });
                 }
-                // An engine that is there has it; the agent says it again to a hub that lost it.
-                if let Some(engine) = engine.filter(|_| new) {
-                    engine.say(&FromHub::Message(message));
+                // An engine that is there has it; the agent says it again to a hub that lost it. What is only for a display
+                // is not kept for one that reads slowly.
+                match engine {
+                    Some(engine) if message.seq > 0 => attempt.pump(engine, behind),
+                    Some(engine) if engine.has_room() => engine.say(&FromHub::Message(message)),
+                    _ => {}
                 }
                 written
             }
@@ -142,7 +147,7 @@ impl Hub {
                     written = attempt.spool.rekey(&key).and(attempt.spool.is(&spec));
                     let spec = digest_of(&attempt.spool.opened.spec);
                     attempt.access.lock().unwrap_or_else(PoisonError::into_inner).is(spec);
-                    attempt.open(connection, frames);
+                    attempt.open(connection, frames, behind);
                 }
             }
             ToHub::Close { attempt } => {

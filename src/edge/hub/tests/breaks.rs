@@ -7,7 +7,7 @@ use crate::store::{FileObjects, Objects as _};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tidegate_flow::job::{AgentRequest, Answer};
+use tidegate_flow::job::{AgentRequest, Answer, MessageBody};
 use tidegate_flow::wire::v1::{FromHub, ToHub};
 
 /// The next piece of a log: which attempt's, where it starts, how long it is.
@@ -171,6 +171,37 @@ async fn an_engine_that_reads_slowly_gets_everything_and_fills_no_memory() {
         *known += bytes;
         let upto = *known;
         engine.say(&log_kept(&attempt, upto), b"").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_wait_on_the_disk_for_an_engine_that_reads_slowly() {
+    const ATTEMPTS: usize = 100;
+    let folder = tempfile::tempdir().unwrap();
+    let hub = Served::new(folder.path()).await;
+    let mut engine = hub.engine("one").await;
+    let tokens: Vec<String> = (0..ATTEMPTS).map(|i| format!("r.{i}.1")).collect();
+    for token in &tokens {
+        engine.opens(token, b"mine").await;
+    }
+    for token in &tokens {
+        let mut agent = hub.agent(token).await;
+        for seq in [1, 2] {
+            let mut message = started(token, seq);
+            message.body = MessageBody::Started { notes: vec!["x".repeat(256 << 10)] };
+            agent.say(&ToHub::Message(message), b"").await;
+            while agent.hear().await.unwrap().0 != (FromHub::Kept { seq }) {}
+        }
+    }
+    // 50 MB were said, less than what the system's own buffers hold was heard.
+    assert!(hub.hub.queued() < 4 << 20, "{} bytes wait", hub.hub.queued());
+    let mut heard = BTreeMap::<String, u64>::new();
+    while heard.values().sum::<u64>() < 3 * ATTEMPTS as u64 {
+        if let FromHub::Message(message) = engine.hear().await.unwrap().0 {
+            let sum = heard.entry(message.token).or_default();
+            *sum += message.seq;
+            assert!(*sum == message.seq * (message.seq + 1) / 2, "in order, each once");
+        }
     }
 }
 
