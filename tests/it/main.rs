@@ -46,6 +46,8 @@ mod schema;
 mod sources;
 mod store_kill;
 mod store_trouble;
+#[cfg(feature = "cluster")]
+mod trace;
 mod two_engines;
 mod untrusted_text;
 mod watch;

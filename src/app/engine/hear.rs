@@ -100,6 +100,8 @@ impl Engine<'_> {
     /// The executor says how an attempt ended that did not say so itself.
     fn said_ended(&mut self, token: &str, receipt: Box<Receipt>) -> Result<(), EngineError> {
         let Some((instance, attempt)) = self.tokens.get(token).copied() else { return Ok(()) };
+        // It keeps what it knows of it until this is in the log.
+        self.outbox.push(AgentRequest::Acknowledge { token: token.to_owned(), seq: 0 });
         self.attempt_ended(instance, attempt, receipt)
     }
 

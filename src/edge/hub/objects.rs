@@ -125,7 +125,9 @@ impl HubObjects {
     pub fn over(&self, reason: &str) {
         let mut waiting = self.waiting();
         waiting.over = Some(reason.to_owned());
-        waiting.questions.clear();
+        for question in std::mem::take(&mut waiting.questions).into_values() {
+            let _ = question.answer.send(Err(gone(reason)));
+        }
     }
 
     pub(super) fn waiting(&self) -> MutexGuard<'_, Waiting> {

@@ -48,17 +48,21 @@ impl Fuse {
 /// Hears of an append that is there.
 pub type Witness = Box<dyn FnMut(&[RunEvent], Sync) + Send>;
 
+/// Hears of a write just before and just after it is done; what it does meanwhile holds the writer up.
+pub type Hook = Box<dyn FnMut(Moment, &[RunEvent]) + Send>;
+
 /// A log whose `at`-th write (from 0; `create` and `append` count) fails.
 pub struct FaultyLog<L> {
     inner: L,
     fuse: Fuse,
     witness: Option<Witness>,
+    hook: Option<Hook>,
 }
 
 impl<L: RunLog> FaultyLog<L> {
     /// Wraps a log.
     pub fn new(inner: L, at: u64, moment: Moment) -> Self {
-        Self { inner, fuse: Fuse { at, moment, done: AtomicU64::new(0) }, witness: None }
+        Self { inner, fuse: Fuse { at, moment, done: AtomicU64::new(0) }, witness: None, hook: None }
     }
 
     /// Tells somebody of every append that is there.
@@ -66,6 +70,18 @@ impl<L: RunLog> FaultyLog<L> {
     pub fn with_witness(mut self, witness: Witness) -> Self {
         self.witness = Some(witness);
         self
+    }
+
+    /// Wraps a log that works, and calls this around every write.
+    #[must_use]
+    pub fn hooked(inner: L, hook: Hook) -> Self {
+        Self { hook: Some(hook), ..Self::new(inner, u64::MAX, Moment::Once) }
+    }
+
+    fn call(&mut self, moment: Moment, events: &[RunEvent]) {
+        if let Some(hook) = &mut self.hook {
+            hook(moment, events);
+        }
     }
 
     /// Returns how many writes were tried.
@@ -81,13 +97,18 @@ impl<L: RunLog> FaultyLog<L> {
 
 impl<L: RunLog> RunLog for FaultyLog<L> {
     fn create(&mut self, first: &RunEvent) -> Result<OwnedRun, StoreError> {
-        self.fuse.pass(|| self.inner.create(first))
+        self.call(Moment::Before, std::slice::from_ref(first));
+        let owned = self.fuse.pass(|| self.inner.create(first))?;
+        self.call(Moment::After, std::slice::from_ref(first));
+        Ok(owned)
     }
     fn own(&mut self, run: &str) -> Result<OwnedRun, StoreError> {
         self.inner.own(run)
     }
     fn append(&mut self, run: &OwnedRun, events: &[RunEvent], sync: Sync) -> Result<(), StoreError> {
+        self.call(Moment::Before, events);
         self.fuse.pass(|| self.inner.append(run, events, sync))?;
+        self.call(Moment::After, events);
         if let Some(witness) = &mut self.witness {
             witness(events, sync);
         }

@@ -22,7 +22,7 @@ mod traits;
 
 pub use claim::{GRACE, STALE, use_folder};
 pub use collect::{Amount, Collect, Collected, KeptLists, Strike};
-pub use faulty::{FaultyLog, FaultyObjects, Moment, Witness};
+pub use faulty::{FaultyLog, FaultyObjects, Hook, Moment, Witness};
 pub use incoming::{Incoming, OBJECT_LIMIT};
 pub use manifest::{Entry, EntryKind, Manifest, link_stays_below, path_text, stays_below, text_path};
 pub use objects::FileObjects;

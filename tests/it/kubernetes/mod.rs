@@ -23,6 +23,7 @@ mod runs;
 mod scheduling;
 mod set_up;
 mod store;
+mod sweep;
 mod templates;
 mod trouble;
 mod waiting;

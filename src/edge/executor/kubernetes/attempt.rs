@@ -32,6 +32,8 @@ pub(super) struct Attempt {
     pub(super) over: bool,
     /// Since when its end is seen, without a receipt.
     pub(super) ended: Option<Instant>,
+    /// The engine has the end in its log: only now may be removed what another engine would need to hear of it.
+    pub(super) logged: bool,
     /// What ends its wait, and since when it waits.
     pub(super) since: Option<(Bound, Instant)>,
     /// What its pod lacks, as an event says.
@@ -90,6 +92,7 @@ impl Attempt {
             end_by: None,
             over: false,
             ended: None,
+            logged: false,
             since: None,
             not_set_up: None,
             not_taken: None,

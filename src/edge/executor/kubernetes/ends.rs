@@ -209,7 +209,7 @@ impl State {
         }
     }
 
-    /// Ends an attempt on this executor's word, and removes its Job.
+    /// Ends an attempt on this executor's word; its Job goes once the engine has that in its log.
     pub(super) fn end(&mut self, token: &str, mut receipt: Receipt) {
         let Some(attempt) = self.attempts.get_mut(token) else { return };
         if !attempt.over {
@@ -217,11 +217,18 @@ impl State {
             receipt.images = told(&self.images, attempt);
             (self.sink)(ExecutorMessage::Ended { token: token.to_owned(), receipt: Box::new(receipt) });
         }
+    }
+
+    /// Nobody asks again how an attempt ended: what it left goes.
+    pub(super) fn logged(&mut self, token: &str) {
+        if let Some(attempt) = self.attempts.get_mut(token) {
+            attempt.logged = true;
+        }
         self.remove(token);
     }
 
     pub(super) fn remove(&mut self, token: &str) {
-        let Some(attempt) = self.attempts.get_mut(token).filter(|a| a.over && !a.removed) else { return };
+        let Some(attempt) = self.attempts.get_mut(token).filter(|a| a.logged && !a.removed) else { return };
         if attempt.starting {
             // Its Job may come into being this very moment: first that task ends.
             attempt.stop.store(true, Ordering::Release);
@@ -267,7 +274,7 @@ impl State {
                 attempt.over = true;
                 attempt.leave_by = Some(Instant::now());
             }
-            self.remove(&token);
+            self.logged(&token);
         }
     }
 }

@@ -69,12 +69,14 @@ impl State {
                     let token = token_of(&token, rank);
                     self.hub.request(&token, AgentRequest::Acknowledge { token: token.clone(), seq });
                 }
-                self.remove(&token);
+                self.logged(&token);
             }
             AgentRequest::Cancel { token, reason } => {
                 let Some(attempt) = self.attempts.get_mut(&token) else { return };
                 attempt.leave_by = Some(Instant::now() + grace(&attempt.spec) + LEAVE_PATIENCE);
                 let there = attempt.agent;
+                // A receipt that came before it was known that its agent was told to stop.
+                let held = std::mem::take(&mut attempt.held);
                 for rank in attempt.ranks.all() {
                     let token = token_of(&token, rank);
                     self.hub.request(
@@ -82,9 +84,10 @@ impl State {
                         AgentRequest::Cancel { token: token.clone(), reason: reason.clone() },
                     );
                 }
-                if !there {
+                if !there && held.is_empty() {
                     self.end(&token, Receipt::bare(Conclusion::Cancelled, None, reason));
                 }
+                held.into_iter().for_each(|(message, _)| self.message(message));
             }
             AgentRequest::Kill { token } => {
                 let ranks = self.attempts.get(&token).map(|a| a.ranks.all().collect::<Vec<_>>());

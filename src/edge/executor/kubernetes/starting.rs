@@ -74,7 +74,7 @@ impl Starting {
             },
         };
         self.still_wanted()?;
-        self.secret(&made, key).await
+        self.secret(&made, key, &digest).await
     }
 
     /// Thousands may wait for their turn when a run is cancelled: none of them makes anything then.
@@ -122,17 +122,21 @@ impl Starting {
         if !self.is_own(&job, digest) {
             return Err(self.foreign());
         }
-        let secret = self.find_one(self.cluster.secrets(), "Secret").await?;
-        let key = secret.and_then(|s| String::from_utf8(s.data?.remove("key")?.0).ok());
-        match key {
+        match self.key_there().await? {
             Some(key) => self.open(&key, digest),
             None => {
                 let key = service::secret_key().map_err(|e| (FailureClass::Lost, e.to_string()))?;
                 self.open(&key, digest);
-                self.secret(&job, key).await?;
+                self.secret(&job, key, digest).await?;
             }
         }
         Ok(true)
+    }
+
+    /// The secret of the agent, as its Secret has it.
+    async fn key_there(&self) -> Result<Option<String>, Failed> {
+        let secret = self.find_one(self.cluster.secrets(), "Secret").await?;
+        Ok(secret.and_then(|s| String::from_utf8(s.data?.remove("key")?.0).ok()))
     }
 
     /// Looks for what has this attempt's name.
@@ -200,7 +204,7 @@ impl Starting {
     }
 
     /// Makes what the agent alone may read: after the Job, so that it is the Job's. The kubelet waits for it.
-    async fn secret(&self, job: &Job, key: String) -> Result<(), Failed> {
+    async fn secret(&self, job: &Job, key: String, digest: &str) -> Result<(), Failed> {
         let failure = |reason: String| (FailureClass::Failure, reason);
         let secrets = serde_json::to_string(&self.secrets).map_err(|e| failure(e.to_string()))?;
         let owner = job.metadata.uid.as_deref().unwrap_or_default();
@@ -220,7 +224,13 @@ impl Starting {
             self.create(self.cluster.services(), "Service", service).await?;
         }
         let secret = secret_manifest(&self.spec, &self.settings, Some(owner), &files);
-        self.create(self.cluster.secrets(), "Secret", secret).await?;
+        let made = self.create(self.cluster.secrets(), "Secret", secret).await?;
+        // What a former engine asked for when it died may come into being only now; that is what the agent reads.
+        if made.is_none()
+            && let Some(key) = self.key_there().await?
+        {
+            self.open(&key, digest);
+        }
         Ok(())
     }
 
