@@ -82,6 +82,34 @@ impl Elsewhere {
     }
 }
 
+/// Asks the engine something that is not shown: its answer, or the exit of a command that failed and said why.
+pub(super) fn ask(
+    context: Option<&str>,
+    namespace: Option<&str>,
+    question: &[&str],
+) -> Result<(Vec<u8>, Exit), Failure> {
+    let where_to = elsewhere(context, namespace);
+    let args =
+        forwarded(&question.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>(), &where_to, false);
+    let since = Instant::now();
+    loop {
+        let mut answer = Vec::new();
+        let beside = Beside { context, namespace, args: args.clone(), terminal: None };
+        let failure = match run_beside(beside, &mut answer, &mut io::stderr()) {
+            Ok(code) => match code.and_then(Exit::from_code) {
+                Some(exit) => return Ok((answer, exit)),
+                None => Failure::tool("the connection to the engine in the cluster broke").hint("ask again"),
+            },
+            Err(error @ ClusterError::EngineAway { .. }) => away(&error, &where_to),
+            Err(error) => return Err(away(&error, &where_to)),
+        };
+        if since.elapsed() >= GLANCE {
+            return Err(failure);
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
 /// The terminal of standard output, if it is one.
 fn terminal(globals: &Globals) -> Option<Terminal> {
     globals.width()?;

@@ -1,6 +1,6 @@
 //! Carries out what was decided.
 
-use super::{BackEnd, Engine, EngineError};
+use super::{BackEnd, Engine, EngineError, Rerun};
 use std::collections::BTreeSet;
 use tidegate_edge::store::Objects;
 use tidegate_flow::job::{AgentRequest, ArtifactRef, Conclusion, FailureClass, JobSpec, Receipt};
@@ -48,6 +48,7 @@ impl Engine<'_> {
     }
 
     fn evaluate(&mut self, id: InstanceId) -> Result<(), EngineError> {
+        self.ask_for_adopted()?;
         if let Some((from, receipt)) = self.adoptable(id) {
             return self.record(EventKind::Adopted { instance: id, from, receipt: Box::new(receipt) });
         }
@@ -68,6 +69,25 @@ impl Engine<'_> {
     fn above(&mut self, settings: &ReadySettings) -> Option<String> {
         let need = self.site.need(&settings.resources);
         need.above(&self.site.machine.capacity())
+    }
+
+    /// Asks once, for all that might be taken over, whether what pods made of it is still where it was: what is gone is made
+    /// again, with all that needs it.
+    fn ask_for_adopted(&mut self) -> Result<(), EngineError> {
+        if self.adopt.is_empty() || std::mem::replace(&mut self.adopted_are_there, true) {
+            return Ok(());
+        }
+        let digests = self.adopt.values().flat_map(|(_, receipt)| artifacts(receipt));
+        let digests: Vec<String> = digests.map(|artifact| artifact.digest.clone()).collect();
+        let lost = self.gone_elsewhere(&digests)?;
+        let Some(created) = self.run.created().filter(|_| !lost.is_empty()) else { return Ok(()) };
+        let Some(run) = created.rerun_of.clone() else { return Ok(()) };
+        let from = created.options.get(super::start::FROM).cloned().unwrap_or_default();
+        let from = serde_json::from_value(from).unwrap_or_default();
+        let is_there = |receipt: &Receipt| Ok(artifacts(receipt).all(|a| !lost.contains(&a.digest)));
+        let rerun = Rerun { run, from, pinned: None };
+        self.adopt = super::resume::adoptable(&*self.store, &rerun, &is_there)?;
+        Ok(())
     }
 
     /// Finds a finished instance of the run that this one reruns.

@@ -60,4 +60,6 @@ pub struct Rerun {
     pub run: String,
     /// Jobs that run again with all that needs them; empty: those that did not succeed.
     pub from: Vec<String>,
+    /// The data that it pinned, where its log is not in this store but in that of the engine which gets the run.
+    pub pinned: Option<Json>,
 }

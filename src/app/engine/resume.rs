@@ -1,8 +1,8 @@
 //! Goes on with a run whose engine is gone, and finds what a rerun takes over.
 
-use super::BackEnd;
 use super::act::whole;
 use super::evaluate::{Frame, Only};
+use super::start::FROM;
 use super::turn::Parts;
 use super::{Engine, EngineError, Observer, Rerun, Site, load, signals};
 use serde_json::Value as Json;
@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::mpsc::channel;
 use tidegate_edge::executor::local::end_leftovers;
 use tidegate_edge::git::{files_of, snapshot};
-use tidegate_edge::store::{FileObjects, Objects, RunLog, Store, StoreError};
+use tidegate_edge::store::{FileObjects, RunLog, Store, StoreError};
 use tidegate_flow::job::{Conclusion, Receipt, SourceSpec};
 use tidegate_flow::run::{EventKind, JobId, Run, SEMANTICS};
 use tidegate_lang::workflow::Dialect;
@@ -84,8 +84,8 @@ impl<'a> Engine<'a> {
         };
         let adopt = match &created.rerun_of {
             Some(run) => {
-                let rerun = Rerun { run: run.clone(), from: Vec::new() };
-                adoptable(&site.back_end, &*store, &*objects, &rerun)?
+                let rerun = Rerun { run: run.clone(), from: list(FROM).unwrap_or_default(), pinned: None };
+                adoptable(&*store, &rerun, &|receipt| whole(&site.back_end, &*objects, receipt))?
             }
             None => HashMap::new(),
         };
@@ -154,10 +154,9 @@ pub(super) type Adoptable = HashMap<(String, String), (String, Receipt)>;
 /// Receipts of the instances that a rerun does not run again, by job and matrix. What was collected
 /// since is made again, and with it what needs it.
 pub(super) fn adoptable(
-    back_end: &BackEnd,
     store: &dyn RunLog,
-    objects: &dyn Objects,
     rerun: &Rerun,
+    is_whole: &dyn Fn(&Receipt) -> Result<bool, EngineError>,
 ) -> Result<Adoptable, EngineError> {
     let run = Run::replay(&store.events(&rerun.run, 0)?);
     let mut again: BTreeSet<JobId> = BTreeSet::new();
@@ -168,7 +167,7 @@ pub(super) fn adoptable(
     }
     for instance in run.instances().iter().filter(|i| i.outcome == Some(Conclusion::Success)) {
         if let Some(receipt) = instance.receipt.as_deref()
-            && !whole(back_end, objects, receipt)?
+            && !is_whole(receipt)?
         {
             again.insert(instance.job);
         }

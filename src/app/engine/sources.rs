@@ -27,6 +27,8 @@ pub struct Place<'a> {
     pub keep: Keep<'a>,
     /// The run that is run again, by ULID: what it pinned is what its rerun sees.
     pub again: Option<&'a str>,
+    /// What that run pinned, where its log is elsewhere: so is what it pinned.
+    pub pinned: Option<&'a Json>,
 }
 
 /// One source.
@@ -64,14 +66,15 @@ pub fn find(
         return Ok(Vec::new());
     }
     let before = before(path, store)?;
-    let again = match place.again {
-        Some(run) => pinned_by(run, store)?,
-        None => Json::Null,
+    let again = match (place.pinned, place.again) {
+        (Some(pinned), _) => pinned.clone(),
+        (None, Some(run)) => pinned_by(run, store)?,
+        (None, None) => Json::Null,
     };
     let mut sources = Vec::with_capacity(workflow.data.len());
     for source in &workflow.data {
         let earlier = again.get(&source.name.value);
-        sources.push(match earlier.and_then(|earlier| taken_over(source, earlier, store)) {
+        sources.push(match earlier.and_then(|earlier| taken_over(source, earlier, store, place)) {
             Some(taken) => taken,
             None => {
                 let instead = earlier.and_then(|earlier| earlier["uri"].as_str());
@@ -82,10 +85,10 @@ pub fn find(
     Ok(sources)
 }
 
-/// What an earlier run pinned, where all of it is still in the store.
-fn taken_over(source: &DataSource, earlier: &Json, store: &Store) -> Option<Source> {
+/// What an earlier run pinned, where all of it is still in the store, or elsewhere.
+fn taken_over(source: &DataSource, earlier: &Json, store: &Store, place: &Place<'_>) -> Option<Source> {
     let artifact: ArtifactRef = serde_json::from_value(earlier.clone()).ok()?;
-    if !store.objects().claim(&artifact).ok()? {
+    if place.pinned.is_none() && !store.objects().claim(&artifact).ok()? {
         return None;
     }
     let paths = |key: &str| serde_json::from_value(earlier[key].clone()).unwrap_or_default();

@@ -1,5 +1,6 @@
 //! A new run: the tree, the event, the first entry of its log.
 
+use super::act::whole;
 use super::evaluate::{Frame, Only};
 use super::sources::{self, Place};
 use super::turn::{Parts, executor};
@@ -12,6 +13,7 @@ use std::sync::mpsc::channel;
 use tidegate_edge::data::Keep;
 use tidegate_edge::git::{Snapshot, snapshot};
 use tidegate_edge::store::{FileObjects, Store};
+use tidegate_flow::job::Receipt;
 use tidegate_flow::plan::{self, Contexts};
 use tidegate_flow::run::{EventKind, Run, RunCreated, RunEvent, SEMANTICS};
 use tidegate_flow::trigger::{self, Decision};
@@ -60,7 +62,10 @@ impl<'a> Engine<'a> {
         }
         let state = Run::replay(std::slice::from_ref(&first));
         let adopt = match &request.rerun {
-            Some(rerun) => super::resume::adoptable(&site.back_end, &*store, &*objects, rerun)?,
+            Some(rerun) => {
+                let is_whole = |receipt: &Receipt| whole(&site.back_end, &*objects, receipt);
+                super::resume::adoptable(&*store, rerun, &is_whole)?
+            }
             None => HashMap::new(),
         };
         observer.event(&first);
@@ -166,6 +171,7 @@ fn pinned(
         instead: &request.data,
         keep: Keep::Content(&objects),
         again: request.rerun.as_ref().map(|rerun| rerun.run.as_str()),
+        pinned: request.rerun.as_ref().and_then(|rerun| rerun.pinned.as_ref()),
     };
     let sources = sources::find(workflow, &path, contexts, store, &place)?;
     for source in &sources {
@@ -213,6 +219,9 @@ fn texts(loaded: &Loaded, store: &Store) -> Result<BTreeMap<String, String>, Eng
     Ok(kept)
 }
 
+/// The option that names the jobs which a rerun runs again, whatever their result was.
+pub(super) const FROM: &str = "rerun-from";
+
 /// What changes what runs, for people and for a resume.
 fn options(request: &RunRequest, tree: &Snapshot, on: &str) -> BTreeMap<String, Json> {
     let dialect = match request.dialect {
@@ -231,6 +240,9 @@ fn options(request: &RunRequest, tree: &Snapshot, on: &str) -> BTreeMap<String, 
     }
     if !request.env.is_empty() {
         options.insert("env".to_owned(), json!(request.env));
+    }
+    if let Some(rerun) = request.rerun.as_ref().filter(|rerun| !rerun.from.is_empty()) {
+        options.insert(FROM.to_owned(), json!(rerun.from));
     }
     if request.debug {
         options.insert("debug".to_owned(), json!(true));

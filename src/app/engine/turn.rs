@@ -76,6 +76,8 @@ pub struct Engine<'a> {
     pub(super) only: super::evaluate::Only,
     /// Receipts that a rerun takes over, by job and matrix.
     pub(super) adopt: HashMap<(String, String), (String, Receipt)>,
+    /// It was asked whether they are still there.
+    pub(super) adopted_are_there: bool,
     pub(super) line: Line,
     pub(super) site: Site,
     clock: Clock,
@@ -162,6 +164,7 @@ impl<'a> Engine<'a> {
             job_contexts: HashMap::new(),
             only: parts.only,
             adopt: parts.adopt,
+            adopted_are_there: false,
             line: Line::default(),
             site: parts.site,
             clock: Clock::from(parts.last),

@@ -62,10 +62,11 @@ impl HubObjects {
         if self.does_collect()? {
             self.claim(std::slice::from_ref(&artifact.digest))?;
         }
-        if !into.has(&artifact.digest) {
+        if !into.keeps(&artifact.digest) {
             self.fetch(&artifact.digest, into)?;
         }
-        let wanted: Vec<String> = digests_of(artifact, into)?.into_iter().filter(|d| !into.has(d)).collect();
+        let wanted: Vec<String> =
+            digests_of(artifact, into)?.into_iter().filter(|d| !into.keeps(d)).collect();
         in_parallel(&wanted, |digest| self.fetch(digest, into))
     }
 }

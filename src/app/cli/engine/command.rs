@@ -1,6 +1,7 @@
 //! Arguments, and which of the two parts this process is.
 
 use super::{one, serve};
+use crate::app::cli::runs::keep_age;
 use crate::app::cli::{Exit, Failure, Globals};
 use std::path::PathBuf;
 use tidegate_edge::executor::kubernetes::HubSettings;
@@ -29,6 +30,9 @@ pub struct Args {
     /// A Secret of the namespace that its image is pulled with
     #[arg(long, value_name = "NAME")]
     pub hub_pull_secret: Vec<String>,
+    /// Runs that ended longer ago than this need nothing any more
+    #[arg(long, value_name = "AGE", default_value = "30d", value_parser = keep_age)]
+    pub keep: String,
     /// Carry out one run, whose request comes on standard input
     #[arg(long, value_name = "ULID")]
     pub run: Option<String>,

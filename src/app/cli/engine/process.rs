@@ -13,6 +13,8 @@ pub(super) enum Heard {
     Word(String, Word),
     /// A run's process is gone.
     Gone(String),
+    /// What old runs held went, or could not go.
+    Collected(String),
     /// Somebody wants the engine to go.
     Stop,
 }

@@ -3,6 +3,7 @@
 //! A process for each run: one that fails takes no other along, and a run is owned, woken and taken over in
 //! the store as anywhere else.
 
+use super::collect;
 use super::command::Args;
 use super::process::{Heard, Running};
 use super::word::{Told, Word};
@@ -82,6 +83,7 @@ async fn serve(
         later: BTreeMap::new(),
         orphans_looked_for: false,
         renewed: Instant::now(),
+        collects: Instant::now() + collect::FIRST,
     };
     engine.run(lease, hears).await
 }
@@ -147,6 +149,8 @@ struct Serving<'a> {
     orphans_looked_for: bool,
     /// When the lease was renewed last.
     renewed: Instant,
+    /// When what old runs hold is to go next.
+    collects: Instant,
 }
 
 impl Serving<'_> {
@@ -170,6 +174,7 @@ impl Serving<'_> {
                     }
                     self.try_again().await;
                     self.forget_refused().await;
+                    self.collect();
                 }
             }
         };
@@ -283,7 +288,19 @@ impl Serving<'_> {
                 let last = self.running.remove(&name).and_then(|running| running.last);
                 self.process_is_gone(&name, last).await;
             }
+            Heard::Collected(text) => self.globals.warn(format!("{text}\n")),
             Heard::Stop => {}
+        }
+    }
+
+    /// Has what old runs hold removed, once a day.
+    fn collect(&mut self) {
+        if Instant::now() < self.collects {
+            return;
+        }
+        self.collects = Instant::now() + collect::AGAIN;
+        if let Err(error) = collect::start(&self.dir, &self.args.keep, self.heard.clone()) {
+            self.globals.warn(format!("what old runs hold cannot be removed: {error}\n"));
         }
     }
 

@@ -1,6 +1,7 @@
 //! Arguments of `tidegate install`; prints manifests, or applies them.
 
 use crate::app::cli::run::own_image;
+use crate::app::cli::runs::keep_age;
 use crate::app::cli::{Exit, Failure, Globals};
 use crate::app::config::Project;
 use clap::ValueEnum;
@@ -45,6 +46,9 @@ pub struct Args {
     /// Keep the hub's artifacts in this object store, if there is no hub yet [default: the project's `kubernetes.store`]
     #[arg(long, value_name = "URL", value_parser = object_store)]
     hub_store: Option<String>,
+    /// The engine frees what only runs needed that ended longer ago than this, once a day [default: 30d]
+    #[arg(long, value_name = "AGE", value_parser = keep_age)]
+    keep: Option<String>,
     /// The volumes' storage class [default: the cluster's]
     #[arg(long, value_name = "NAME")]
     storage_class: Option<String>,
@@ -97,6 +101,7 @@ pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
             pull_secrets: kept.image_pull_secrets.clone(),
             kept: volume.clone(),
             hub: hub.clone(),
+            keep: args.keep.clone(),
         }),
     };
     if args.print {

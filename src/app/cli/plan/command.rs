@@ -271,6 +271,7 @@ fn one(
                 instead: &asked.data,
                 keep: Keep::Nothing,
                 again: None,
+                pinned: None,
             };
             sources::find(workflow, &loaded.path, &contexts, &tree.store, &place).map_err(
                 |error| match error {

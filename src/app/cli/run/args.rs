@@ -112,7 +112,7 @@ pub struct Args {
     pub on: Place,
     /// Hand the run to the engine in the cluster (`tidegate install`) and do not wait for it
     #[arg(long, help_heading = "With --on kubernetes")]
-    #[arg(conflicts_with_all = ["resume", "in_place", "gpus", "strict_resources", "junit", "summary", "policy", "agent_image"])]
+    #[arg(conflicts_with_all = ["in_place", "gpus", "strict_resources", "junit", "summary", "policy", "agent_image"])]
     pub detach: bool,
     #[command(flatten)]
     pub cluster: ClusterArgs,

@@ -1,10 +1,10 @@
 //! `tidegate run --detach`: hands the run to the engine in the cluster and does not wait for it.
 
-use super::args::{Args, Format, Place};
+use super::args::{Args, ClusterArgs, Format, Place};
 use super::cluster::cluster;
 use super::command::{failure_of, request};
 use crate::app::cli::{Exit, Failure, Globals};
-use crate::app::engine::{Observer, submit};
+use crate::app::engine::{Observer, RunRequest, submit};
 use crate::app::report::terminal::quoted;
 use serde_json::json;
 use tidegate_edge::executor::kubernetes::ClusterError;
@@ -18,9 +18,29 @@ pub(super) fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
             Failure::wrong("`--detach` hands a run to an engine in a cluster").hint("add `--on kubernetes`")
         );
     }
+    if let Some(run) = &args.resume {
+        let again = elsewhere(args.cluster.context.as_deref(), args.cluster.namespace.as_deref());
+        return Err(Failure::wrong(
+            "the engine in the cluster goes on with its runs by itself: there is nothing to resume",
+        )
+        .hint(format!(
+            "`tidegate runs watch {run}{again}` follows it, `tidegate runs rerun {run}{again}` runs it anew"
+        )));
+    }
     let request = request(args, globals)?;
-    let pods = cluster(&args.cluster, &request.project.settings, &request.project)?;
-    let made = submit(&request, &pods, args.parallel, &mut Said { globals });
+    hand_over(&request, &args.cluster, args.parallel, args.format, globals)
+}
+
+/// Hands a run over, and says its number.
+pub(in crate::app::cli) fn hand_over(
+    request: &RunRequest,
+    to: &ClusterArgs,
+    parallel: Option<u32>,
+    format: Format,
+    globals: &Globals,
+) -> Result<Exit, Failure> {
+    let pods = cluster(to, &request.project.settings, &request.project)?;
+    let made = submit(request, &pods, parallel, &mut Said { globals });
     let made = made.map_err(|error| failure_of(error, globals))?;
     let handed = Submission {
         context: pods.context.as_deref(),
@@ -37,7 +57,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
         Answer::Refused(reason) => Err(Failure::tool(format!("the engine does not take the run: {reason}"))),
         answer => {
             let told = Told { run, namespace: &namespace, answer, where_to: &where_to };
-            globals.print(told.text(args.format))?;
+            globals.print(told.text(format))?;
             Ok(Exit::Good)
         }
     }

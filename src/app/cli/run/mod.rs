@@ -14,5 +14,5 @@ pub(super) use cluster::{cluster, own_image};
 pub use command::run;
 pub(super) use command::{PODS_AT_ONCE, back_end, launch, machine};
 pub(super) use containers::{engine, image};
-pub(super) use detach::{away, elsewhere};
+pub(super) use detach::{away, elsewhere, hand_over};
 pub(super) use watch::Watch;

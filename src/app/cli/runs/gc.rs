@@ -60,6 +60,11 @@ fn age(text: &str) -> Result<Age, String> {
     Ok(Age { written: text.to_owned(), means })
 }
 
+/// Reads an age as it is given to `--keep`, and leaves it as it is written.
+pub(in crate::app::cli) fn keep_age(text: &str) -> Result<String, String> {
+    age(text).map(|age| age.written)
+}
+
 /// Frees what nobody needs any more.
 pub fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
     let mut kept = Kept::open(globals)?;

@@ -13,6 +13,7 @@ mod watch;
 use super::{Exit, Failure, Globals};
 
 pub(super) use diff::texts;
+pub(super) use gc::keep_age;
 pub(super) use kept::{Format, Kept};
 
 /// Arguments of `tidegate runs`.

@@ -1,7 +1,10 @@
 //! `tidegate runs rerun`.
 
 use super::Kept;
-use crate::app::cli::run::{ClusterArgs, Format, Place, back_end, launch, machine, secrets_of};
+use crate::app::cli::elsewhere::ask;
+use crate::app::cli::run::{
+    ClusterArgs, Format, Place, back_end, elsewhere, hand_over, launch, machine, secrets_of,
+};
 use crate::app::cli::{Exit, Failure, Globals};
 use crate::app::config::{Project, dialect_of};
 use crate::app::engine::{Rerun, RunRequest, Site};
@@ -9,7 +12,8 @@ use crate::app::report::RunView;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use tidegate_flow::run::RunEvent;
 use tidegate_lang::workflow::Dialect;
 
 /// Arguments of `tidegate runs rerun`.
@@ -18,6 +22,7 @@ use tidegate_lang::workflow::Dialect;
   tidegate runs rerun 7 --failed        what did not succeed, and what needs it
   tidegate runs rerun 7 --from train    train and what needs it
   tidegate runs rerun                   the newest run, all of it
+  tidegate runs rerun 7 --on kubernetes --failed    a run of the engine in the cluster, which runs it again
 
 The project's tree as it is now is what runs; inputs and the event are those of the run.
 Secrets are never kept: give them again.")]
@@ -30,7 +35,8 @@ pub struct Args {
     /// Only these jobs, and what needs them; other jobs that succeeded are taken over
     #[arg(long, value_name = "JOB")]
     from: Vec<String>,
-    /// Where jobs run [default: where the run did]
+    /// Where jobs run [default: where the run did]; with `kubernetes` it is a run of the engine in the cluster (`run
+    /// --detach`), which gets the new one
     #[arg(long, value_enum, value_name = "PLACE")]
     on: Option<Place>,
     #[command(flatten)]
@@ -54,6 +60,9 @@ pub struct Args {
 
 /// Runs again.
 pub fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
+    if args.on == Some(Place::Kubernetes) {
+        return there(args, globals);
+    }
     let kept = Kept::open(globals)?;
     let row = kept.find(args.run.as_deref())?;
     if row.summary.is_none() {
@@ -64,7 +73,7 @@ pub fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
     }
     let view = kept.view(&row)?;
     let from = again(args, &view)?;
-    let request = request(args, kept.project, &view, Rerun { run: row.run, from })?;
+    let request = request(args, kept.project, &view, Rerun { run: row.run, from, pinned: None })?;
     let on = args.on.unwrap_or(match option::<String>(&view, "on").as_deref() {
         Some("kubernetes") => Place::Kubernetes,
         Some("container") => Place::Container,
@@ -73,6 +82,49 @@ pub fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
     let mut site = Site::new(machine(on, args.parallel, args.gpus), false);
     site.back_end = back_end(on, &args.cluster, &request.project)?;
     launch(&request, site, globals, args.format)
+}
+
+/// Hands a run of the engine in the cluster over to it once more, with the tree as it is here.
+fn there(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
+    if args.gpus.is_some() {
+        return Err(Failure::wrong("`--gpus` is about this machine: pods ask for those of their jobs"));
+    }
+    let project = Project::find(Path::new("."), globals.store.as_deref())
+        .map_err(|e| Failure::wrong("cannot read the project's configuration").caused_by(&e))?;
+    let kept = &project.settings.kubernetes;
+    let context = args.cluster.context.clone().or_else(|| kept.context.clone());
+    let namespace = args.cluster.namespace.clone().or_else(|| kept.namespace.clone());
+    let (context, namespace) = (context.as_deref(), namespace.as_deref());
+    let name = args.run.as_deref();
+    let question: Vec<&str> = ["runs", "show", "--format", "json"].into_iter().chain(name).collect();
+    let (answer, exit) = ask(context, namespace, &question)?;
+    if exit != Exit::Good {
+        return Ok(exit);
+    }
+    let odd =
+        |what: &str| Failure::tool(format!("the engine in the cluster says something else than {what}"));
+    let shown: Json = serde_json::from_slice(&answer).map_err(|e| odd("a run").caused_by(&e))?;
+    let run = shown["run"].as_str().ok_or_else(|| odd("a run"))?;
+    if shown["summary"].is_null() {
+        let number = &shown["number"];
+        let again = elsewhere(context, namespace);
+        return Err(Failure::wrong(format!("run {number} has not ended"))
+            .hint(format!("tidegate runs watch {number}{again}")));
+    }
+    // It has ended: this is its whole log.
+    let (answer, _) = ask(context, namespace, &["runs", "watch", run, "--format", "json"])?;
+    let mut view = RunView::default();
+    for line in answer.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        let event: RunEvent = serde_json::from_slice(line).map_err(|e| odd("events").caused_by(&e))?;
+        view.apply(&event);
+    }
+    let rerun = Rerun {
+        run: run.to_owned(),
+        from: again(args, &view)?,
+        pinned: view.created.contexts.get("data").cloned(),
+    };
+    let request = request(args, project, &view, rerun)?;
+    hand_over(&request, &args.cluster, args.parallel, args.format, globals)
 }
 
 /// The jobs that run again whatever their result was.

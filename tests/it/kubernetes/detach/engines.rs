@@ -169,3 +169,44 @@ fn an_engine_and_a_laptop_leave_each_others_jobs_alone() {
     place.watch(&number).code(0).nowhere("attempt 2");
     assert_eq!(place.pods_made(), [1, 1]);
 }
+
+/// Makes all files below a folder two days old.
+fn age(folder: &Path) {
+    let old = std::fs::FileTimes::new().set_modified(std::time::SystemTime::now() - Duration::from_hours(48));
+    for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        if entry.path().is_dir() {
+            age(&entry.path());
+        }
+        std::fs::File::open(entry.path()).unwrap().set_times(old).unwrap();
+    }
+}
+
+#[test]
+#[ignore = "needs the cluster of tests/cluster"]
+fn what_old_runs_hold_goes_by_itself_and_their_record_stays() {
+    let place = Detached::bare("keep", "  a: { steps: [{ run: 'echo kept for a while' }] }\n");
+    let class = place.space.0.clone();
+    let folder = volume(&class);
+    place.tidegate(&["install", "--volume", "1Gi", "--storage-class", &class, "--keep", "a while"]).code(2);
+    place.tidegate(&["install", "--volume", "1Gi", "--storage-class", &class, "--keep", "0s"]).code(0);
+    let number = place.submit(&[]);
+    place.watch(&number).code(0);
+    place.asked(&["runs", "logs", &number]).code(0).stdout("kept for a while");
+    place.wait_gone();
+    for kept in ["objects", "runs"] {
+        age(&folder.path().join("store").join(kept));
+    }
+    // It looks a minute after its start, and then daily.
+    place.kill_engine();
+    wait("the log is gone", 180, || {
+        let logs = place.asked(&["runs", "logs", &number]);
+        logs.stderr.contains("were collected").then_some(())
+    });
+    place.asked(&["runs", "show", &number]).code(0).stdout("passed");
+    wait("the engine says so", 60, || {
+        let said = place.kubectl(&["logs", "deploy/tidegate-engine"]);
+        said.contains("freed in the engine's store").then_some(())
+    });
+    kubectl(&["delete", "pv", &class, "--wait=false"]);
+    drop(folder);
+}

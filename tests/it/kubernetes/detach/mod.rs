@@ -1,6 +1,7 @@
 //! `run --detach`: an engine in the cluster, and those who speak to it from outside. A namespace a test.
 //! Here is what the tests share.
 
+mod again;
 mod engines;
 mod requests;
 mod rights;

@@ -37,6 +37,8 @@ pub struct Installation {
     pub kept: Kept,
     /// How the hub keeps things that the engine puts up.
     pub hub: HubSettings,
+    /// What only runs needed that ended longer ago than this is removed: `30d`; `None`: as the engine does by itself.
+    pub keep: Option<String>,
 }
 
 /// Returns the manifests of an engine, in the order in which they are applied.
@@ -173,7 +175,11 @@ fn container(made: &Installation) -> Json {
 
 fn command(made: &Installation) -> Vec<&str> {
     let given = made.hub.options().map(|(option, value)| [option, value]);
-    ["/tidegate", "engine", "--agent-image", &made.image].into_iter().chain(given.flatten()).collect()
+    let keep = made.keep.as_deref().map(|keep| ["--keep", keep]);
+    ["/tidegate", "engine", "--agent-image", &made.image]
+        .into_iter()
+        .chain(given.chain(keep).flatten())
+        .collect()
 }
 
 #[cfg(test)]
@@ -193,6 +199,7 @@ mod tests {
                 pull_secrets: vec!["regcred".to_owned()],
                 ..HubSettings::default()
             },
+            keep: Some("7d".to_owned()),
         })
     }
 
@@ -201,8 +208,16 @@ mod tests {
         let kinds = |all: &[Json]| all.iter().map(|m| m["kind"].clone()).collect::<Vec<_>>();
         assert_eq!(kinds(&made(Kept::Pod)), ["ServiceAccount", "Role", "RoleBinding", "Deployment"]);
         let command = made(Kept::Pod)[3]["spec"]["template"]["spec"]["containers"][0]["command"].clone();
-        let hub =
-            json!(["--hub-volume", "5Gi", "--hub-store", "s3://models", "--hub-pull-secret", "regcred"]);
+        let hub = json!([
+            "--hub-volume",
+            "5Gi",
+            "--hub-store",
+            "s3://models",
+            "--hub-pull-secret",
+            "regcred",
+            "--keep",
+            "7d"
+        ]);
         assert_eq!(command.as_array().unwrap()[4..], hub.as_array().unwrap()[..], "{command}");
         let kept = made(Kept::Volume { size: "10Gi".to_owned(), class: Some("fast".to_owned()) });
         assert_eq!(kept[3]["kind"], "PersistentVolumeClaim");
