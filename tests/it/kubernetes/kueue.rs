@@ -291,6 +291,32 @@ fn an_engine_that_is_killed_while_its_job_is_queued() {
     wait_gone(&project);
 }
 
+/// Kueue takes the place away while no engine looks: the next one finds a suspended Job without a pod.
+#[test]
+#[ignore = "needs Kueue"]
+fn a_job_that_loses_its_place_while_no_engine_is_there() {
+    let queue = Queue::new("unseen", "1");
+    let project = project(&format!(
+        "  a: {{ queue: {}, steps: [{{ run: 'echo started; case $HOSTNAME in *-0-1-*) sleep 600;; esac; echo done' }}] }}\n",
+        queue.0
+    ));
+    let mut child = spawn(&project, &[]);
+    wait_log(&project, "started");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    queue.is("HoldAndDrain");
+    // Its agent keeps the receipt for an engine for a while.
+    wait("its pod is gone", 120, || {
+        kubectl(&["get", "pods", "-l", &selector(&project), "-o", "name"]).trim().is_empty().then_some(())
+    });
+    let child = spawn(&project, &["--resume", "1"]);
+    wait_shown(&project, &format!("ClusterQueue {} is inactive", queue.0));
+    queue.is("None");
+    let done = project.done(child).code(0).stdout("preempted: its Job was suspended by Kueue");
+    done.stdout("The ClusterQueue is stopped").stdout("attempt 2").nowhere("attempt 3");
+    wait_gone(&project);
+}
+
 #[test]
 #[ignore = "needs Kueue"]
 fn several_nodes_start_together_when_there_is_room_for_all() {
