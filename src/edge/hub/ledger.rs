@@ -11,8 +11,9 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A list that no store renews its claim on in this time is not kept for any; what runs renews it daily.
-pub(super) const LIFE: Duration = Duration::from_hours(7 * 24);
+/// A list that no store renews its claim on in this time is not kept for any; what runs renews it daily. As long as GitHub
+/// keeps artifacts by default ("Artifact and log retention policy"): the hub has the only copy, and people go on holiday.
+pub(super) const LIFE: Duration = Duration::from_hours(90 * 24);
 
 /// What is known of claims, and what of it is not written down yet.
 #[derive(Default)]
