@@ -72,7 +72,8 @@ pub const WANTS_MEMORY: &str = "  a:
 /// Runs [`WANTS_MEMORY`].
 #[track_caller]
 pub fn wants_memory(project: &Project, run: impl FnOnce() -> Done) {
-    run().code(0).stdout("oom").stdout("attempt 2").stdout("`resources.memory`");
+    let done = run().code(0).stdout("oom: killed ").stdout("attempt 2");
+    done.stdout("; again now with 160 MiB (`oom.memory-factor` 4)").nowhere("`resources.memory`");
     // What it said just before is kept.
     project.tidegate(["runs", "logs", "1", "--attempt", "1"]).code(0).stdout("\n199\n200\n");
 }

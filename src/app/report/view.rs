@@ -93,8 +93,20 @@ pub struct InstanceView {
     pub adopted: bool,
     /// Said at the top of the log.
     pub notes: Vec<String>,
-    /// Why its attempt does not begin yet.
+    /// Why its attempt does not begin yet, or does not go on.
     pub waiting: Option<String>,
+    /// Since when it waits, for this and what it waited for before that.
+    pub waiting_since: Option<Millis>,
+    /// When the current or last attempt started.
+    pub attempt_started: Option<Millis>,
+    /// When its agent was ready, if it came to that.
+    pub attempt_ready: Option<Millis>,
+    /// When it ended.
+    pub attempt_ended: Option<Millis>,
+    /// Bytes of memory of the current attempt; 0: not said.
+    pub memory_bytes: u64,
+    /// `retry.oom.memory-factor`, where `oom` is tried again; 1 or less keeps the memory.
+    pub memory_factor: f64,
     /// Why it could not start.
     pub reason: Option<String>,
     /// Before `continue-on-error`.
@@ -210,6 +222,22 @@ impl InstanceView {
         u64::try_from(self.ended.unwrap_or(now).0 - started.0).ok()
     }
 
+    /// Returns milliseconds for which it has waited at `now`, if it waits.
+    pub fn waited(&self, now: Millis) -> Option<u64> {
+        u64::try_from(now.0 - self.waiting_since?.0).ok()
+    }
+
+    /// Returns milliseconds that its last attempt ran, without what it waited for a place; `None` if that never ended.
+    pub fn ran(&self) -> Option<u64> {
+        let began = self.attempt_ready.or(self.attempt_started)?;
+        u64::try_from(self.attempt_ended?.0 - began.0).ok()
+    }
+
+    fn waits_no_more(&mut self) {
+        self.waiting = None;
+        self.waiting_since = None;
+    }
+
     /// Returns the step that runs, or ran last.
     pub fn step(&self) -> Option<&StepView> {
         self.steps.last()
@@ -254,21 +282,30 @@ impl InstanceView {
                 self.attempt = *attempt;
                 self.state = InstanceState::Running;
                 self.started.get_or_insert(at);
-                self.waiting = None;
+                self.attempt_started = Some(at);
+                (self.attempt_ready, self.attempt_ended) = (None, None);
+                self.waits_no_more();
                 self.steps.clear();
                 self.verdicts.clear();
                 self.annotations.clear();
             }
             EventKind::AttemptReady { notes, .. } => {
-                self.waiting = None;
+                self.waits_no_more();
+                self.attempt_ready = Some(at);
                 self.notes.clone_from(notes);
             }
-            EventKind::AttemptWaiting { reason, .. } => self.waiting = Some(reason.clone()),
+            EventKind::AttemptWaiting { reason, .. } => {
+                self.waiting = Some(reason.clone());
+                // It is told after some seconds; before its agent is there an attempt does nothing else.
+                let since = self.attempt_started.filter(|_| self.attempt_ready.is_none()).unwrap_or(at);
+                self.waiting_since.get_or_insert(since);
+            }
             EventKind::StepStarted { .. } | EventKind::StepEnded { .. } => self.stepped(at, kind),
             EventKind::Annotated { annotation, .. } => self.annotations.push(annotation.clone()),
             EventKind::Judged { verdict, .. } => self.verdicts.push(verdict.clone()),
             EventKind::AttemptEnded { receipt, .. } => {
-                self.waiting = None;
+                self.waits_no_more();
+                self.attempt_ended = Some(at);
                 self.receipt = Some((**receipt).clone());
             }
             EventKind::ImagesTold { attempt, images, .. } => {
@@ -276,8 +313,9 @@ impl InstanceView {
                     receipt.images.clone_from(images);
                 }
             }
-            EventKind::RetryScheduled { infra, .. } => {
+            EventKind::RetryScheduled { infra, memory, .. } => {
                 self.state = InstanceState::Retrying;
+                self.memory_bytes = memory.unwrap_or(self.memory_bytes);
                 self.infra += u32::from(*infra);
                 self.uncounted += u32::from(*infra);
             }
@@ -296,6 +334,9 @@ impl InstanceView {
                 if !ready.display.is_empty() {
                     self.display.clone_from(&ready.display);
                 }
+                self.memory_bytes = ready.resources.memory_bytes;
+                let again = ready.retry.on.iter().any(|word| word == "oom" || word.starts_with("exit:"));
+                self.memory_factor = if again { ready.retry.oom_memory_factor } else { 1.0 };
                 self.attempts_allowed = ready.retry.attempts;
                 self.infra_allowed = ready.retry.infra;
             }

@@ -3,9 +3,6 @@
 use std::path::Path;
 use std::sync::Mutex;
 
-/// What to do after a kill for memory.
-pub const ADVICE: &str = "raise `resources.memory`, or let `retry.on: [oom]` with `oom.memory-factor` do so";
-
 static SEEN: Mutex<Option<Kills>> = Mutex::new(None);
 
 /// Counters of kills for memory.

@@ -173,7 +173,7 @@ impl Job<'_> {
                 };
                 let reason = match (memory, signal) {
                     (true, _) => {
-                        format!("killed for memory (exit {code}); {}", super::oom::ADVICE)
+                        format!("killed for memory (exit {code}); {}", tidegate_flow::job::OOM_ADVICE)
                     }
                     (_, Some(signal)) => format!("killed by signal {signal} (exit {code})"),
                     _ => format!("exit {code}"),

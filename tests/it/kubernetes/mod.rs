@@ -10,6 +10,7 @@ mod containers;
 mod detach;
 mod ends;
 mod examples;
+mod explained;
 mod hub_disk;
 mod kueue;
 mod left;

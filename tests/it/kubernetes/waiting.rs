@@ -25,13 +25,16 @@ fn a_queue_and_then_no_node_until_the_time_is_up() {
     kubectl(&["patch", job.trim(), "--type=merge", "-p", r#"{"spec":{"suspend":false}}"#]);
     wait_shown(
         &project,
-        "waits: no node takes its pod: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu",
+        "waits: no node has 9 nvidia.com/gpu free; ask for less in `resources`, or let the cluster grow (0/1 nodes are \
+         available: 1 Insufficient nvidia.com/gpu)",
     );
     let done = project.done(child).code(1);
     let told = |text: &str| done.stdout.matches(text).count();
     assert_eq!(told("waits: it waits in the queue"), 1, "{}", done.stdout);
-    assert_eq!(told("waits: no node takes its pod"), 1, "{}", done.stdout);
-    let done = done.stdout("unschedulable: no node takes its pod").stdout("`pending-timeout`");
+    assert_eq!(told("waits: no node has 9 nvidia.com/gpu free; ask for less"), 1, "{}", done.stdout);
+    let done = done
+        .stdout("unschedulable: no node has 9 nvidia.com/gpu free (0/1 nodes")
+        .stdout("`pending-timeout`");
     done.stdout("ask for less in `resources`");
     let events = project.tidegate(["runs", "watch", "1", "--format", "json"]).code(1).stdout;
     assert_eq!(events.matches("\"attempt-waiting\"").count(), 2, "{events}");

@@ -5,7 +5,9 @@ use crate::app::cli::elsewhere::Elsewhere;
 use crate::app::cli::{Exit, Failure, Globals};
 use crate::app::report::runs::{show, show_json};
 use crate::app::report::{RunView, Style};
+use std::time::{SystemTime, UNIX_EPOCH};
 use tidegate_flow::job::ArtifactRef;
+use tidegate_flow::run::Millis;
 
 /// Arguments of `tidegate runs show`.
 #[derive(Debug, clap::Args)]
@@ -43,7 +45,9 @@ pub fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
         Format::Text => {
             let lines = |instance, attempt, from, to| kept.last_lines(&view, instance, attempt, from, to);
             let before = kept.blank(globals, &row);
-            show(before, &events, running, Style { color: globals.color() }, &lines, &gone)
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let now = Millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
+            show(before, &events, running, now, Style { color: globals.color() }, &lines, &gone)
         }
     };
     globals.print(text)?;

@@ -1,20 +1,21 @@
 //! One run in full: its rows as they were live, then what it measured and kept.
 
 use crate::app::report::terminal::{LastLines, Plain};
-use crate::app::report::{InstanceState, InstanceView, RunView, Style, bytes, metric};
+use crate::app::report::{InstanceState, InstanceView, RunView, Style, bytes, duration, metric};
 use serde_json::{Value as Json, json};
 use tidegate_flow::job::{ArtifactRef, Conclusion};
-use tidegate_flow::run::RunEvent;
+use tidegate_flow::run::{Millis, RunEvent};
 
 /// Tells whether an artifact is not in the store any more.
 pub type Gone<'a> = dyn Fn(&ArtifactRef) -> bool + 'a;
 
 /// Writes a run from its events. `view` has taken none of them in yet; `running` tells whether its
-/// owner lives.
+/// owner lives; `now` is what waits are counted to.
 pub fn show(
     mut view: RunView,
     events: &[RunEvent],
     running: bool,
+    now: Millis,
     style: Style,
     lines: &LastLines,
     gone: &Gone,
@@ -30,7 +31,10 @@ pub fn show(
         view.instances.iter().filter(|instance| !matches!(instance.state, InstanceState::Ended(_)))
     {
         let step = instance.step().map(|step| format!(", step `{}`", step.name)).unwrap_or_default();
-        let waits = instance.waiting.as_ref().map(|reason| format!(", waits: {reason}")).unwrap_or_default();
+        let since = instance.waited(now).filter(|_| running).map(|ms| format!(", for {}", duration(ms)));
+        let waits =
+            instance.waiting.as_ref().map(|reason| format!("{}, waits: {reason}", since.unwrap_or_default()));
+        let waits = waits.unwrap_or_default();
         let state = match instance.state {
             InstanceState::Running => format!("attempt {}{step}{waits}", instance.attempt),
             InstanceState::Retrying => "waits to be tried again".to_owned(),
@@ -134,7 +138,7 @@ pub fn show_json(view: &RunView, running: bool, gone: &Gone) -> Json {
         json!({
             "display": instance.display, "matrix": instance.matrix, "state": state, "outcome": word(instance.outcome),
             "attempt": instance.attempt, "uncounted": instance.uncounted, "started": instance.started, "ended": instance.ended,
-            "taken_from": instance.taken_from, "reason": instance.reason, "waiting": instance.waiting, "steps": steps,
+            "taken_from": instance.taken_from, "reason": instance.reason, "waiting": instance.waiting, "waiting_since": instance.waiting_since, "steps": steps,
             "verdicts": instance.verdicts, "annotations": instance.annotations, "receipt": instance.receipt,
             "collected": collected,
         })

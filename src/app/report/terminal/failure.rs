@@ -4,7 +4,7 @@ use super::ending::quoted;
 use super::{LastLines, row};
 use crate::app::report::{InstanceView, RunView, Style, cut, duration, verdict_lines};
 use tidegate_flow::gate::Outcome;
-use tidegate_flow::job::{Conclusion, FailureClass};
+use tidegate_flow::job::{Conclusion, FailureClass, OOM_ADVICE, memory_amount};
 
 /// Columns of a step's name; one without `name` is called as its command.
 const NAME: usize = 48;
@@ -114,19 +114,37 @@ fn best_of_needs(view: &RunView, instance: &InstanceView) -> Vec<String> {
         .collect()
 }
 
-/// Writes that an instance will be tried again.
-pub fn retry(view: &RunView, instance: &InstanceView, wait_ms: u64, infra: bool, style: Style) -> String {
+/// How an instance is tried again.
+#[derive(Clone, Copy, Debug)]
+pub struct Again {
+    /// Milliseconds from now.
+    pub wait_ms: u64,
+    /// Whether the infrastructure budget pays.
+    pub infra: bool,
+    /// Bytes of memory of the next attempt, where `oom` was asked to raise them.
+    pub memory: Option<u64>,
+}
+
+/// Writes that an instance will be tried again: what the attempt failed of, and how long it ran.
+pub fn retry(view: &RunView, instance: &InstanceView, again: Again, style: Style) -> String {
     let mut said = headline(instance);
-    if infra {
+    if again.memory.is_some() {
+        // What it would advise is done.
+        said = said.replace(&format!("; {OOM_ADVICE}"), "");
+    }
+    if again.infra {
         let (used, all) = (instance.infra, instance.infra_allowed);
         said.push_str(&format!("; does not count as an attempt (infrastructure retry {used} of {all})"));
     }
-    said.push_str(&if wait_ms < 100 {
-        "; again now".to_owned()
-    } else {
-        format!("; again in {}", duration(wait_ms))
+    said.push_str(&match again.wait_ms {
+        0..100 => "; again now".to_owned(),
+        wait => format!("; again in {}", duration(wait)),
     });
-    row::row(&style.again("↻"), &row::name(view, instance), "", None, &[said])
+    if let Some(memory) = again.memory {
+        let factor = instance.memory_factor;
+        said.push_str(&format!(" with {} (`oom.memory-factor` {factor})", memory_amount(memory)));
+    }
+    row::row(&style.again("↻"), &row::name(view, instance), "", instance.ran(), &[said])
 }
 
 /// The command that shows an instance's whole log.
@@ -177,6 +195,11 @@ fn headline(instance: &InstanceView) -> String {
         Some(step) if !reason.contains(&step.name) => format!(" in step `{}`", cut(&step.name, NAME)),
         _ => String::new(),
     };
+    // Where the file raises memory already, only the person can give it more.
+    let raised = instance.memory_factor > 1.0 && instance.outcome.is_some();
+    let advice =
+        if raised { "raise `resources.memory`, `oom.max-memory` or `retry.attempts`" } else { OOM_ADVICE };
+    let reason = reason.replace(OOM_ADVICE, advice);
     let again = attempts(instance);
     if reason.is_empty() {
         format!("{again}{class}{place}")
@@ -189,6 +212,7 @@ fn headline(instance: &InstanceView) -> String {
 mod tests {
     use super::*;
     use tidegate_flow::job::Receipt;
+    use tidegate_flow::run::Millis;
 
     /// An instance of which some attempts, of those so far, spent the budget of the infrastructure.
     fn failed(class: FailureClass, attempt: u32, infra: u32, allowed: [u32; 2]) -> InstanceView {
@@ -224,9 +248,43 @@ mod tests {
         ];
         for (instance, words) in table {
             let infra = instance.class().is_some_and(FailureClass::is_infrastructure);
-            let said = retry(&RunView::default(), &instance, 0, infra, Style::default());
+            let again = Again { wait_ms: 0, infra, memory: None };
+            let said = retry(&RunView::default(), &instance, again, Style::default());
             assert!(said.trim_end().ends_with(&format!("  {words}")), "{said}");
         }
+    }
+
+    #[test]
+    fn a_retry_after_a_kill_for_memory_says_what_the_next_attempt_has() {
+        let killed = |factor: f64| InstanceView {
+            receipt: Some(Receipt::bare(
+                Conclusion::Failure,
+                Some(FailureClass::Oom),
+                format!("killed at its limit of 16 GiB of memory (exit 137); {OOM_ADVICE}"),
+            )),
+            memory_factor: factor,
+            attempt_started: Some(Millis(0)),
+            attempt_ready: Some(Millis(60_000)),
+            attempt_ended: Some(Millis(312_000)),
+            ..failed(FailureClass::Oom, 1, 0, [2, 10])
+        };
+        let said = |factor, memory, wait_ms| {
+            let again = Again { wait_ms, infra: false, memory };
+            retry(&RunView::default(), &killed(factor), again, Style::default())
+        };
+        let more = said(1.5, Some(24 << 30), 0);
+        let words = "4m12s   attempt 1 of 2: oom: killed at its limit of 16 GiB of memory (exit 137); again now with 24 GiB \
+                     (`oom.memory-factor` 1.5)\n";
+        assert!(more.ends_with(words), "{more}");
+        let same = said(1.0, None, 5000);
+        assert!(
+            same.contains("raise `resources.memory`, or let") && same.contains("; again in 5.0s\n"),
+            "{same}"
+        );
+        // The last one: the file does what it would advise.
+        let last = InstanceView { outcome: Some(Conclusion::Failure), ..killed(1.5) };
+        let said = brief(&RunView::default(), &last, Style::default());
+        assert!(said.contains("`oom.max-memory`") && !said.contains("or let"), "{said}");
     }
 
     #[test]

@@ -19,8 +19,8 @@ pub struct Live {
     area: MultiProgress,
     /// One bar per drawn line, as many as were ever needed at once.
     lines: Vec<ProgressBar>,
-    /// The last line of each instance, with its place in the order of all.
-    tails: BTreeMap<u32, (u64, String)>,
+    /// The last line of each instance, with its place in the order of all; none: it waits, as the view says.
+    tails: BTreeMap<u32, (u64, Option<String>)>,
     said: u64,
     frame: usize,
 }
@@ -42,9 +42,7 @@ impl Live {
     /// Takes an event in that `view` has taken in; what stays is written above the live lines.
     pub fn event(&mut self, view: &RunView, event: &RunEvent, lines: &LastLines) {
         match &event.kind {
-            EventKind::AttemptWaiting { instance, reason, .. } => {
-                self.tail(instance.0, &format!("waits: {reason}"));
-            }
+            EventKind::AttemptWaiting { instance, .. } => self.last(instance.0, None),
             EventKind::AttemptReady { instance, .. } | EventKind::AttemptEnded { instance, .. } => {
                 self.tails.remove(&instance.0);
             }
@@ -64,7 +62,10 @@ impl Live {
 
     /// Takes in the last line an instance printed.
     pub fn tail(&mut self, instance: u32, line: &str) {
-        let line = line.chars().filter(|c| !c.is_control()).take(200).collect();
+        self.last(instance, Some(line.chars().filter(|c| !c.is_control()).take(200).collect()));
+    }
+
+    fn last(&mut self, instance: u32, line: Option<String>) {
         self.said = self.said.saturating_add(1);
         self.tails.insert(instance, (self.said, line));
     }
@@ -127,7 +128,8 @@ impl Live {
         let mut detail = Vec::new();
         if let (true, Some((_, only))) = (single, first) {
             // Before its first step it fetches what it needs, and may make a Python environment.
-            detail.push(only.step().map_or_else(|| "getting ready".to_owned(), |step| step.name.clone()));
+            let before = if only.waiting.is_some() { "waiting" } else { "getting ready" };
+            detail.push(only.step().map_or_else(|| before.to_owned(), |step| step.name.clone()));
         }
         if failed > 0 {
             detail.push(self.style.bad(&format!("{failed} failed")));
@@ -138,12 +140,20 @@ impl Live {
         let spinner = self.style.again(spinner);
         let detail = [detail.join(", ")];
         let head = row::timed(&spinner, &shown_name(&job.declared.display), &fold, &elapsed, &detail);
-        let tails = all.iter().filter(|(_, i)| active(i)).filter_map(|(index, _)| self.tails.get(index));
-        let tail = tails.max_by_key(|(when, _)| *when).map(|(_, line)| line);
+        let tails =
+            all.iter().filter(|(_, i)| active(i)).filter_map(|(index, i)| Some((self.tails.get(index)?, *i)));
+        let tail = tails.max_by_key(|((when, _), _)| *when);
+        let tail = tail.and_then(|((_, line), i)| line.clone().or_else(|| waits(i, now)));
         std::iter::once(head.trim_end().to_owned())
             .chain(tail.map(|t| self.style.dim(&format!("      {t}"))))
             .collect()
     }
+}
+
+/// `waiting 3m05s: no node has 2 nvidia.com/gpu free; …`.
+fn waits(instance: &InstanceView, now: Millis) -> Option<String> {
+    let reason: String = instance.waiting.as_ref()?.chars().filter(|c| !c.is_control()).collect();
+    Some(format!("waiting {}: {reason}", whole_seconds(instance.waited(now)?)))
 }
 
 fn active(instance: &InstanceView) -> bool {

@@ -92,9 +92,10 @@ impl Plain {
             {
                 row::row("…", &row::name(view, instance), "", None, &[style.dim(&format!("waits: {reason}"))])
             }
-            EventKind::RetryScheduled { due, infra, .. } => {
-                let wait = u64::try_from(due.0 - event.at.0).unwrap_or(0);
-                failure::retry(view, instance, wait, *infra, style)
+            EventKind::RetryScheduled { due, infra, memory, .. } => {
+                let wait_ms = u64::try_from(due.0 - event.at.0).unwrap_or(0);
+                let again = failure::Again { wait_ms, infra: *infra, memory: *memory };
+                failure::retry(view, instance, again, style)
             }
             EventKind::InstanceEnded { .. } => match instance.state {
                 InstanceState::Ended(Conclusion::Failure) => {

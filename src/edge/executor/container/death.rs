@@ -2,7 +2,7 @@
 
 use super::engine::{Bounds, CallError, ContainerEngine};
 use serde::Deserialize;
-use tidegate_flow::job::{Answer, FailureClass};
+use tidegate_flow::job::{Answer, FailureClass, OOM_ADVICE, memory_amount};
 
 /// What an engine says of a container.
 #[derive(Clone, Debug, Deserialize)]
@@ -48,21 +48,15 @@ pub(super) fn death(state: Option<&State>, memory_bytes: u64) -> Option<Answer> 
     }
     let exit = state.exit_code;
     if state.oom_killed {
-        let limit = if memory_bytes > 0 { format!(" of {}", amount(memory_bytes)) } else { String::new() };
-        let reason = format!(
-            "its container was killed at its memory limit{limit}; `resources.memory` raises it, and `retry: {{on: [oom]}}` tries again"
-        );
+        let limit = match memory_bytes {
+            0 => "killed for memory".to_owned(),
+            bytes => format!("killed at its limit of {} of memory", memory_amount(bytes)),
+        };
+        let reason = format!("{limit} (exit 137); {OOM_ADVICE}");
         return made(FailureClass::Oom, Some(137), reason);
     }
     let reason = format!("its container was ended by somebody (exit {exit})");
     made(FailureClass::Lost, Some(exit), reason)
-}
-
-/// Bytes for people.
-fn amount(bytes: u64) -> String {
-    const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
-    let unit = UNITS.into_iter().find(|(_, size)| bytes >= *size && bytes.is_multiple_of(*size));
-    unit.map_or_else(|| format!("{bytes} bytes"), |(name, size)| format!("{} {name}", bytes / size))
 }
 
 #[cfg(test)]
@@ -80,6 +74,11 @@ mod tests {
         assert_eq!(class(Some(state(true, false, 0))), None);
         assert_eq!(class(Some(state(false, true, 137))), Some((FailureClass::Oom, Some(137))));
         assert_eq!(class(Some(state(false, false, 137))), Some((FailureClass::Lost, Some(137))));
-        assert_eq!((amount(3 << 29), amount(1000)), ("1536 MiB".to_owned(), "1000 bytes".to_owned()));
+        let said = |memory| match death(Some(&state(false, true, 137)), memory) {
+            Some(Answer::Death { reason, .. }) => reason,
+            _ => String::new(),
+        };
+        assert!(said(40 << 20).starts_with("killed at its limit of 40 MiB of memory (exit 137); raise"));
+        assert!(said(0).starts_with("killed for memory (exit 137); raise"));
     }
 }

@@ -1,6 +1,6 @@
 //! An attempt that waits: when a person hears of it, and when it has waited for too long.
 
-use super::observe::{Bound, Waiting, given_up};
+use super::observe::{Bound, Waiting, given_up, told};
 use super::watch::State;
 use crate::executor::ExecutorMessage;
 use std::time::Duration;
@@ -15,7 +15,7 @@ impl State {
     pub(super) fn waits(&mut self, token: &str, waits: &Waiting, now: Instant) -> Option<Receipt> {
         let attempt = self.attempts.get_mut(token)?;
         if attempt.telling.tells(waits, now) {
-            let reason = waits.reason().to_owned();
+            let reason = told(waits, &attempt.spec);
             (self.sink)(ExecutorMessage::Waiting { token: token.to_owned(), reason });
         }
         let limit = match waits.bound() {
@@ -29,7 +29,7 @@ impl State {
         };
         attempt.since = Some((waits.bound(), since));
         let limit = limit.filter(|limit| now.duration_since(since) >= *limit)?;
-        let death = given_up(waits, limit.as_secs());
+        let death = given_up(waits, &attempt.spec, limit.as_secs());
         Some(Receipt::bare(Conclusion::Failure, Some(death.class), death.reason))
     }
 

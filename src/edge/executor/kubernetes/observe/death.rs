@@ -1,8 +1,9 @@
 //! Why a container or a pod ended, as a failure class and words for a person.
 
+use super::rejected::rejected;
 use super::status::{Owner, init_statuses, owner, short, statuses, steps_began};
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
-use tidegate_flow::job::FailureClass;
+use tidegate_flow::job::{FailureClass, OOM_ADVICE, memory_amount};
 
 /// Why something ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -186,15 +187,7 @@ fn memory_words(memory_bytes: u64, exit: i32) -> String {
     if memory_bytes == 0 {
         return format!("killed for memory (exit {exit}): the node had no more; say `resources.memory`");
     }
-    let mib = memory_bytes >> 20;
-    let limit = match mib {
-        0..1024 => format!("{mib} MiB"),
-        _ => format!("{:.1} GiB", f64::from(u32::try_from(mib).unwrap_or(u32::MAX)) / 1024.0),
-    };
-    format!(
-        "killed at its limit of {limit} of memory (exit {exit}); raise `resources.memory`, or let \
-         `retry.on: [oom]` with `oom.memory-factor` do so"
-    )
+    format!("killed at its limit of {} of memory (exit {exit}); {OOM_ADVICE}", memory_amount(memory_bytes))
 }
 
 /// The pod as a whole was ended by the cluster.
@@ -232,7 +225,8 @@ pub(in super::super) fn disrupted(pod: &Pod) -> Option<Death> {
         return made(FailureClass::Lost, "its node is gone".to_owned());
     }
     let target =
-        status.conditions.iter().flatten().find(|c| c.type_ == "DisruptionTarget" && c.status == "True")?;
+        status.conditions.iter().flatten().find(|c| c.type_ == "DisruptionTarget" && c.status == "True");
+    let Some(target) = target else { return rejected(status) };
     let said = target.message.clone().unwrap_or_default();
     match target.reason.as_deref().unwrap_or_default() {
         // Kubernetes, "Pod disruption conditions".
@@ -264,7 +258,7 @@ mod tests {
     #[test]
     fn every_end_of_a_container_has_a_class() {
         let table = vec![
-            (ended(json!({"exitCode": 137, "reason": "OOMKilled"})), FailureClass::Oom, "limit of 16.0 GiB"),
+            (ended(json!({"exitCode": 137, "reason": "OOMKilled"})), FailureClass::Oom, "limit of 16 GiB"),
             (ended(json!({"exitCode": 137, "reason": "Error"})), FailureClass::Lost, "exit 137"),
             (
                 ended(json!({"exitCode": 128, "reason": "StartError", "message": "no such\nfile"})),

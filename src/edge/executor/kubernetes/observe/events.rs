@@ -5,10 +5,17 @@ use super::waiting::{ADVICE, is_own};
 use super::{Death, Waiting};
 use tidegate_flow::job::FailureClass;
 
-/// What of a pod only an event says: a volume that cannot be mounted. `None`: it may pass by itself.
+/// What of a pod only an event says: a volume that cannot be mounted, no network. `None`: it may pass by itself.
 pub(in super::super) fn not_set_up(reason: &str, said: &str) -> Option<Waiting> {
     // A kubelet that has not heard of a Secret or config map yet tries again, and then it has.
     let passes = said.contains("failed to sync") && said.contains("timed out");
+    if reason == "FailedCreatePodSandBox" {
+        let advice = "look at the node's network plugin (are addresses left?) and at its container runtime";
+        let said = short(said.trim_start_matches("Failed to create pod sandbox: "));
+        return Some(Waiting::Sandbox(format!(
+            "its node cannot make the sandbox of its pod: {said}; {advice}"
+        )));
+    }
     if !matches!(reason, "FailedMount" | "FailedAttachVolume") || is_own(said) || passes {
         return None;
     }
@@ -52,6 +59,11 @@ mod tests {
         );
         assert_eq!(not_set_up("FailedMount", "secret \"tg-01j-a-0-1\" not found"), None);
         assert_eq!(not_set_up("BackOff", said), None);
+        let full =
+            "Failed to create pod sandbox: plugin type=\"calico\" failed (add): no addresses available";
+        assert!(
+            matches!(not_set_up("FailedCreatePodSandBox", full), Some(Waiting::Sandbox(words)) if words.contains("no addresses"))
+        );
         let said = "MountVolume.SetUp failed for volume \"x\" : failed to sync configmap cache: timed out waiting for the \
                     condition";
         assert_eq!(not_set_up("FailedMount", said), None);

@@ -1,16 +1,18 @@
 //! What is seen of a Job, its pod, its node and their events, as a failure class and words for a person. Pure.
 //!
-//! A job ends when its receipt arrives; what is here only explains why there is none (`death`), why a pod
-//! does not run yet (`waiting`, `events`, `queued`), or what both say together (`seen`). `status` reads a pod's status,
-//! `telling` decides when a person hears of it. Not here: watching (`watch`), what follows from it (`ends`).
+//! A job ends when its receipt arrives; what is here only explains why there is none (`death`, `rejected`), why a
+//! pod does not run yet (`waiting`, `events`, `queued`), or what both say together (`seen`). `status` reads a pod's status, `words`
+//! says what to change, `telling` decides when a person hears of it. Not here: watching (`watch`), what follows from it (`ends`).
 
 mod death;
 mod events;
 mod queued;
+mod rejected;
 mod seen;
 mod status;
 mod telling;
 mod waiting;
+mod words;
 
 pub use death::{Death, death};
 pub(super) use death::{disrupted, killed_agent, quote};
@@ -20,5 +22,6 @@ pub use seen::{Seen, seen};
 pub(super) use seen::{is_suspended, node_is_away};
 pub(super) use status::{is_set_up, steps_began};
 pub(super) use telling::Telling;
-pub(super) use waiting::{Bound, given_up};
+pub(super) use waiting::Bound;
 pub use waiting::{Waiting, waiting};
+pub(super) use words::{given_up, told};

@@ -2,7 +2,7 @@
 
 use super::death::service_death;
 use super::status::short;
-use super::{Death, Waiting, death, disrupted, waiting};
+use super::{Death, Waiting, death, waiting};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use tidegate_flow::job::FailureClass;
@@ -35,7 +35,7 @@ pub fn seen(job: &Job, pod: Option<&Pod>, memory_bytes: u64) -> Seen {
         }
         return pod.and_then(waiting).map_or(Seen::Going, Seen::Waiting);
     }
-    if let Some(death) = pod.and_then(|p| disrupted(p).or_else(|| death(p, memory_bytes))) {
+    if let Some(death) = pod.and_then(|p| death(p, memory_bytes)) {
         return Seen::Ended(death);
     }
     let condition = failed
@@ -44,12 +44,37 @@ pub fn seen(job: &Job, pod: Option<&Pod>, memory_bytes: u64) -> Seen {
         Some((reason, said)) if reason == "DeadlineExceeded" => {
             (FailureClass::Timeout, format!("the cluster ended it after its deadline: {said}"))
         }
+        Some((reason, said)) if reason == "PodFailurePolicy" => return Seen::Ended(by_rule(&said)),
         Some((reason, said)) if !reason.is_empty() => {
             (FailureClass::Lost, format!("its pod is gone without a receipt ({reason}): {said}"))
         }
         _ => (FailureClass::Lost, "its pod ended without a receipt".to_owned()),
     };
     Seen::Ended(Death { class, exit: None, reason })
+}
+
+/// What the Job controller says of a pod that is gone: by which rule of the Job's `podFailurePolicy` it failed
+/// (Kubernetes, `pkg/controller/job/pod_failure_policy.go`; the rules are those of `pod`).
+fn by_rule(said: &str) -> Death {
+    let index = said.rsplit_once("at index ").map(|(_, index)| index.trim());
+    let exit =
+        said.split_once("exit code ").and_then(|(_, rest)| rest.split_whitespace().next()?.parse().ok());
+    match index {
+        // The condition is on the pod, so that which disruption it was went with it.
+        Some("0") => {
+            let reason = format!("its pod was taken off its node, and is gone: {said}");
+            Death { class: FailureClass::Preempted, exit: None, reason }
+        }
+        Some("1") => {
+            let reason =
+                format!("a container of its pod ended without a receipt, and the pod is gone: {said}");
+            Death { class: FailureClass::Lost, exit, reason }
+        }
+        _ => {
+            let reason = format!("its pod is gone without a receipt (PodFailurePolicy): {said}");
+            Death { class: FailureClass::Lost, exit: None, reason }
+        }
+    }
 }
 
 /// Tells whether a Job is to have no pods.
@@ -94,6 +119,41 @@ mod tests {
         // A pod that ended with 0 and no receipt is no success.
         let done = pod(json!({"phase": "Succeeded"}));
         assert_eq!(class(seen(&Job::default(), Some(&done), 0)), Some(FailureClass::Lost));
+    }
+
+    #[test]
+    fn the_rule_that_a_job_failed_by_says_what_became_of_a_pod_that_is_gone() {
+        let table = [
+            (
+                "Pod default/tg-x-4kz2p has condition DisruptionTarget matching FailJob rule at index 0",
+                FailureClass::Preempted,
+                None,
+                "taken off its node",
+            ),
+            (
+                "Container steps for pod default/tg-x-4kz2p failed with exit code 137 matching FailJob rule at index 1",
+                FailureClass::Lost,
+                Some(137),
+                "Container steps for pod default/tg-x-4kz2p failed with exit code 137",
+            ),
+            ("Somebody's own rule at index 7", FailureClass::Lost, None, "gone without a receipt"),
+            ("", FailureClass::Lost, None, "gone without a receipt"),
+        ];
+        for (message, class, exit, words) in table {
+            let job: Job = serde_json::from_value(json!({"status": {"conditions": [
+                {"type": "Failed", "status": "True", "reason": "PodFailurePolicy", "message": message}
+            ]}}))
+            .unwrap();
+            // What was last known of its pod says nothing.
+            let running = pod(json!({"phase": "Running"}));
+            for pod in [None, Some(&running)] {
+                let Seen::Ended(death) = seen(&job, pod, 0) else { panic!("{message}") };
+                assert!(
+                    death.class == class && death.exit == exit && death.reason.contains(words),
+                    "{death:?}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -1,10 +1,8 @@
-//! Why a pod does not run yet, and what it is called when it has waited for too long.
+//! Why a pod does not run yet. Not here: what a person is told of it (`words`).
 
-use super::Death;
 use super::status::{Owner, init_statuses, owner, short, statuses, steps_began};
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
 use std::time::Duration;
-use tidegate_flow::job::FailureClass;
 
 /// Why a pod does not run yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +21,8 @@ pub enum Waiting {
     Start(String),
     /// What the pod needs is not there: a Secret, a config map, a volume.
     SetUp(String),
+    /// Its node cannot make its sandbox: no address is left, the runtime does not have its class.
+    Sandbox(String),
     /// Its containers are made: images are pulled, volumes attached.
     Creating(String),
     /// An init container that is not the engine's still runs.
@@ -43,7 +43,7 @@ pub(in super::super) enum Bound {
 }
 
 impl Waiting {
-    /// Returns it in words.
+    /// Returns it in the words of who said it.
     pub fn reason(&self) -> &str {
         match self {
             Self::Unschedulable(text)
@@ -53,6 +53,7 @@ impl Waiting {
             | Self::Image(text)
             | Self::Start(text)
             | Self::SetUp(text)
+            | Self::Sandbox(text)
             | Self::Creating(text)
             | Self::Init(text)
             | Self::Service(text) => text,
@@ -63,7 +64,7 @@ impl Waiting {
     pub(in super::super) fn bound(&self) -> Bound {
         match self {
             Self::Unschedulable(_) | Self::NotMade(_) | Self::Suspended(_) => Bound::Pending,
-            Self::Image(_) | Self::Start(_) | Self::SetUp(_) => Bound::Image,
+            Self::Image(_) | Self::Start(_) | Self::SetUp(_) | Self::Sandbox(_) => Bound::Image,
             Self::NoAnswer(_) | Self::Creating(_) | Self::Init(_) | Self::Service(_) => Bound::Nothing,
         }
     }
@@ -79,8 +80,8 @@ impl Waiting {
 
     /// Tells whether other words mean that something else is waited for.
     pub(super) fn changes(&self) -> bool {
-        // A kubelet says the same pull in turns as an error and as a pause.
-        !matches!(self, Self::Image(_))
+        // A kubelet says the same pull in turns as an error and as a pause, and each sandbox has a name of its own.
+        !matches!(self, Self::Image(_) | Self::Sandbox(_))
     }
 }
 
@@ -93,7 +94,7 @@ pub fn waiting(pod: &Pod) -> Option<Waiting> {
     let scheduled = conditions.and_then(|c| c.iter().find(|c| c.type_ == "PodScheduled"))?;
     if scheduled.status == "False" {
         let said = scheduler_words(scheduled.message.as_deref().unwrap_or_default());
-        return Some(Waiting::Unschedulable(format!("no node takes its pod: {said}")));
+        return Some(Waiting::Unschedulable(said));
     }
     if steps_began(pod) {
         return None;
@@ -189,53 +190,6 @@ pub(super) fn is_own(said: &str) -> bool {
     said.contains("secret \"tg-")
 }
 
-/// Says how an attempt ends that has waited for too long.
-pub(in super::super) fn given_up(waits: &Waiting, seconds: u64) -> Death {
-    let said = waits.reason();
-    let never = |class, reason| Death { class, exit: None, reason };
-    match waits.bound() {
-        Bound::Image => {
-            let class = if matches!(waits, Waiting::SetUp(_)) {
-                FailureClass::Unschedulable
-            } else {
-                FailureClass::Image
-            };
-            never(class, said.to_owned())
-        }
-        _ => never(
-            FailureClass::Unschedulable,
-            format!("{said}; given up after {seconds} s (`pending-timeout`); {}", advice(waits)),
-        ),
-    }
-}
-
-/// What to change so that it gets a place.
-fn advice(waits: &Waiting) -> &'static str {
-    let said = waits.reason();
-    match waits {
-        Waiting::Suspended(_) if said.contains("doesn't exist") => {
-            "`kubectl get localqueues` names those that are there"
-        }
-        Waiting::Suspended(_) if said.contains("is inactive") || said.contains("is stopped") => {
-            "`kubectl describe localqueue` and `clusterqueue` say who stopped it, or what it lacks"
-        }
-        Waiting::Suspended(_) if said.contains("no Kueue") => {
-            "a cluster without Kueue runs jobs without `queue`"
-        }
-        Waiting::Suspended(_) => "let the queue have more quota, or ask for less in `resources`",
-        Waiting::NotMade(_) => "let the quota be raised, or ask for less in `resources`",
-        _ if said.contains("Insufficient") => "ask for less in `resources`, or let the cluster grow",
-        _ if said.contains("affinity") || said.contains("selector") => {
-            "no node has what `gpu`, `spot` or the pod template ask for"
-        }
-        _ if said.contains("taint") => "a pod template can tolerate the taint",
-        _ if said.contains("PersistentVolumeClaim") || said.contains("persistentvolumeclaim") => {
-            "make the claim, or change the pod template"
-        }
-        _ => "ask for less in `resources`, or let the cluster grow",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -287,7 +241,7 @@ mod tests {
         let said = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu. no new claims to deallocate, \
                     preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.";
         let unschedulable = pod(json!({"conditions": scheduled("False", said)}));
-        let words = "no node takes its pod: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu";
+        let words = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu";
         assert_eq!(waiting(&unschedulable), Some(Waiting::Unschedulable(words.into())));
     }
 
@@ -312,51 +266,5 @@ mod tests {
         let begun = pod(json!({"phase": "Running", "conditions": scheduled("True", ""),
             "containerStatuses": [status("steps", true, running)]}));
         assert_eq!(waiting(&begun), None);
-    }
-
-    #[test]
-    fn what_has_waited_for_too_long_has_a_class_and_an_advice() {
-        let table = [
-            (
-                Waiting::Unschedulable("1 Insufficient cpu".into()),
-                FailureClass::Unschedulable,
-                "ask for less",
-            ),
-            (
-                Waiting::Unschedulable("didn't match Pod's node affinity/selector".into()),
-                FailureClass::Unschedulable,
-                "`spot`",
-            ),
-            (
-                Waiting::Unschedulable("untolerated taint {a: }".into()),
-                FailureClass::Unschedulable,
-                "tolerate",
-            ),
-            (Waiting::NotMade("a quota is used up".into()), FailureClass::Unschedulable, "quota be raised"),
-            (
-                Waiting::Suspended("it waits in the queue `q`".into()),
-                FailureClass::Unschedulable,
-                "more quota",
-            ),
-            (
-                Waiting::Suspended("LocalQueue q doesn't exist".into()),
-                FailureClass::Unschedulable,
-                "`kubectl get localqueues`",
-            ),
-            (
-                Waiting::Suspended("LocalQueue q is inactive".into()),
-                FailureClass::Unschedulable,
-                "who stopped it",
-            ),
-            (Waiting::Suspended("there is no Kueue".into()), FailureClass::Unschedulable, "without `queue`"),
-            (Waiting::Image("cannot be pulled".into()), FailureClass::Image, "cannot be pulled"),
-            (Waiting::Start("exec format error".into()), FailureClass::Image, "exec format error"),
-            (Waiting::SetUp("configmap".into()), FailureClass::Unschedulable, "configmap"),
-        ];
-        for (waits, class, words) in table {
-            let death = given_up(&waits, 60);
-            assert!(death.class == class && death.reason.contains(words), "{death:?}");
-            assert_eq!(waits.bound() == Bound::Pending, death.reason.contains("`pending-timeout`"));
-        }
     }
 }

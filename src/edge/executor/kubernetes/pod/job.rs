@@ -101,7 +101,7 @@ pub fn job_manifest(
         "backoffLimit": 0,
         "ttlSecondsAfterFinished": TTL_SECONDS,
         // Only rules that fail the Job: what is tried again is the engine's to decide. The index of the
-        // rule that applied says what happened.
+        // rule that applied says what happened, also when the pod is gone (`observe::seen`).
         "podFailurePolicy": { "rules": [
             { "action": "FailJob", "onPodConditions": [{ "type": "DisruptionTarget", "status": "True" }] },
             { "action": "FailJob", "onExitCodes": { "operator": "NotIn", "values": [0] } },

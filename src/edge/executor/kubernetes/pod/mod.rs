@@ -23,6 +23,7 @@ mod template;
 mod touches;
 
 pub use finding::Findings;
+pub(super) use gpu::gpu;
 pub use job::{ManifestError, PodSettings, job_manifest};
 pub use names::{identity, job_name};
 pub use nodes::service_manifest;
