@@ -147,21 +147,21 @@ async fn what_somebody_needs_stays(place: Place) {
     assert_eq!(counted.gone.count, 2);
     assert_eq!(hub.hub.collect(Some(&one_needs), later, false).await.unwrap(), counted);
     assert_eq!(place.objects(), all(&[&result, &both]));
-    // A store that needs what it never claimed keeps it; one that nobody heard of for a week keeps nothing.
+    // A store that needs what it never claimed keeps it; one that nobody heard of for 90 days keeps nothing.
     hub.hub.collect(Some(&needs("three", &[&both[0]])), later, false).await.unwrap();
     drop(hub);
     let hub = place.hub().await;
-    hub.hub.collect(None, start + 6 * DAY, false).await.unwrap();
+    hub.hub.collect(None, start + 89 * DAY, false).await.unwrap();
     assert_eq!(place.objects(), all(&[&result, &both]));
-    hub.hub.collect(None, start + 7 * DAY + HOUR, false).await.unwrap();
+    hub.hub.collect(None, start + 90 * DAY + HOUR, false).await.unwrap();
     assert_eq!(place.objects(), all(&[&both]), "store three said so later");
-    hub.hub.collect(None, start + 8 * DAY, false).await.unwrap();
+    hub.hub.collect(None, start + 91 * DAY, false).await.unwrap();
     assert_eq!(place.objects(), always, "what an attempt may have that is not over");
     // Over at last.
     let mut one = hub.engine("one").await;
     one.say(&ToHub::Close { attempt: "r.1.1".into() }, b"").await;
     one.missing(&[]).await;
-    hub.hub.collect(None, start + 8 * DAY, false).await.unwrap();
+    hub.hub.collect(None, start + 91 * DAY, false).await.unwrap();
     assert_eq!(place.objects(), HashSet::new());
 }
 
