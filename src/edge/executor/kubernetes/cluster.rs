@@ -5,11 +5,15 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim, Pod, Secret, Service};
 use kube::api::{Api, DeleteParams, ListParams, PostParams};
+use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
+use std::time::Duration;
+use tower::timeout::TimeoutLayer;
+use tower::timeout::error::Elapsed;
 
 /// The annotation that names the attempt of a Job.
 pub(super) const ATTEMPT: &str = "tidegate.dev/attempt";
@@ -182,6 +186,9 @@ fn nobody_listens(error: &kube::Error) -> bool {
                 return true;
             }
         }
+        if error.is::<Elapsed>() {
+            return true;
+        }
         // The connection ended before the answer, or stood and was gone before anything was asked over it.
         if let Some(error) = error.downcast_ref::<hyper::Error>()
             && (error.is_incomplete_message() || error.is_canceled() || error.is_closed())
@@ -191,6 +198,14 @@ fn nobody_listens(error: &kube::Error) -> bool {
         next = error.source();
     }
     false
+}
+
+/// The API server begins an answer within this time, that to a watch, too: webhooks have 30 s at most (Kubernetes, "Dynamic
+/// Admission Control"). A connection that is cut at the wrong moment may leave the client without an answer for ever.
+const ANSWER: Duration = Duration::from_mins(1);
+
+fn client_of(config: Config, patience: Duration) -> Result<Client, kube::Error> {
+    Ok(ClientBuilder::try_from(config)?.with_layer(&TimeoutLayer::new(patience)).build())
 }
 
 /// The API server's own words, without the wrapping.
@@ -242,7 +257,7 @@ impl Cluster {
         // The client's own tries again (429, 503, 504) take up to three minutes, are not heard of and cannot be stopped;
         // all who wait for a server ask again themselves.
         made.default_retry = false;
-        let client = Client::try_from(made).map_err(|e| config(&e))?;
+        let client = client_of(made, ANSWER).map_err(|e| config(&e))?;
         Ok(Self { client, namespace, address, inside })
     }
 
@@ -361,7 +376,7 @@ mod tests {
                 let mut config = Config::new(format!("http://{}", cuts(after)).parse().unwrap());
                 config.default_retry = false;
                 let cluster = Cluster {
-                    client: Client::try_from(config).unwrap(),
+                    client: client_of(config, Duration::from_secs(1)).unwrap(),
                     namespace: "default".into(),
                     address: String::new(),
                     inside: false,
