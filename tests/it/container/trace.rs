@@ -174,12 +174,14 @@ const EXAMPLES: &[Example] = &[
     },
 ];
 
-/// An example in a repository of its own. The image that its files name is on no test machine.
+/// An example in a repository of its own. The image that its files name is on no test machine, nor is a node that is marked as a
+/// spot node.
 fn example(name: &str) -> tempfile::TempDir {
     let from = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(".mlflow-examples").join(name);
     let folder = tempfile::tempdir().unwrap();
     let line = format!(
         "cp -r '{}/.' . && sed -i 's|python:3.12|{PYTHON}|' .ml/workflows/*.yml && \
+         echo 'kubernetes: {{ spot: {{ labels: {{ kubernetes.io/os: linux }} }} }}' > .ml/config.yaml && \
          git init -q -b main && git add -A && git -c user.name=t -c user.email=t@t commit -q -m x",
         from.display()
     );
