@@ -1,7 +1,8 @@
 """Sends an image to a registry: `push.py FILE.tar HOST:PORT/NAME:TAG USER PASSWORD MARK [MACHINE]`; prints its digest.
 
 FILE.tar is a docker-archive of one layer, as images.py makes them. MARK, a label, makes another image of it;
-MACHINE says that it is for that architecture, whatever is in it.
+with MACHINE
+the name is a list of images, in which it is the only one, for that architecture, whatever is in it.
 """
 
 import base64
@@ -38,12 +39,20 @@ def push(archive: str, reference: str, user: str, password: str, mark: str, mach
         parts = json.loads(read("manifest.json"))[0]
         config = json.loads(read(parts["Config"]))
         config["config"]["Labels"] = {"mark": mark}
-        config["architecture"] = machine or config["architecture"]
         manifest = {"schemaVersion": 2, "mediaType": f"{DOCKER}.distribution.manifest.v2+json",
                     "config": blob(json.dumps(config).encode(), "container.image.v1+json"),
                     "layers": [blob(read(layer), "image.rootfs.diff.tar") for layer in parts["Layers"]]}
-    answer = call("PUT", f"http://{host}/v2/{name}/manifests/{tag}", json.dumps(manifest).encode(), manifest["mediaType"])
-    return answer["Docker-Content-Digest"]
+
+    def put(what: dict, tag: str) -> dict:
+        data = json.dumps(what).encode()
+        answer = call("PUT", f"http://{host}/v2/{name}/manifests/{tag}", data, what["mediaType"])
+        return {"mediaType": what["mediaType"], "size": len(data), "digest": answer["Docker-Content-Digest"]}
+
+    if machine:
+        # A node looks at the machine of an image only where it has to choose one.
+        only = {**put(manifest, f"{tag}-{machine}"), "platform": {"architecture": machine, "os": "linux"}}
+        manifest = {"schemaVersion": 2, "mediaType": f"{DOCKER}.distribution.manifest.list.v2+json", "manifests": [only]}
+    return put(manifest, tag)["digest"]
 
 
 print(push(*sys.argv[1:]))
