@@ -4,6 +4,7 @@
 
 use super::adoption::pods_made;
 use super::*;
+use std::sync::Once;
 use tidegate_edge::store::{RunLog as _, Store};
 use tidegate_flow::run::{EventKind, RunEvent};
 
@@ -26,7 +27,11 @@ impl Queue {
     fn with(name: &str, resources: &[&str], quotas: &[String]) -> Self {
         let name = format!("test-{name}-{}", std::process::id());
         let kueue = r#""apiVersion":"kueue.x-k8s.io/v1beta2""#;
-        apply(&format!(r#"{{{kueue},"kind":"ResourceFlavor","metadata":{{"name":"any"}}}}"#));
+        // One for all queues: two that applied it at the same time would both make it.
+        static FLAVOR: Once = Once::new();
+        FLAVOR.call_once(|| {
+            apply(&format!(r#"{{{kueue},"kind":"ResourceFlavor","metadata":{{"name":"any"}}}}"#));
+        });
         let (covered, quotas) = (resources.join("\",\""), quotas.join(","));
         apply(&format!(
             r#"{{{kueue},"kind":"ClusterQueue","metadata":{{"name":"{name}"}},"spec":{{"namespaceSelector":{{}},
