@@ -114,7 +114,11 @@ impl Engine<'_> {
     }
 
     /// What an attempt ran, told after its receipt; tokens of attempts that are over name nothing any more.
-    fn said_images(&mut self, token: &str, images: BTreeMap<String, String>) -> Result<(), EngineError> {
+    pub(super) fn said_images(
+        &mut self,
+        token: &str,
+        images: BTreeMap<String, String>,
+    ) -> Result<(), EngineError> {
         let Some((instance, attempt)) = attempt_of(token) else { return Ok(()) };
         match self.record(EventKind::ImagesTold { instance, attempt, images }) {
             // What the cache has of it says so, too.
@@ -122,16 +126,6 @@ impl Engine<'_> {
             Err(EngineError::Refused(_)) => Ok(()),
             other => other,
         }
-    }
-
-    /// Takes in what was told about images while the executor ended; nothing else counts any more.
-    pub(super) fn hear_images(&mut self) -> Result<(), EngineError> {
-        while let Ok(next) = self.inbox.try_recv() {
-            if let Incoming::Executor(ExecutorMessage::Images { token, images }) = next {
-                self.said_images(&token, images)?;
-            }
-        }
-        self.save()
     }
 
     /// The supervisor died: what it ran is lost, and tried again as far as the budget goes.

@@ -84,7 +84,7 @@ pub struct Engine<'a> {
     /// The time of the last decision.
     decided: Millis,
     executor: Option<Box<dyn Executor>>,
-    pub(super) inbox: Receiver<Incoming>,
+    inbox: Receiver<Incoming>,
     door: Sender<Incoming>,
     /// Admitted and applied, not yet in the log. Nothing leaves the process before they are.
     unsaved: Vec<RunEvent>,
@@ -210,6 +210,16 @@ impl<'a> Engine<'a> {
         Ok(done)
     }
 
+    /// Takes in what was told about images while the executor ended; nothing else counts any more.
+    fn hear_images(&mut self) -> Result<(), EngineError> {
+        while let Ok(next) = self.inbox.try_recv() {
+            if let Incoming::Executor(ExecutorMessage::Images { token, images }) = next {
+                self.said_images(&token, images)?;
+            }
+        }
+        self.save()
+    }
+
     fn turns(&mut self) -> Result<Finished, EngineError> {
         loop {
             self.settle()?;
@@ -255,7 +265,7 @@ impl<'a> Engine<'a> {
         if self.unsaved.len() >= UNSAVED { self.save() } else { Ok(()) }
     }
 
-    pub(super) fn save(&mut self) -> Result<(), EngineError> {
+    fn save(&mut self) -> Result<(), EngineError> {
         if self.unsaved.is_empty() {
             return Ok(());
         }

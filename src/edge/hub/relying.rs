@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tidegate_flow::wire::v1::{FromHub, Tally, ToHub};
 
-/// What a run relies on is said so often: a hub forgets it after a week.
+/// What a run relies on is said so often: a hub forgets it after 90 days.
 const RENEWED: Duration = Duration::from_hours(24);
 
 /// What came of a collection at a hub.

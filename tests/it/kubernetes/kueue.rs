@@ -79,6 +79,13 @@ impl Drop for Class {
     }
 }
 
+/// A queue was drained under the first attempt, and the second one went through.
+#[track_caller]
+fn lost_its_place_once(done: Done) {
+    let done = done.stdout("preempted: its Job was suspended by Kueue").stdout("The ClusterQueue is stopped");
+    done.stdout("attempt 2").nowhere("attempt 3");
+}
+
 /// Waits until `runs show` says so of the only run.
 fn wait_shown(project: &Project, text: &str) {
     wait(&format!("it is shown: {text}"), 90, || {
@@ -246,8 +253,7 @@ fn a_queue_that_is_drained_and_opened_again() {
     queue.is("HoldAndDrain");
     wait_shown(&project, &format!("ClusterQueue {} is inactive", queue.0));
     queue.is("None");
-    let done = project.done(child).code(0).stdout("preempted: its Job was suspended by Kueue");
-    done.stdout("The ClusterQueue is stopped").stdout("attempt 2").nowhere("attempt 3");
+    lost_its_place_once(project.done(child).code(0));
     wait_gone(&project);
 }
 
@@ -317,8 +323,7 @@ fn a_job_that_loses_its_place_while_no_engine_is_there() {
     let child = spawn(&project, &["--resume", "1"]);
     wait_shown(&project, &format!("ClusterQueue {} is inactive", queue.0));
     queue.is("None");
-    let done = project.done(child).code(0).stdout("preempted: its Job was suspended by Kueue");
-    done.stdout("The ClusterQueue is stopped").stdout("attempt 2").nowhere("attempt 3");
+    lost_its_place_once(project.done(child).code(0));
     wait_gone(&project);
 }
 

@@ -2,9 +2,10 @@
 //! say what its containers run, and nobody waits for that but the end of the engine.
 
 use super::attempt::Attempt;
-use super::images::{Images, is_final};
+use super::images::{Images, Resolved, is_final};
 use super::watch::State;
 use crate::executor::ExecutorMessage;
+use k8s_openapi::api::core::v1::Pod;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -16,8 +17,13 @@ const TOLD_PATIENCE: Duration = Duration::from_secs(3);
 pub(super) fn told(images: &Images, attempt: &mut Attempt) -> BTreeMap<String, String> {
     let Some(pod) = &attempt.pod else { return BTreeMap::new() };
     let known = images.of(pod);
-    attempt.untold = (!known.whole && !is_final(pod) && !attempt.pod_gone).then(Instant::now);
+    attempt.untold = is_more_to_come(&known, pod, attempt).then(Instant::now);
     known.images
+}
+
+/// Tells whether the pod may still say what some container ran.
+fn is_more_to_come(known: &Resolved, pod: &Pod, attempt: &Attempt) -> bool {
+    !known.whole && !is_final(pod) && !attempt.pod_gone
 }
 
 impl State {
@@ -26,14 +32,13 @@ impl State {
         let Some(attempt) = self.attempts.get_mut(token).filter(|a| a.untold.is_some()) else { return };
         let Some(pod) = &attempt.pod else { return };
         let known = self.images.of(pod);
-        if !known.whole && !is_final(pod) && !attempt.pod_gone {
+        if is_more_to_come(&known, pod, attempt) {
             return;
         }
         attempt.untold = None;
         if !known.images.is_empty() {
             (self.sink)(ExecutorMessage::Images { token: token.to_owned(), images: known.images });
         }
-        self.forget(token);
     }
 
     /// Gives up on pods that say nothing.
