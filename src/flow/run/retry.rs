@@ -3,6 +3,12 @@
 use super::{EventKind, InstanceId, InstanceState, Millis};
 use crate::job::{Conclusion, FailureClass, Receipt, RetrySpec};
 
+/// Seconds before the second try of one that found no place to begin, doubled each time up to [`LONGEST_SECONDS`]; as
+/// kubelets do it (<https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#restart-policy>).
+const FIRST_SECONDS: f64 = 10.0;
+/// And at most so many.
+const LONGEST_SECONDS: f64 = 300.0;
+
 /// Returns the retry of an attempt that ended, if there is one.
 pub(super) fn again(id: InstanceId, instance: &InstanceState, now: Millis) -> Option<EventKind> {
     let receipt = instance.receipt.as_deref()?;
@@ -25,7 +31,12 @@ pub(super) fn again(id: InstanceId, instance: &InstanceState, now: Millis) -> Op
     } else if spent >= retry.attempts || !wanted(retry, class, receipt) {
         return None;
     }
-    let pause = if infra { 0.0 } else { pause(retry, spent, &instance.token) };
+    let pause = if infra {
+        // One that ran lost its place, and there is another; where none began, the next place is as bad just now.
+        if instance.said > 0 { 0.0 } else { no_place(instance.infra, &instance.token) }
+    } else {
+        pause(retry, spent, &instance.token)
+    };
     #[expect(clippy::cast_possible_truncation, reason = "saturates; a pause is at most some hours")]
     let due = Millis(now.0.saturating_add((pause * 1000.0) as i64));
     Some(EventKind::RetryScheduled {
@@ -48,14 +59,23 @@ fn wanted(retry: &RetrySpec, class: FailureClass, receipt: &Receipt) -> bool {
     })
 }
 
-/// Seconds before attempt `spent + 1`. The random share comes from the token, so that replay and
-/// a second look give the same.
+/// Seconds before attempt `spent + 1`.
 fn pause(retry: &RetrySpec, spent: u32, token: &str) -> f64 {
-    let full = retry.backoff_seconds(spent);
-    let seed = blake3::hash(token.as_bytes()).as_bytes().first().copied().unwrap_or(0);
-    let share = f64::from(seed) / 255.0;
-    let pause = full * (1.0 - retry.backoff_jitter.clamp(0.0, 1.0) * share);
+    let pause = retry.backoff_seconds(spent) * (1.0 - retry.backoff_jitter.clamp(0.0, 1.0) * share(token));
     if pause.is_finite() { pause } else { 0.0 }
+}
+
+/// Seconds before the infrastructure is tried again that `paid` times had no place: none at first, then up to half of
+/// them less, so that jobs which one node refused do not come back as one.
+fn no_place(paid: u32, token: &str) -> f64 {
+    let Some(doubled) = paid.checked_sub(1) else { return 0.0 };
+    let full = FIRST_SECONDS * 2_f64.powi(i32::try_from(doubled).unwrap_or(i32::MAX));
+    full.min(LONGEST_SECONDS) * (1.0 - 0.5 * share(token))
+}
+
+/// A random share from 0 to 1. It comes from the token, so that replay and a second look give the same.
+fn share(token: &str) -> f64 {
+    f64::from(blake3::hash(token.as_bytes()).as_bytes().first().copied().unwrap_or(0)) / 255.0
 }
 
 /// More memory after `oom`, up to the limit.

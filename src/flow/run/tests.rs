@@ -66,6 +66,13 @@ impl World {
                 let class = (self.fails)(id.0, attempt);
                 let conclusion = if class.is_some() { Conclusion::Failure } else { Conclusion::Success };
                 let receipt = Box::new(receipt(conclusion, class));
+                self.take(EventKind::StepStarted {
+                    instance: id,
+                    attempt,
+                    step: 0,
+                    name: String::new(),
+                    log: 0,
+                });
                 self.take(EventKind::AttemptEnded { instance: id, attempt, receipt });
             }
         }
@@ -294,7 +301,6 @@ fn what_is_tried_again_and_when() {
         (Unschedulable, None, 1, None),
         (Gate, Some(75), 1, None),
         (Preempted, None, 1, Some((0, true, None))),
-        (Lost, None, 2, Some((0, true, None))),
         (Lost, None, 3, None),
     ];
     for (class, exit, attempts, wanted) in table {
@@ -304,6 +310,41 @@ fn what_is_tried_again_and_when() {
             other => panic!("{other:?}"),
         };
         assert_eq!(told, wanted, "{class:?} {exit:?} after {attempts}");
+    }
+}
+
+/// Nobody said a word of these attempts: they had no place.
+#[test]
+fn infrastructure_that_has_no_place_is_given_time() {
+    let mut before = Millis(0);
+    for (attempts, seconds) in [(1, 0), (2, 10), (3, 20), (4, 40), (5, 80), (6, 160), (7, 300), (60, 300)] {
+        let lost = receipt(Conclusion::Failure, Some(FailureClass::Lost));
+        let spec = RetrySpec { infra: 100, ..RetrySpec::default() };
+        let EventKind::RetryScheduled { due, infra: true, .. } = after(lost, spec, attempts) else {
+            panic!()
+        };
+        assert!((seconds * 500..=seconds * 1000).contains(&due.0), "{due:?} after {attempts}");
+        assert!(due >= before, "{due:?} after {before:?}");
+        before = Millis(due.0 / 2);
+    }
+}
+
+#[test]
+fn a_place_that_was_lost_is_looked_for_again_at_once() {
+    let mut world = World::new(&[("a", &[])], |_, _| None);
+    let id = InstanceId(0);
+    for attempt in 1..=3 {
+        while world.run.running().count() == 0 {
+            for command in world.run.decide(Millis(0)) {
+                world.carry_out(command);
+            }
+        }
+        world.take(EventKind::StepStarted { instance: id, attempt, step: 0, name: String::new(), log: 0 });
+        let receipt = Box::new(receipt(Conclusion::Failure, Some(FailureClass::Preempted)));
+        world.take(EventKind::AttemptEnded { instance: id, attempt, receipt });
+        let Command::Record(again) = world.run.decide(Millis(0)).remove(0) else { panic!() };
+        assert!(matches!(again, EventKind::RetryScheduled { due: Millis(0), infra: true, .. }), "{again:?}");
+        world.take(again);
     }
 }
 

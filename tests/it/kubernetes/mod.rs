@@ -238,8 +238,14 @@ fn left(project: &Project) -> String {
     kubectl(&["get", "jobs,pods,secrets", "-l", &selector(project), "-o", "name"])
 }
 
+#[track_caller]
 fn wait_gone(project: &Project) {
-    wait("Jobs, pods and Secrets are gone", 90, || left(project).trim().is_empty().then_some(()));
+    // A controller manager that lost the API server looks again after up to a minute.
+    let gone = wait_or("they are gone", 240, || left(project).trim().is_empty().then_some(()));
+    if gone.is_none() {
+        let label = selector(project);
+        panic!("still there: {}", kubectl(&["get", "jobs,pods,secrets", "-l", &label, "-o", "yaml"]));
+    }
 }
 
 /// Waits until something is there, for some seconds; a loaded machine takes its time.

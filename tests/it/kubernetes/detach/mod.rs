@@ -110,7 +110,7 @@ impl Detached {
 
     /// Jobs, their pods and requests are gone.
     fn wait_gone(&self) {
-        wait("Jobs, pods and requests are gone", 90, || {
+        wait("Jobs, pods and requests are gone", 240, || {
             let left = self.kubectl(&["get", "jobs,pods", "-l", "tidegate.dev/store", "-o", "name"]);
             (left + &self.requests()).trim().is_empty().then_some(())
         });

@@ -30,15 +30,12 @@ fn a_request_that_is_wrong_is_refused_where_it_lies() {
         (notes.matches("tidegate.dev/refused").count() == 2).then_some(notes)
     });
     assert!(notes.contains("the run cannot be read"), "{notes}");
-    let held = place.kubectl(&[
-        "get",
-        "secrets",
-        "-l",
-        "tidegate.dev/run-request",
-        "-o",
-        "jsonpath={.items[*].data}",
-    ]);
-    assert_eq!(held.trim(), "", "what it held is thrown away");
+    // The request that was right goes a moment after its run's end.
+    wait("what they held is thrown away", 60, || {
+        let label = "tidegate.dev/run-request";
+        let held = place.kubectl(&["get", "secrets", "-l", label, "-o", "jsonpath={.items[*].data}"]);
+        held.trim().is_empty().then_some(())
+    });
     assert_eq!(place.engine(".status.containerStatuses[0].restartCount"), "0");
 }
 
