@@ -5,7 +5,7 @@ use super::{Engine, EngineError};
 use std::collections::BTreeMap;
 use tidegate_edge::executor::ExecutorMessage;
 use tidegate_flow::job::{
-    AgentRequest, Answer, Conclusion, FailureClass, JobMessage, MessageBody, Question, Receipt,
+    AgentRequest, Answer, Conclusion, FailureClass, JobMessage, MessageBody, Question, Receipt, SavedCache,
 };
 use tidegate_flow::run::{EventKind, InstanceId, Phase, Refusal};
 
@@ -48,7 +48,9 @@ impl Engine<'_> {
     }
 
     fn message(&mut self, message: JobMessage) -> Result<(), EngineError> {
-        let Some((instance, attempt)) = self.tokens.get(&message.token).copied() else { return Ok(()) };
+        let Some((instance, attempt)) = self.tokens.get(&message.token).copied() else {
+            return self.of_another_node(message);
+        };
         if let MessageBody::Tail { line, .. } = &message.body {
             self.observer.tail(instance.0, line);
             return Ok(());
@@ -59,6 +61,9 @@ impl Engine<'_> {
                 return Ok(());
             }
             *last = message.seq;
+        }
+        if let MessageBody::CacheSaved { key, paths, artifact } = message.body {
+            return self.cache_saved(&message.token, &SavedCache { key, artifact }, &paths);
         }
         // Said again for this engine, in the order in which the former one took it down.
         if message.seq > 0
@@ -88,12 +93,25 @@ impl Engine<'_> {
                 EventKind::AttemptEnded { instance, attempt, receipt: Box::new(receipt) }
             }
             // The executor keeps what was saved.
-            MessageBody::Tail { .. } | MessageBody::Saved { .. } => return Ok(()),
+            MessageBody::Tail { .. } | MessageBody::Saved { .. } | MessageBody::CacheSaved { .. } => {
+                return Ok(());
+            }
         };
         match self.record(kind) {
             // A word of an attempt that is over changes nothing.
             Err(EngineError::Refused(Refusal::OldAttempt { .. } | Refusal::Ended)) => Ok(()),
             other => other,
+        }
+    }
+
+    /// The nodes of an attempt above the first one only ask, with tokens of their own.
+    fn of_another_node(&mut self, message: JobMessage) -> Result<(), EngineError> {
+        let attempt = tidegate_edge::executor::kubernetes::attempt_of(&message.token).0;
+        match (message.body, self.tokens.get(attempt).copied()) {
+            (MessageBody::Ask { id, question }, Some((instance, _))) => {
+                self.answer(instance, &message.token, id, question)
+            }
+            _ => Ok(()),
         }
     }
 
@@ -149,6 +167,7 @@ impl Engine<'_> {
     ) -> Result<(), EngineError> {
         let answer = match question {
             Question::Uploads => Answer::Uploads(self.uploads()),
+            Question::Cache { keys, paths } => Answer::Cache(self.find_cache(&keys, &paths)?),
             // Where steps are processes of this machine there is no container that could end.
             Question::Death | Question::Nodes => Answer::Unavailable("the executor does not know".to_owned()),
             Question::Baseline { baseline } => match self.baseline(&baseline)? {

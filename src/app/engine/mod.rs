@@ -7,6 +7,7 @@
 
 mod act;
 mod back_end;
+mod caches;
 mod calls;
 mod clock;
 mod contexts;

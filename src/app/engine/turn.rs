@@ -80,7 +80,7 @@ pub struct Engine<'a> {
     pub(super) adopted_are_there: bool,
     pub(super) line: Line,
     pub(super) site: Site,
-    clock: Clock,
+    pub(super) clock: Clock,
     /// The time of the last decision.
     decided: Millis,
     executor: Option<Box<dyn Executor>>,

@@ -127,9 +127,7 @@ impl Job<'_> {
         match self.link.ask(Question::Baseline { baseline: wanted.to_owned() }) {
             Some(Answer::Baseline(baseline)) => Ok(Ok(baseline)),
             Some(Answer::Unavailable(reason)) => Ok(Err(reason)),
-            Some(Answer::Uploads(_) | Answer::Death { .. } | Answer::Nodes) => {
-                Ok(Err("the engine answered something else".to_owned()))
-            }
+            Some(_) => Ok(Err("the engine answered something else".to_owned())),
             None => Err(Failed::user("cancelled while the baseline was asked for")),
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! Not here: what a single step does (`step`), its variables (`variables`), what the steps left (`keep`).
 
+use super::builtin::Caches;
 use super::checkpoint::Checkpoints;
 use super::control::Wish;
 use super::fence::Fence;
@@ -33,6 +34,8 @@ pub struct Surroundings {
     pub objects: Arc<dyn Objects>,
     /// Where checkpoints are.
     pub checkpoints: Checkpoints,
+    /// Who knows what `actions/cache` saved.
+    pub caches: Caches,
     /// Work folders.
     pub places: Arc<dyn Places>,
     /// Python environments.

@@ -3,7 +3,7 @@
 use super::control::{Control, Wish};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tidegate_flow::job::{Answer, JobMessage, MessageBody, Question};
 
 /// Where messages go; they are kept there until the engine acknowledged them.
@@ -12,6 +12,16 @@ pub trait Uplink: Send + Sync {
     fn send(&self, message: JobMessage, urgent: bool);
     /// Sends what waits.
     fn flush(&self);
+}
+
+/// What comes of a question.
+pub enum Asked {
+    /// This answer.
+    Answer(Answer),
+    /// The attempt was told to stop first.
+    Stopped,
+    /// There was no answer in time.
+    TooLate,
 }
 
 /// One attempt's numbered messages.
@@ -51,17 +61,30 @@ impl Link {
 
     /// Asks the engine and waits; `None` if the attempt is told to stop first.
     pub fn ask(&self, question: Question) -> Option<Answer> {
+        match self.ask_within(question, Duration::MAX) {
+            Asked::Answer(answer) => Some(answer),
+            Asked::Stopped | Asked::TooLate => None,
+        }
+    }
+
+    /// Asks the engine and waits for so long at most.
+    pub fn ask_within(&self, question: Question, patience: Duration) -> Asked {
+        let until = Instant::now().checked_add(patience);
         let id = self.question.fetch_add(1, Ordering::AcqRel);
-        let patience = self.control.wish();
+        let wish = self.control.wish();
         self.say(MessageBody::Ask { id, question });
         loop {
             if let Some(answer) = self.control.take_answer(id) {
-                return Some(answer);
+                return Asked::Answer(answer);
             }
-            if self.control.wish() > patience || self.control.wish() == Wish::Kill {
-                return None;
+            if self.control.wish() > wish || self.control.wish() == Wish::Kill {
+                return Asked::Stopped;
             }
-            self.control.wait(Duration::from_secs(5));
+            let left = until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()));
+            if left.is_zero() {
+                return Asked::TooLate;
+            }
+            self.control.wait(left.min(Duration::from_secs(5)));
         }
     }
 }
@@ -98,5 +121,18 @@ mod tests {
         });
         let heard = heard.0.lock().unwrap();
         assert!(heard.iter().copied().eq(1..=80_000));
+    }
+
+    #[test]
+    fn an_engine_that_is_away_is_waited_for_as_long_as_is_said() {
+        let link = Link::new("r.0.1", Arc::new(Heard(Mutex::default())), Arc::new(Control::new()));
+        let (began, patience) = (Instant::now(), Duration::from_millis(50));
+        assert!(matches!(link.ask_within(Question::Uploads, patience), Asked::TooLate));
+        assert!(began.elapsed() >= patience);
+        // What comes after that is for another question.
+        link.control.answer(1, Answer::Nodes);
+        assert!(matches!(link.ask_within(Question::Uploads, patience), Asked::TooLate));
+        link.control.answer(3, Answer::Nodes);
+        assert!(matches!(link.ask_within(Question::Uploads, patience), Asked::Answer(Answer::Nodes)));
     }
 }

@@ -38,6 +38,7 @@ mod validate;
 mod variables;
 mod workers;
 
+pub use builtin::Caches;
 pub use checkpoint::{Checkpoints, checkpoint_folder};
 pub use children::{Children, MARK, below, has_mark, processes, reap, signal};
 pub use control::{Control, Wish};
@@ -48,7 +49,7 @@ pub use launcher::{Launcher, Running, find};
 pub use link::{Link, Uplink, now};
 pub use place::remove as remove_folder;
 pub use place::{FreshFolders, Left, Place, Places, file_name, log_path, log_path_of, node_log_path};
-pub use saved::{Saved, saved};
+pub use saved::{ActionCaches, Saved};
 pub use shim::{Bring, Brought, Door, Row, ShimError, ShimLauncher, serve};
 pub use supervisor::{Host, supervise};
 pub use temp::TempFolders;

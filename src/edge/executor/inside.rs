@@ -3,8 +3,8 @@
 
 use super::kubernetes::token_of;
 use crate::agent::{
-    Brought, Checkpoints, Control, Door, FreshFolders, Link, Row, Surroundings, TempFolders, Uplink, Wish,
-    log_path_of, run,
+    Brought, Caches, Checkpoints, Control, Door, FreshFolders, Link, Row, Surroundings, TempFolders, Uplink,
+    Wish, log_path_of, run,
 };
 use crate::hub::{AgentEnd, Connection, LogCut, LogFollower, Mirrored, client_config, dial_tcp, follow_log};
 use crate::python::Environments;
@@ -146,6 +146,7 @@ fn attempt(place: &Inside, end: &Arc<AgentEnd>, control: Arc<Control>) -> Result
     let launcher = Arc::new(launcher);
     let around = Surroundings {
         checkpoints: checkpoints(place, &spec),
+        caches: Caches::Asked,
         store: place.own.clone(),
         places: Arc::new(FreshFolders::new(place.shared.join("work"), objects.clone())),
         objects,

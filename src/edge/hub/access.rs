@@ -110,6 +110,7 @@ pub(super) fn lists_of(spec: &JobSpec) -> Vec<Digest> {
 pub(super) fn lists_in(answer: &Answer) -> Vec<Digest> {
     match answer {
         Answer::Uploads(all) => all.values().filter_map(|artifact| digest_of(&artifact.digest)).collect(),
+        Answer::Cache(found) => found.iter().filter_map(|saved| digest_of(&saved.artifact.digest)).collect(),
         Answer::Baseline(_) | Answer::Death { .. } | Answer::Nodes | Answer::Unavailable(_) => Vec::new(),
     }
 }
@@ -118,7 +119,7 @@ pub(super) fn lists_in(answer: &Answer) -> Vec<Digest> {
 pub(super) fn handed_on(message: &JobMessage) -> Vec<&ArtifactRef> {
     match &message.body {
         MessageBody::Ended(receipt) => receipt.artifacts.values().chain(receipt.uploads.values()).collect(),
-        MessageBody::Saved { artifact } => vec![artifact],
+        MessageBody::Saved { artifact } | MessageBody::CacheSaved { artifact, .. } => vec![artifact],
         _ => Vec::new(),
     }
 }
@@ -127,7 +128,7 @@ pub(super) fn handed_on(message: &JobMessage) -> Vec<&ArtifactRef> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use tidegate_flow::job::{CheckpointSpec, Conclusion, ConsumeSpec, Receipt, SourceSpec};
+    use tidegate_flow::job::{CheckpointSpec, Conclusion, ConsumeSpec, Receipt, SavedCache, SourceSpec};
 
     fn d(n: u8) -> Digest {
         [n; 32]
@@ -199,6 +200,9 @@ mod tests {
         assert!(lists_of(&JobSpec::default()).is_empty());
         assert_eq!(lists_in(&Answer::Uploads([("a".to_owned(), artifact(5))].into())), [d(5)]);
         assert!(lists_in(&Answer::Nodes).is_empty());
+        assert!(lists_in(&Answer::Cache(None)).is_empty());
+        let saved = SavedCache { key: "k".into(), artifact: artifact(6) };
+        assert_eq!(lists_in(&Answer::Cache(Some(saved))), [d(6)]);
         let receipt = Receipt {
             artifacts: [("a".to_owned(), artifact(6))].into(),
             uploads: [("b".to_owned(), artifact(7))].into(),
@@ -208,6 +212,10 @@ mod tests {
         for (body, all) in [
             (MessageBody::Ended(receipt), vec![hex(6), hex(7)]),
             (MessageBody::Saved { artifact: artifact(8) }, vec![hex(8)]),
+            (
+                MessageBody::CacheSaved { key: "k".into(), paths: "p".into(), artifact: artifact(9) },
+                vec![hex(9)],
+            ),
             (MessageBody::Started { notes: Vec::new() }, vec![]),
         ] {
             let message = message(body);

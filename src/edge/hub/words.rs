@@ -48,7 +48,12 @@ impl Hub {
                         Some(true) => self.relies_on(attempt, message),
                         // A hub that lost its disk has not what was saved, and the next save brings it. Only the number
                         // is kept.
-                        Some(false) if matches!(message.body, MessageBody::Saved { .. }) => {
+                        Some(false)
+                            if matches!(
+                                message.body,
+                                MessageBody::Saved { .. } | MessageBody::CacheSaved { .. }
+                            ) =>
+                        {
                             message.body = MessageBody::Saved { artifact: ArtifactRef::default() };
                         }
                         Some(false) => return Err(not_its_own(frames)),

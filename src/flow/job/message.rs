@@ -124,6 +124,15 @@ pub enum MessageBody {
         /// What was saved.
         artifact: ArtifactRef,
     },
+    /// `actions/cache` saved something in a pod: which key it has, the engine's store knows.
+    CacheSaved {
+        /// Its key.
+        key: String,
+        /// The action's `path`, as written: another `path` is another cache.
+        paths: String,
+        /// What was saved.
+        artifact: ArtifactRef,
+    },
 }
 
 /// An annotation of GitHub's workflow commands.
@@ -240,6 +249,22 @@ pub enum Question {
     Death,
     /// Of `nodes: N`, this one is ready for its first step; answered when all are.
     Nodes,
+    /// What `actions/cache` wants in a pod.
+    Cache {
+        /// The key, then the restore keys.
+        keys: Vec<String>,
+        /// The action's `path`, as written.
+        paths: String,
+    },
+}
+
+/// What `actions/cache` saved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedCache {
+    /// Its key.
+    pub key: String,
+    /// Its files.
+    pub artifact: ArtifactRef,
 }
 
 /// What the engine answers.
@@ -261,6 +286,8 @@ pub enum Answer {
     },
     /// All nodes are ready.
     Nodes,
+    /// The cache that fits, if there is one.
+    Cache(Option<SavedCache>),
     /// The engine could not find out; the attempt fails as the tool's failure (exit 4).
     Unavailable(String),
 }

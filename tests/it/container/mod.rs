@@ -2,6 +2,7 @@
 //! podman with a storage of its own. By hand: any engine that has the images of `tests/cluster` and
 //! Tidegate's own.
 
+mod conformance;
 mod ends;
 mod left;
 mod links;

@@ -5,6 +5,7 @@
 //! alone (`project_alone`) and needs the cluster of `tests/cluster`, which `TIDEGATE_CLUSTER` names.
 
 mod adoption;
+mod caches;
 mod collected;
 mod containers;
 mod detach;

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tidegate_edge::agent::{Checkpoints, Children, Host, Surroundings, TempFolders, supervise};
+use tidegate_edge::agent::{
+    ActionCaches, Caches, Checkpoints, Children, Host, Surroundings, TempFolders, supervise,
+};
 use tidegate_edge::executor::container::ContainerHost;
 use tidegate_edge::python::Environments;
 use tidegate_edge::store::FileObjects;
@@ -59,6 +61,7 @@ pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
     let _ = std::fs::create_dir_all(store.join("tools"));
     let around = Surroundings {
         checkpoints: Checkpoints::Stay(store.clone()),
+        caches: Caches::Here(ActionCaches::of_machine(&store)),
         places: Arc::new(Workspaces::new(store.join("work"), objects.clone())),
         objects,
         python: pythons,

@@ -8,7 +8,7 @@ use crate::app::report::runs::{Figures, Part, collected, collected_json};
 use crate::app::report::{RunView, Style, bytes, count};
 use serde_json::{Value as Json, json};
 use std::time::{Duration, SystemTime};
-use tidegate_edge::agent::{TempFolders, saved};
+use tidegate_edge::agent::{ActionCaches, TempFolders};
 use tidegate_edge::executor::container;
 use tidegate_edge::executor::kubernetes::{AtHub, collect_at_hub, remove_leftovers, saved_lists};
 use tidegate_edge::hub::HubCollected;
@@ -74,22 +74,9 @@ pub fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
         Place::Kubernetes => return on_cluster(args, &kept, globals),
     }
     let dir = kept.project.store.clone();
-    let failed = |error: &std::io::Error| {
-        Failure::tool("what `actions/cache` saved cannot be collected").caused_by(error)
-    };
     let mut wanted = Collect { keep: args.keep.means, dry_run: args.dry_run, ..Collect::default() };
-    let now = SystemTime::now();
-    let mut forgotten = 0;
-    for entry in saved(&dir).map_err(|error| failed(&error))? {
-        if now.duration_since(entry.used).is_ok_and(|unused| unused >= args.keep.means) {
-            if !args.dry_run {
-                std::fs::remove_file(&entry.file).map_err(|error| failed(&error))?;
-            }
-            forgotten += 1;
-        } else {
-            wanted.also.extend(entry.content);
-        }
-    }
+    let (content, forgotten) = forget(&ActionCaches::of_machine(&dir), args)?;
+    wanted.also.extend(content);
     let done = kept
         .store
         .collect(&wanted)
@@ -107,6 +94,27 @@ pub fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
         }
     })?;
     Ok(Exit::Good)
+}
+
+/// Forgets what `actions/cache` saved and nobody used for long; returns the content of the rest, and how many were
+/// forgotten.
+fn forget(caches: &ActionCaches, args: &Args) -> Result<(Vec<String>, u64), Failure> {
+    let failed = |error: &std::io::Error| {
+        Failure::tool("what `actions/cache` saved cannot be collected").caused_by(error)
+    };
+    let now = SystemTime::now();
+    let (mut content, mut forgotten) = (Vec::new(), 0);
+    for entry in caches.all().map_err(|error| failed(&error))? {
+        if now.duration_since(entry.used).is_ok_and(|unused| unused >= args.keep.means) {
+            if !args.dry_run {
+                std::fs::remove_file(&entry.file).map_err(|error| failed(&error))?;
+            }
+            forgotten += 1;
+        } else {
+            content.extend(entry.content);
+        }
+    }
+    Ok((content, forgotten))
 }
 
 /// Removes what is left on a cluster.
@@ -142,6 +150,7 @@ fn at_hub(
     let KeptLists { mut lists, origins } =
         needed.map_err(|error| store_trouble("what runs need cannot be told", &error))?;
     lists.extend(saved_lists(kept.store.dir(), &origins));
+    lists.extend(forget(&ActionCaches::of_pods(kept.store.dir()), args)?.0);
     collect_at_hub(context, namespace, store, lists.into_iter().collect(), args.dry_run)
         .map_err(|error| Failure::tool("nothing was collected at the hub").caused_by(&error))
 }

@@ -6,18 +6,27 @@ use super::run::Post;
 use crate::agent::copy::{At, copy_file, copy_tree};
 use crate::agent::fence::Fence;
 use crate::agent::job::{Job, class_of};
-use crate::agent::link::now;
+use crate::agent::link::{Asked, now};
 use crate::agent::place::file_name;
-use crate::agent::saved;
+use crate::agent::saved::ActionCaches;
 use crate::agent::scope::Failed;
-use std::path::{Path, PathBuf};
-use tidegate_flow::job::ArtifactRef;
+use std::path::Path;
+use std::time::Duration;
+use tidegate_flow::job::{Answer, MessageBody, Question, SavedCache};
+
+/// A cache only saves time: an engine that is away is waited for no longer.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Who knows which caches there are.
+#[derive(Clone, Debug)]
+pub enum Caches {
+    /// This machine's store.
+    Here(ActionCaches),
+    /// The engine: what a pod knows dies with it.
+    Asked,
+}
 
 impl Job<'_> {
-    fn cache_folder(&self) -> PathBuf {
-        saved::folder(&self.around.store)
-    }
-
     pub(super) fn cache(&mut self, inputs: &Inputs, save: bool) -> Result<Outputs, Failed> {
         let key = input(inputs, "key").to_owned();
         let paths = input(inputs, "path").to_owned();
@@ -27,17 +36,15 @@ impl Job<'_> {
         self.not_secret("actions/cache", "key", &key)?;
         self.can_reach("actions/cache", &paths)?;
         let look_only = input(inputs, "lookup-only") == "true";
-        let restore_keys = input(inputs, "restore-keys");
-        let found = self.find_cache(&key, &paths, restore_keys).filter(|(name, artifact)| {
-            let whole = self.around.objects.claim(artifact).unwrap_or(false);
-            whole && saved::used(&self.cache_folder().join(saved::entry_name(name, &paths)))
-        });
-        let hit = found.as_ref().is_some_and(|(k, _)| *k == key);
+        let restore_keys = input(inputs, "restore-keys").lines().map(str::trim);
+        let keys = std::iter::once(key.as_str()).chain(restore_keys.filter(|line| !line.is_empty()));
+        let found = self.find_cache(keys.map(str::to_owned).collect(), &paths)?;
+        let hit = found.as_ref().is_some_and(|saved| saved.key == key);
         match &found {
-            Some((name, _)) if look_only => {
+            Some(SavedCache { key: name, .. }) if look_only => {
                 self.output.note(&format!("Cache found and can be restored from key: {name}"));
             }
-            Some((name, artifact)) => {
+            Some(SavedCache { key: name, artifact }) => {
                 let staged = self.staging.join("cache").join(file_name(name));
                 self.fetch(artifact, &staged)?;
                 for (index, line) in cached_lines(&paths) {
@@ -60,42 +67,34 @@ impl Job<'_> {
             self.post.push(Post::SaveCache { key: key.clone(), paths });
         }
         let mut outputs = vec![pair("cache-primary-key", key)];
-        if let Some((name, _)) = found {
+        if let Some(saved) = found {
             outputs.push(pair("cache-hit", if hit { "true" } else { "false" }));
-            outputs.push(pair("cache-matched-key", name));
+            outputs.push(pair("cache-matched-key", saved.key));
         } else {
             outputs.push(pair("cache-hit", ""));
         }
         Ok(outputs)
     }
 
-    /// The exact key, else the newest entry that starts with one of the restore keys, in their order.
-    fn find_cache(&self, key: &str, paths: &str, restore_keys: &str) -> Option<(String, ArtifactRef)> {
-        let mut entries = Vec::new();
-        for entry in std::fs::read_dir(self.cache_folder()).ok()?.filter_map(Result::ok) {
-            let Ok(bytes) = std::fs::read(entry.path()) else { continue };
-            let Ok((name, of, at, artifact)) =
-                serde_json::from_slice::<(String, String, i64, ArtifactRef)>(&bytes)
-            else {
-                continue;
-            };
-            if of == paths {
-                entries.push((name, at, artifact));
+    fn find_cache(&mut self, keys: Vec<String>, paths: &str) -> Result<Option<SavedCache>, Failed> {
+        let caches = match &self.around.caches {
+            Caches::Here(caches) => caches,
+            Caches::Asked => return self.ask_for_cache(keys, paths),
+        };
+        Ok(caches.find(&keys, paths, |artifact| self.around.objects.claim(artifact).unwrap_or(false)))
+    }
+
+    fn ask_for_cache(&mut self, keys: Vec<String>, paths: &str) -> Result<Option<SavedCache>, Failed> {
+        let question = Question::Cache { keys, paths: paths.to_owned() };
+        match self.link.ask_within(question, PATIENCE) {
+            Asked::Answer(Answer::Cache(found)) => Ok(found),
+            Asked::Answer(_) => Err(Failed::user("actions/cache: the engine answered something else")),
+            Asked::TooLate => {
+                self.output.note("##[warning]the engine is away: the job goes on without what the cache has");
+                Ok(None)
             }
+            Asked::Stopped => Err(Failed::user("cancelled while the cache was asked for")),
         }
-        if let Some((name, _, artifact)) = entries.iter().find(|(name, ..)| name == key) {
-            return Some((name.clone(), artifact.clone()));
-        }
-        let prefixes =
-            std::iter::once(key).chain(restore_keys.lines().map(str::trim).filter(|l| !l.is_empty()));
-        for prefix in prefixes {
-            let newest =
-                entries.iter().filter(|(name, ..)| name.starts_with(prefix)).max_by_key(|(_, at, _)| *at);
-            if let Some((name, _, artifact)) = newest {
-                return Some((name.clone(), artifact.clone()));
-            }
-        }
-        None
     }
 
     pub(super) fn save_cache(&mut self, key: &str, paths: &str) -> Result<(), Failed> {
@@ -134,20 +133,17 @@ impl Job<'_> {
             return Ok(());
         }
         let artifact = self.put(&staged, key)?;
-        let folder = self.cache_folder();
-        std::fs::create_dir_all(&folder).map_err(wrong)?;
-        let entry = serde_json::to_vec(&(key, paths, now(), artifact))
-            .map_err(|e| Failed::user(format!("actions/cache: {e}")))?;
-        let name = saved::entry_name(key, paths);
-        let part = folder.join(format!("{name}.{}", file_name(&self.spec.token)));
-        // Another job may save the same key at the same time: the first complete one stays.
-        std::fs::write(&part, entry).map_err(wrong)?;
-        let done = std::fs::hard_link(&part, folder.join(name));
-        let _ = std::fs::remove_file(&part);
-        match done {
-            Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => return Err(wrong(e)),
-            _ => self.output.note(&format!("Cache saved with key: {key}")),
+        let saved = SavedCache { key: key.to_owned(), artifact };
+        match &self.around.caches {
+            Caches::Here(caches) => {
+                caches.add(&saved, paths, now(), &file_name(&self.spec.token), false).map_err(wrong)?;
+            }
+            Caches::Asked => {
+                let SavedCache { key, artifact } = saved;
+                self.link.say(MessageBody::CacheSaved { key, paths: paths.to_owned(), artifact });
+            }
         }
+        self.output.note(&format!("Cache saved with key: {key}"));
         Ok(())
     }
 }

@@ -16,9 +16,7 @@ impl Job<'_> {
             Some(Answer::Unavailable(reason)) => {
                 return Err(Failed::user(format!("download-artifact: {reason}")));
             }
-            Some(Answer::Baseline(_) | Answer::Death { .. } | Answer::Nodes) => {
-                return Err(Failed::user("download-artifact: the engine answered something else"));
-            }
+            Some(_) => return Err(Failed::user("download-artifact: the engine answered something else")),
             None => return Err(Failed::user("cancelled while the artifacts were asked for")),
         };
         all.extend(self.uploads.clone());

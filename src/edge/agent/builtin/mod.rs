@@ -8,4 +8,5 @@ mod inputs;
 mod run;
 mod upload;
 
+pub use cache::Caches;
 pub use run::Post;

@@ -3,8 +3,8 @@
 use crate::agent::launcher::Environment;
 use crate::agent::process::Program;
 use crate::agent::{
-    Checkpoints, Children, Control, FreshFolders, Launcher, Link, Running, Surroundings, TempFolders, Uplink,
-    Wish, run,
+    ActionCaches, Caches, Checkpoints, Children, Control, FreshFolders, Launcher, Link, Running,
+    Surroundings, TempFolders, Uplink, Wish, run,
 };
 use crate::python::Environments;
 use crate::store::FileObjects;
@@ -86,6 +86,7 @@ fn ran(comes: bool, steps: Vec<StepSpec>) -> (Vec<Conclusion>, String, Conclusio
         store: folder.to_owned(),
         objects: objects.clone(),
         checkpoints: Checkpoints::Stay(folder.to_owned()),
+        caches: Caches::Here(ActionCaches::of_machine(folder)),
         places: Arc::new(FreshFolders::new(folder.join("work"), objects)),
         python: Environments::new(folder.join("python")),
         temps: TempFolders::new(folder.join("tmp")),

@@ -5,8 +5,8 @@ use super::engine::ContainerEngine;
 use super::images::Images;
 use super::stand::{Stand, StartError};
 use crate::agent::{
-    Checkpoints, Control, FreshFolders, Host, Link, Row, Surroundings, TempFolders, Uplink, Wish,
-    checkpoint_folder, file_name, now, remove_folder, run,
+    ActionCaches, Caches, Checkpoints, Control, FreshFolders, Host, Link, Row, Surroundings, TempFolders,
+    Uplink, Wish, checkpoint_folder, file_name, now, remove_folder, run,
 };
 use crate::executor::inside::REMOVED;
 use crate::python::Environments;
@@ -95,6 +95,7 @@ impl ContainerHost {
             store: self.store.clone(),
             objects: self.objects.clone(),
             checkpoints: Checkpoints::Stay(self.store.clone()),
+            caches: Caches::Here(ActionCaches::of_machine(&self.store)),
             places: Arc::new(FreshFolders::new(shared.join("work"), self.objects.clone())),
             // Never asked: an image brings its Python along.
             python: Environments::new(self.store.join("python")),

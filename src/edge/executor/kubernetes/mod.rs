@@ -47,5 +47,5 @@ pub use pod::{
     job_name, service_manifest,
 };
 pub use probe::{Probe, Refusal};
-pub use ranks::token_of;
+pub use ranks::{attempt_of, token_of};
 pub use shape::HubSettings;

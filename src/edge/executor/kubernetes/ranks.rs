@@ -10,7 +10,7 @@ pub fn token_of(attempt: &str, rank: u32) -> String {
 }
 
 /// The attempt and the rank behind a token.
-pub(super) fn attempt_of(token: &str) -> (&str, u32) {
+pub fn attempt_of(token: &str) -> (&str, u32) {
     let ranked = token.rsplit_once(".n").and_then(|(attempt, rank)| Some((attempt, rank.parse().ok()?)));
     ranked.unwrap_or((token, 0))
 }
@@ -98,6 +98,8 @@ impl Ranks {
                     None => Then::Nothing,
                 }
             }
+            // What the others ask is answered with their token; what they say besides does not count.
+            MessageBody::Ask { .. } => Then::Pass(Box::new(message)),
             _ if rank == 0 => Then::Pass(Box::new(message)),
             _ => Then::Nothing,
         }
@@ -176,6 +178,9 @@ mod tests {
         assert_eq!(ranks.hear(1, ask(4)), Then::Nothing, "said again");
         assert_eq!(ranks.hear(0, ask(7)), Then::Go(vec![(0, 7), (1, 4)]));
         assert_eq!(ranks.hear(1, said(2, MessageBody::Started { notes: Vec::new() })), Then::Nothing);
+        // Whoever asks waits for an answer.
+        let asks = said(3, MessageBody::Ask { id: 5, question: Question::Uploads });
+        assert!(matches!(ranks.hear(1, asks), Then::Pass(_)));
         assert!(matches!(ranks.hear(0, said(2, MessageBody::Started { notes: Vec::new() })), Then::Pass(_)));
         assert_eq!(ranks.hear(0, good()), Then::Nothing);
         let Then::Pass(whole) = ranks.hear(1, good()) else { panic!() };

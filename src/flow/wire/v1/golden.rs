@@ -11,8 +11,10 @@ const EVENTS: &str = concat!(
     include_str!("golden/events-waiting.jsonl"),
     include_str!("golden/events-images.jsonl")
 );
-const REQUESTS: &str = include_str!("golden/requests.jsonl");
-const MESSAGES: &str = include_str!("golden/messages.jsonl");
+const REQUESTS: &str =
+    concat!(include_str!("golden/requests.jsonl"), include_str!("golden/requests-cache.jsonl"));
+const MESSAGES: &str =
+    concat!(include_str!("golden/messages.jsonl"), include_str!("golden/messages-cache.jsonl"));
 const TO_HUB: &str =
     concat!(include_str!("golden/to-hub.jsonl"), include_str!("golden/to-hub-collecting.jsonl"));
 const FROM_HUB: &str =

@@ -66,5 +66,15 @@ pub const EVENT_KINDS: &[&str] = &[
 pub const REQUEST_KINDS: &[&str] = &["start", "cancel", "kill", "acknowledge", "reply"];
 
 /// Every kind of message of an agent, as sent.
-pub const MESSAGE_KINDS: &[&str] =
-    &["started", "step-started", "step-ended", "annotation", "judged", "tail", "ask", "ended", "saved"];
+pub const MESSAGE_KINDS: &[&str] = &[
+    "started",
+    "step-started",
+    "step-ended",
+    "annotation",
+    "judged",
+    "tail",
+    "ask",
+    "ended",
+    "saved",
+    "cache-saved",
+];

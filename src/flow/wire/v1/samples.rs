@@ -5,7 +5,7 @@ use crate::gate::{Baseline, Finding, Outcome, Verdict};
 use crate::job::{
     ActionSpec, AgentRequest, Annotation, Answer, ArtifactRef, CheckpointSpec, Conclusion, ConsumeSpec,
     EnvLayer, FailureClass, GateSpec, JobMessage, JobSpec, MessageBody, MetricsSpec, ProduceSpec, PythonSpec,
-    Question, Receipt, ResourceRequest, RetrySpec, SourceSpec, StepSpec, ValidateSpec,
+    Question, Receipt, ResourceRequest, RetrySpec, SavedCache, SourceSpec, StepSpec, ValidateSpec,
 };
 use crate::run::{
     CacheKey, ConcurrencyGroup, EventKind, InstanceDeclared, InstanceId, InstanceSettings, JobDeclared,
@@ -285,7 +285,13 @@ pub(super) fn requests() -> Vec<AgentRequest> {
             id: 2,
             answer: Answer::Uploads(map([("r", artifact())])),
         },
-        AgentRequest::Reply { token, id: 3, answer: Answer::Unavailable(text("down")) },
+        AgentRequest::Reply { token: token.clone(), id: 3, answer: Answer::Unavailable(text("down")) },
+        AgentRequest::Reply {
+            token: token.clone(),
+            id: 4,
+            answer: Answer::Cache(Some(SavedCache { key: text("pip-1"), artifact: artifact() })),
+        },
+        AgentRequest::Reply { token, id: 5, answer: Answer::Cache(None) },
     ]
 }
 
@@ -399,6 +405,11 @@ pub(super) fn messages() -> Vec<JobMessage> {
         MessageBody::Ask { id: 1, question: Question::Baseline { baseline: text("branch:main") } },
         MessageBody::Ended(receipt()),
         MessageBody::Saved { artifact: artifact() },
+        MessageBody::CacheSaved { key: text("pip-1"), paths: text(".pip"), artifact: artifact() },
+        MessageBody::Ask {
+            id: 2,
+            question: Question::Cache { keys: vec![text("pip-1"), text("pip-")], paths: text(".pip") },
+        },
     ];
     let message = |(body, seq)| JobMessage { token: text("01JDXYZ.2.3"), seq, at: 1_700_000_000_000, body };
     bodies.into_iter().zip(1..).map(message).collect()

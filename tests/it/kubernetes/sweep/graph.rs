@@ -3,7 +3,9 @@
 /// Has a bit of everything, and ends at a gate.
 pub const GRAPH: &str = r#"  first:
     outputs: { list: '${{ steps.s.outputs.list }}' }
-    steps: [{ id: s, run: 'echo first; echo "list=[1, 2]" >> $GITHUB_OUTPUT; echo kept > out' }]
+    steps:
+      - { uses: actions/cache@v4, with: { path: deps, key: deps } }
+      - { id: s, run: 'echo first; echo "list=[1, 2]" >> $GITHUB_OUTPUT; echo kept > out; echo dep > deps' }
     produces: { out: out }
   each:
     needs: first
@@ -23,7 +25,12 @@ pub const GRAPH: &str = r#"  first:
     steps:
       - run: 'case $HOSTNAME in *-1-?????) echo fails; exit 3;; esac; echo holds'
       - { if: 'always()', run: 'echo cleaned up' }
-  reported: { needs: [judged, tried], if: 'always()', steps: [{ run: 'echo reported ${{ needs.judged.result }} ${{ needs.tried.result }}' }] }
+  reported:
+    needs: [judged, tried]
+    if: always()
+    steps:
+      - { uses: actions/cache/restore@v4, with: { path: deps, key: deps } }
+      - { run: 'echo reported ${{ needs.judged.result }} ${{ needs.tried.result }} with $(cat deps)' }
   made: { cache: true, steps: [{ run: 'echo made > x' }], produces: { x: x } }
   again: { needs: made, cache: true, steps: [{ run: 'echo made > x' }], produces: { x: x } }
   served:
