@@ -178,6 +178,55 @@ fn the_two_commands_of_the_readme_name_what_is_there() {
     assert!(text.contains("docs/run.svg"));
 }
 
+/// The tables of docs/kubernetes.md against the Roles that `install --print` prints.
+#[test]
+fn the_rights_on_the_page_are_those_of_the_roles() {
+    let text = fs::read_to_string(root().join("docs/kubernetes.md")).unwrap();
+    let tables: Vec<&str> = text.split("| resources | verbs | why |").skip(1).collect();
+    assert_eq!(tables.len(), 2, "of an engine outside of the cluster, then of one in it");
+    for (table, whom) in tables.into_iter().zip(["runner", "engine"]) {
+        assert_eq!(rights_of_table(table), rights_of_role(whom), "of --for {whom}");
+    }
+}
+
+/// Verbs by resource.
+type Rights = std::collections::BTreeMap<String, std::collections::BTreeSet<String>>;
+
+fn rights_of_table(table: &str) -> Rights {
+    const VERBS: [&str; 8] =
+        ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+    let mut rights = Rights::new();
+    for row in table.lines().skip(2).take_while(|line| line.starts_with('|')) {
+        let cells: Vec<&str> = row.split('|').collect();
+        let verbs = cells[2].split([' ', ';']).filter(|word| VERBS.contains(word)).map(str::to_owned);
+        let verbs: Vec<String> = verbs.collect();
+        assert!(!verbs.is_empty(), "{row}");
+        let named = cells[1].split('`').skip(1).step_by(2);
+        // A group, or the name of the only object.
+        for resource in named.filter(|name| !name.contains(['.', '-'])) {
+            rights.entry(resource.to_owned()).or_default().extend(verbs.iter().cloned());
+        }
+    }
+    rights
+}
+
+fn rights_of_role(whom: &str) -> Rights {
+    let args = ["install", "--for", whom, "--print", "--hub-volume", "1Gi"];
+    let printed = Project::new().tidegate(args).code(0).stdout;
+    let role = printed.split("---\n").find(|document| document.contains("\nkind: Role\n")).unwrap();
+    let role: serde_json::Value = serde_yaml::from_str(role).unwrap();
+    let texts = |list: &serde_json::Value| -> Vec<String> {
+        list.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
+    };
+    let mut rights = Rights::new();
+    for rule in role["rules"].as_array().unwrap() {
+        for resource in texts(&rule["resources"]) {
+            rights.entry(resource).or_default().extend(texts(&rule["verbs"]));
+        }
+    }
+    rights
+}
+
 #[test]
 fn the_threat_model_names_tests_that_are_there() {
     let text = fs::read_to_string(root().join("docs/threat-model.md")).unwrap();

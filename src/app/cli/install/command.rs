@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use serde_json::Value as Json;
 use std::path::Path;
 use tidegate_edge::executor::kubernetes::detached::{
-    Installation, Kept, engine_manifests, install, user_manifests,
+    Installation, Kept, engine_manifests, install, runner_manifests, user_manifests,
 };
 use tidegate_edge::hub::check_store;
 
@@ -17,7 +17,8 @@ use tidegate_edge::hub::check_store;
 #[command(after_help = "Examples:
   tidegate install --namespace ml --volume 10Gi                an engine whose log is on a volume
   tidegate install --namespace ml --volume 10Gi --print        the manifests, for kubectl or git
-  tidegate install --namespace ml --for user --print           the rights of people who only run
+  tidegate install --namespace ml --for runner --print         the rights of `run --on kubernetes` from outside
+  tidegate install --namespace ml --for user --print           the rights of `run --detach`, and no more
   tidegate run --on kubernetes --namespace ml --detach         a run for it
 
 Applied again, it renews the engine; its runs go on under the new one.")]
@@ -57,9 +58,11 @@ pub struct Args {
 /// Whose manifests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Whom {
-    /// The engine: its account, rights, store and Deployment.
+    /// An engine in the cluster: its account, rights, store and Deployment.
     Engine,
-    /// People who hand runs over and look at them: a Role.
+    /// People, and a CI's jobs, whose own machine is the engine (`run --on kubernetes`): the Role `tidegate-runner`.
+    Runner,
+    /// People who hand runs over to an engine in the cluster and look at them: the Role `tidegate-user`.
     User,
 }
 
@@ -94,6 +97,7 @@ pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
         );
     }
     let make = |namespace: &str| match args.whom {
+        Whom::Runner => runner_manifests(namespace, &hub),
         Whom::User => user_manifests(namespace),
         Whom::Engine => engine_manifests(&Installation {
             namespace: namespace.to_owned(),
@@ -109,13 +113,22 @@ pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
         return Ok(Exit::Good);
     }
     let whom = args.whom;
+    let what = if whom == Whom::Engine { "the engine cannot be put up" } else { "the Role cannot be made" };
     let done = install(context, namespace, whom == Whom::Engine, &make)
-        .map_err(|e| Failure::tool("the engine cannot be put up").caused_by(&e))?;
+        .map_err(|e| Failure::tool(what).caused_by(&e))?;
     globals.print(match whom {
         Whom::Engine => format!("the engine runs in namespace {done}\n"),
-        Whom::User => format!("the Role `tidegate-user` is in namespace {done}; bind it to whom it is for\n"),
+        Whom::Runner => bind("tidegate-runner", &done),
+        Whom::User => bind("tidegate-user", &done),
     })?;
     Ok(Exit::Good)
+}
+
+fn bind(role: &str, namespace: &str) -> String {
+    format!(
+        "the Role `{role}` is in namespace {namespace}; bind it to whom it is for: `kubectl create rolebinding NAME \
+         --namespace {namespace} --role {role} --user USER`\n"
+    )
 }
 
 fn documents(manifests: &[Json]) -> Result<String, Failure> {

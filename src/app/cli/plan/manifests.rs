@@ -1,12 +1,14 @@
 //! What a plan would send to a cluster: the manifests of its jobs, and what is wrong with them.
 
+use crate::app::cli::run::cluster_failure;
 use crate::app::cli::{Failure, Globals};
 use crate::app::config::Project;
 use crate::app::engine::ClusterSettings;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use tidegate_edge::executor::kubernetes::{
-    ManifestError, PodSettings, Policy, Probe, Template, hidden_secrets, job_manifest, service_manifest,
+    ClusterError, ManifestError, PodSettings, Policy, Probe, Template, hidden_secrets, job_manifest,
+    service_manifest,
 };
 use tidegate_flow::job::{JobSpec, StepSpec};
 use tidegate_flow::plan::{Fate, Plan, PlannedInstance, PlannedJob};
@@ -40,7 +42,7 @@ impl<'a> Target<'a> {
         ask: bool,
         globals: &Globals,
     ) -> Result<Self, Failure> {
-        let failed = |e: &dyn std::error::Error| Failure::tool("cannot ask the cluster").caused_by(e);
+        let failed = |e: &ClusterError| cluster_failure("cannot ask the cluster", e);
         let probe = if ask {
             Some(
                 Probe::connect(cluster.context.as_deref(), cluster.namespace.as_deref())
@@ -125,10 +127,17 @@ impl<'a> Target<'a> {
         };
         if let Some(probe) = &self.probe {
             let asked = probe.try_out(&job);
-            let asked = asked.map_err(|e| Failure::tool("cannot ask the cluster").caused_by(&e))?;
+            let asked = asked.map_err(|e| cluster_failure("cannot ask the cluster", &e))?;
             for refusal in asked {
-                let words = if refusal.unknown { "could not be asked for" } else { "would be refused" };
-                to.wrong.push(format!("{at}: the {} {words}: {}\n", refusal.what, refusal.reason));
+                let (words, more) = if refusal.unknown {
+                    (
+                        "could not be asked for",
+                        "; `tidegate install --for runner --print` shows the rights it takes",
+                    )
+                } else {
+                    ("would be refused", "")
+                };
+                to.wrong.push(format!("{at}: the {} {words}: {}{more}\n", refusal.what, refusal.reason));
             }
         }
         to.documents.append(&mut hidden_secrets(spec, &self.settings));

@@ -5,7 +5,7 @@ use crate::app::cli::Failure;
 use crate::app::config::{Project, Settings};
 use crate::app::engine::ClusterSettings;
 use std::path::{Path, PathBuf};
-use tidegate_edge::executor::kubernetes::{HubSettings, Policy};
+use tidegate_edge::executor::kubernetes::{ClusterError, HubSettings, Policy};
 
 /// Puts together what `--on kubernetes` needs to know.
 pub(in crate::app::cli) fn cluster(
@@ -33,6 +33,15 @@ pub(in crate::app::cli) fn cluster(
             ..kept.hub.clone()
         },
     })
+}
+
+/// What people read where the cluster did not do it.
+pub(in crate::app::cli) fn cluster_failure(message: &str, error: &ClusterError) -> Failure {
+    let failure = Failure::tool(message).caused_by(error);
+    match error.hint() {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
 }
 
 /// Tidegate's own image where nobody names one.

@@ -1,7 +1,7 @@
 //! Starts or resumes a run and waits for its end.
 
 use super::args::{Args, ClusterArgs, Format, Place, pair_files, pairs, read, secrets};
-use super::cluster::cluster;
+use super::cluster::{cluster, cluster_failure};
 use super::containers::containers;
 use super::watch::Watch;
 use crate::app::cli::store_trouble::store_trouble;
@@ -270,13 +270,7 @@ fn failure(trouble: Trouble, globals: &Globals) -> Failure {
         EngineError::Git(GitError::Store(error)) => {
             store_trouble("the tree cannot be kept in the store", &error)
         }
-        EngineError::Cluster(error) => {
-            let failure = Failure::tool("cannot run jobs on the cluster").caused_by(&error);
-            match error.hint() {
-                Some(hint) => failure.hint(hint),
-                None => failure,
-            }
-        }
+        EngineError::Cluster(error) => cluster_failure("cannot run jobs on the cluster", &error),
         other => {
             let failure = Failure::tool(other.to_string());
             match std::error::Error::source(&other) {

@@ -1,7 +1,7 @@
 //! `tidegate run --detach`: hands the run to the engine in the cluster and does not wait for it.
 
 use super::args::{Args, ClusterArgs, Format, Place};
-use super::cluster::cluster;
+use super::cluster::{cluster, cluster_failure};
 use super::command::{failure_of, request};
 use crate::app::cli::{Exit, Failure, Globals};
 use crate::app::engine::{Observer, RunRequest, submit};
@@ -81,7 +81,7 @@ pub(in crate::app::cli) fn away(error: &ClusterError, where_to: &str) -> Failure
             .hint("`kubectl logs deployment/tidegate-engine` says what it did last"),
         ClusterError::TooLarge { .. } => Failure::wrong(error.to_string())
             .hint("a large payload or large secrets: leave out what jobs do not read"),
-        other => Failure::tool("the engine in the cluster cannot be reached").caused_by(other),
+        other => cluster_failure("the engine in the cluster cannot be reached", other),
     }
 }
 

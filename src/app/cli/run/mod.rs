@@ -10,7 +10,7 @@ mod watch;
 
 pub use args::Args;
 pub(super) use args::{ClusterArgs, DialectName, Format, Place, secrets_of};
-pub(super) use cluster::{cluster, own_image};
+pub(super) use cluster::{cluster, cluster_failure, own_image};
 pub use command::run;
 pub(super) use command::{PODS_AT_ONCE, back_end, launch, machine};
 pub(super) use containers::{engine, image};

@@ -1,7 +1,7 @@
 //! `tidegate runs gc`.
 
 use super::{Format, Kept};
-use crate::app::cli::run::{ClusterArgs, Place, engine};
+use crate::app::cli::run::{ClusterArgs, Place, cluster_failure, engine};
 use crate::app::cli::store_trouble::store_trouble;
 use crate::app::cli::{Exit, Failure, Globals};
 use crate::app::report::runs::{Figures, Part, collected, collected_json};
@@ -126,7 +126,7 @@ fn on_cluster(args: &Args, kept: &Kept, globals: &Globals) -> Result<Exit, Failu
     // One that was interrupted can be taken up again.
     let goes_on = |run: &str| kept.store.may_go_on(run, RunRow::is_open);
     let left = remove_leftovers(context, namespace, &store, &goes_on, args.dry_run)
-        .map_err(|error| Failure::tool("the cluster cannot be cleaned up").caused_by(&error))?;
+        .map_err(|error| cluster_failure("the cluster cannot be cleaned up", &error))?;
     let hub = at_hub(args, kept, context, namespace, &store);
     let said = hub.as_ref().ok().and_then(|hub| said_of_hub(hub, args.dry_run));
     say_removed(args, &left, ["on the cluster", "Job or Secret", "Jobs and Secrets"], said, globals)?;
@@ -152,7 +152,7 @@ fn at_hub(
     lists.extend(saved_lists(kept.store.dir(), &origins));
     lists.extend(forget(&ActionCaches::of_pods(kept.store.dir()), args)?.0);
     collect_at_hub(context, namespace, store, lists.into_iter().collect(), args.dry_run)
-        .map_err(|error| Failure::tool("nothing was collected at the hub").caused_by(&error))
+        .map_err(|error| cluster_failure("nothing was collected at the hub", &error))
 }
 
 /// What is said of the hub: for people, and for programs.

@@ -1,6 +1,6 @@
-//! What is asked of the API server, and what it answers when it does not do it.
+//! What is asked of the API server.
 
-use super::observe::Waiting;
+use super::error::{ClusterError, api};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim, Pod, Secret, Service};
@@ -13,7 +13,6 @@ use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tower::timeout::TimeoutLayer;
-use tower::timeout::error::Elapsed;
 
 /// The annotation that names the attempt of a Job.
 pub(super) const ATTEMPT: &str = "tidegate.dev/attempt";
@@ -22,198 +21,12 @@ pub(super) const STORE: &str = "tidegate.dev/store";
 /// The label that names the run, in small letters.
 const RUN: &str = "tidegate.dev/run";
 
-/// Why the cluster did not do what was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum ClusterError {
-    /// No configuration of a cluster can be found or read.
-    #[error("no cluster to talk to: {0}")]
-    Config(String),
-    /// The API server cannot be reached, or said no.
-    #[error("{doing}: {}", said(.source))]
-    Api {
-        /// What was being done.
-        doing: String,
-        /// What came back.
-        source: Box<kube::Error>,
-    },
-    /// Our own manifest is not what Kubernetes takes.
-    #[error("the manifest of {what}: {source}")]
-    Manifest {
-        /// Of what.
-        what: &'static str,
-        /// Why.
-        source: serde_json::Error,
-    },
-    /// The hub in the namespace does not come up.
-    #[error("the hub `{name}` in namespace `{namespace}` does not come up: {reason}")]
-    Hub {
-        /// Its Deployment.
-        name: String,
-        /// Where.
-        namespace: String,
-        /// What is seen of it.
-        reason: String,
-    },
-    /// Something else, of a cluster that is known.
-    #[error("the cluster at {address}")]
-    At {
-        /// Its API server's.
-        address: String,
-        /// What.
-        source: Box<Self>,
-    },
-    /// Somebody wants the run to end while the API server is waited for.
-    #[error("stopped while the API server was waited for")]
-    Stopped,
-    /// There is no engine in the namespace.
-    #[error("there is no engine in namespace `{namespace}`")]
-    NoEngine {
-        /// Where.
-        namespace: String,
-    },
-    /// The engine in the namespace cannot be talked to.
-    #[error("the engine in namespace `{namespace}` does not run: {reason}")]
-    EngineAway {
-        /// Where.
-        namespace: String,
-        /// What is seen of it.
-        reason: String,
-    },
-    /// More than a Secret holds.
-    #[error("the request has {bytes} bytes; a Secret holds {limit}")]
-    TooLarge {
-        /// Of the request.
-        bytes: usize,
-        /// Of a Secret.
-        limit: usize,
-    },
-    /// Anything else of this machine.
-    #[error("{doing}: {source}")]
-    Io {
-        /// What was being done.
-        doing: &'static str,
-        /// What the system said.
-        source: std::io::Error,
-    },
-}
-
-impl ClusterError {
-    /// Tells whether asking again may help: the API server is away, has too much to do, or a quota is
-    /// used up.
-    pub(super) fn is_passing(&self) -> bool {
-        let Self::Api { source, .. } = self else { return false };
-        match &**source {
-            kube::Error::Api(status) => {
-                matches!(status.code, 409 | 429 | 500 | 502 | 503 | 504)
-                    || status.code == 403 && status.message.contains("exceeded quota")
-            }
-            kube::Error::Service(_) | kube::Error::HyperError(_) => true,
-            _ => false,
-        }
-    }
-}
-
-impl ClusterError {
-    /// What an attempt waits for whose Job is not taken for now.
-    pub(super) fn waiting(&self) -> Waiting {
-        let reason = format!("{self}; it is asked again");
-        match self {
-            Self::Api { source, .. } if matches!(&**source, kube::Error::Api(s) if s.code == 403) => {
-                Waiting::NotMade(reason)
-            }
-            _ => Waiting::NoAnswer(reason),
-        }
-    }
-
-    /// Tells whether the API server may only be away for the moment: nobody listens, it has too much to do.
-    /// Wrong credentials, certificates and names are wrong the next time, too.
-    pub(super) fn is_away(&self) -> bool {
-        if let Self::At { source, .. } = self {
-            return source.is_away();
-        }
-        let Self::Api { source, .. } = self else { return false };
-        match &**source {
-            kube::Error::Api(status) => matches!(status.code, 429 | 500 | 502 | 503 | 504),
-            error @ (kube::Error::Service(_) | kube::Error::HyperError(_)) => nobody_listens(error),
-            _ => false,
-        }
-    }
-
-    /// Returns what to look at.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::Config(_) => {
-                Some("`kubectl config get-contexts` lists what there is; `--context` chooses one")
-            }
-            Self::Api { source, .. } => match &**source {
-                kube::Error::Api(status) if status.code == 401 => {
-                    Some("the credentials of the kubeconfig are not taken: log in to the cluster again")
-                }
-                kube::Error::Api(status) if status.code == 403 => {
-                    Some("docs/kubernetes.md lists the rights that are needed in the namespace")
-                }
-                kube::Error::Api(_) => None,
-                kube::Error::Auth(_) => Some("log in to the cluster again; `kubectl get pods` must work"),
-                _ => Some("see whether `kubectl get pods` works: the address, a VPN, the cluster itself"),
-            },
-            Self::Hub { .. } => Some("`kubectl get pods` and `kubectl describe pod` say more of it"),
-            Self::EngineAway { .. } | Self::NoEngine { .. } | Self::TooLarge { .. } => None,
-            Self::Manifest { .. } | Self::Io { .. } | Self::Stopped => None,
-            Self::At { source, .. } => source.hint(),
-        }
-    }
-}
-
-/// Looks for a system's word that nobody answered.
-fn nobody_listens(error: &kube::Error) -> bool {
-    use std::io::ErrorKind;
-    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = next {
-        if let Some(error) = error.downcast_ref::<std::io::Error>() {
-            let away = matches!(
-                error.kind(),
-                ErrorKind::ConnectionRefused
-                    | ErrorKind::ConnectionReset
-                    | ErrorKind::ConnectionAborted
-                    | ErrorKind::HostUnreachable
-                    | ErrorKind::NetworkUnreachable
-                    | ErrorKind::NotConnected
-                    | ErrorKind::TimedOut
-                    | ErrorKind::UnexpectedEof
-                    | ErrorKind::BrokenPipe
-            );
-            if away {
-                return true;
-            }
-        }
-        if error.is::<Elapsed>() {
-            return true;
-        }
-        // The connection ended before the answer, or stood and was gone before anything was asked over it.
-        if let Some(error) = error.downcast_ref::<hyper::Error>()
-            && (error.is_incomplete_message() || error.is_canceled() || error.is_closed())
-        {
-            return true;
-        }
-        next = error.source();
-    }
-    false
-}
-
 /// The API server begins an answer within this time, that to a watch, too: webhooks have 30 s at most (Kubernetes, "Dynamic
 /// Admission Control"). A connection that is cut at the wrong moment may leave the client without an answer for ever.
 const ANSWER: Duration = Duration::from_mins(1);
 
 fn client_of(config: Config, patience: Duration) -> Result<Client, kube::Error> {
     Ok(ClientBuilder::try_from(config)?.with_layer(&TimeoutLayer::new(patience)).build())
-}
-
-/// The API server's own words, without the wrapping.
-fn said(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => format!("{} ({})", status.message, status.code),
-        other => other.to_string(),
-    }
 }
 
 /// A Job that is there.
@@ -340,10 +153,6 @@ where
         Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => Ok(None),
         Err(error) => Err(api(format!("creating the {what} {name}"), error)),
     }
-}
-
-pub(super) fn api(doing: String, source: kube::Error) -> ClusterError {
-    ClusterError::Api { doing, source: Box::new(source) }
 }
 
 #[cfg(test)]

@@ -2,13 +2,14 @@
 //!
 //! Not here: what that thread does (`watch`).
 
-use super::cluster::{Cluster, ClusterError};
+use super::cluster::Cluster;
+use super::error::ClusterError;
 use super::images::Images;
 use super::pod::{PodSettings, Policy, SpotNodes};
 use super::queues::Queues;
 use super::shape::HubSettings;
 use super::watch::State;
-use super::{rules, service};
+use super::{rights, rules, service};
 use crate::executor::{Executor, ExecutorMessage};
 use crate::hub::{Connection, EngineEnd, HubEvent, client_config, dial_tcp};
 use crate::store::FileObjects;
@@ -152,6 +153,7 @@ impl KubernetesExecutor {
             no_hub: Some(Instant::now()),
             hub_back: None,
             hub_missed: false,
+            hub_trouble: None,
             listed: BTreeSet::new(),
             touched: BTreeSet::new(),
             images: Images::default(),
@@ -249,7 +251,11 @@ async fn connect_to(
     over: &dyn Fn(&str) -> bool,
     heard: UnboundedSender<HubEvent>,
 ) -> Result<Connected, ClusterError> {
-    let found = Box::pin(service::ensure(&cluster, &options.agent_image, &options.hub)).await?;
+    // An engine inside has what `install` gave it.
+    let without =
+        if cluster.inside { Vec::new() } else { rights::require(&cluster, rights::Purpose::Run).await? };
+    let mut found = Box::pin(service::ensure(&cluster, &options.agent_image, &options.hub)).await?;
+    found.notes.extend(without);
     let policy = rules::policy(&cluster, &options.policy).await?;
     for kept in cluster.kept_jobs(&options.store_id).await? {
         let own = kept.run.eq_ignore_ascii_case(&options.run);

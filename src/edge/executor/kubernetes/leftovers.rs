@@ -1,8 +1,9 @@
 //! What is left on a cluster of a store's runs that are over: Jobs and Secrets, and objects at the hub.
 
-use super::cluster::{Cluster, ClusterError, STORE, api};
+use super::cluster::{Cluster, STORE};
 use super::detached::with_hub;
-use super::service;
+use super::error::{ClusterError, api};
+use super::{rights, service};
 use crate::hub::HubCollected;
 use kube::api::{DeleteParams, ListParams};
 
@@ -21,6 +22,9 @@ pub fn remove_leftovers(
         .map_err(|source| ClusterError::Io { doing: "starting the connection to the cluster", source })?;
     runtime.block_on(async {
         let cluster = Cluster::connect(context, namespace).await?;
+        if !cluster.inside {
+            rights::require(&cluster, rights::Purpose::Collect).await?;
+        }
         let mut left = Vec::new();
         // Secrets first: one that is made from now on has a Job that is found.
         let chosen = ListParams::default().labels(&format!("{STORE}={store}"));

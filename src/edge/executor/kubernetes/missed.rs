@@ -42,8 +42,12 @@ impl State {
             Err(error) if is_too_old(error) => {}
             Err(error) if !self.no_server => {
                 self.no_server = true;
+                let what = match said_by_server(error) {
+                    Some(401 | 403) => "does not let this engine see its Jobs and pods",
+                    _ => "does not answer",
+                };
                 let text = format!(
-                    "the cluster's API server does not answer; the run waits for it, and its pods go on ({error})"
+                    "the cluster's API server {what}; the run waits for it, and its pods go on ({error})"
                 );
                 (self.sink)(ExecutorMessage::Note { text });
                 // A watch that is there again says nothing until something happens.
@@ -69,12 +73,17 @@ impl State {
 
 /// Tells whether the server only has no history for as long as was asked for (Kubernetes, "410 Gone responses").
 fn is_too_old(error: &Error) -> bool {
+    said_by_server(error) == Some(410)
+}
+
+/// The code of the server's answer, if it gave one.
+fn said_by_server(error: &Error) -> Option<u16> {
     match error {
         Error::InitialListFailed(kube::Error::Api(status))
         | Error::WatchStartFailed(kube::Error::Api(status))
-        | Error::WatchFailed(kube::Error::Api(status)) => status.code == 410,
-        Error::WatchError(status) => status.code == 410,
-        _ => false,
+        | Error::WatchFailed(kube::Error::Api(status))
+        | Error::WatchError(status) => Some(status.code),
+        _ => None,
     }
 }
 

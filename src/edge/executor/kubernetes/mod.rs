@@ -1,13 +1,14 @@
 //! Attempts as Jobs of a Kubernetes cluster.
 //!
-//! `pod` maps a `JobSpec` to a Job and `observe` what is seen of it to words; both are pure. `cluster`
-//! holds what is asked of the API server, `service` the hub that is put up, `shape` (pure) what it is made of. `executor` is what the
-//! engine sees, `watch` the loop behind it; `requests` hears the engine and the agents, `starting`
-//! makes Jobs, `probe` asks before anything is submitted, `images` says which images ran and `digests` so after the receipt, `checkpoints`
-//! remembers what was saved, `ranks` puts together what several nodes say, `rules` reads the namespace's
-//! policy, `leftovers` removes Jobs of runs that are over, `missed` says when the API server does not answer, `ends` decides that an attempt is over, `waits` that
-//! it waits and for how long, `quotes` reads what a container said last that no agent heard,
-//! `projection` says what of Jobs and pods is remembered, `own` what the hub's and the engine's manifests share.
+//! `pod` maps a `JobSpec` to a Job and `observe` what is seen of it to words; both are pure. `cluster` holds what is asked
+//! of the API server, `error` why it did not do it, `service` the hub that is put up, `shape` (pure) what it is made of.
+//! `executor` is what the engine sees, `watch` the loop behind it; `requests` hears the engine and the agents, `starting`
+//! makes Jobs, `probe` asks before anything is submitted, `images` says which images ran and `digests` so after the
+//! receipt, `checkpoints` remembers what was saved, `ranks` puts together what several nodes say, `rules` reads the
+//! namespace's policy, `rights` what an engine outside may do, `leftovers` removes Jobs of runs that are over, `missed`
+//! says when the API server does not answer, `ends` decides that an attempt is over, `waits` that it waits and for how
+//! long, `quotes` reads what a container said last that no agent heard, `projection` says what of Jobs and pods is
+//! remembered, `own` what the hub's and the engine's manifests share.
 //!
 //! `detached` is an engine in the cluster, and what speaks to it.
 
@@ -17,6 +18,7 @@ mod cluster;
 pub mod detached;
 mod digests;
 mod ends;
+mod error;
 mod executor;
 mod images;
 mod leftovers;
@@ -30,6 +32,7 @@ mod queues;
 mod quotes;
 mod ranks;
 mod requests;
+mod rights;
 mod rules;
 mod service;
 mod shape;
@@ -38,7 +41,8 @@ mod waits;
 mod watch;
 
 pub use checkpoints::saved_lists;
-pub use cluster::{Cluster, ClusterError, KeptJob};
+pub use cluster::{Cluster, KeptJob};
+pub use error::ClusterError;
 pub use executor::{KubernetesExecutor, KubernetesOptions, Meanwhile};
 pub use leftovers::{AtHub, collect_at_hub, remove_leftovers};
 pub use observe::{Death, Seen, Waiting, death, seen, waiting};

@@ -1,6 +1,7 @@
 //! Questions to a cluster before anything is submitted: its policy, and what its API server would say.
 
-use super::cluster::{Cluster, ClusterError};
+use super::cluster::Cluster;
+use super::error::{ClusterError, api, is_denied};
 use super::pod::Policy;
 use super::rules;
 use k8s_openapi::api::batch::v1::Job;
@@ -65,7 +66,7 @@ impl Probe {
 
     fn create<K>(
         &self,
-        api: Api<K>,
+        objects: Api<K>,
         what: &'static str,
         manifest: &Json,
     ) -> Result<Option<Refusal>, ClusterError>
@@ -76,14 +77,13 @@ impl Probe {
         let object: K = serde_json::from_value(manifest.clone())
             .map_err(|source| ClusterError::Manifest { what, source })?;
         let params = PostParams { dry_run: true, ..PostParams::default() };
-        match self.runtime.block_on(api.create(&params, &object)) {
+        match self.runtime.block_on(objects.create(&params, &object)) {
             Ok(_) => Ok(None),
             Err(kube::Error::Api(status)) => {
-                // RBAC's words, which say nothing of the object.
-                let unknown = status.code == 403 && status.message.contains("cannot create resource");
-                Ok(Some(Refusal { what, name, reason: status.message.clone(), unknown }))
+                let reason = status.message.clone();
+                Ok(Some(Refusal { what, name, reason, unknown: is_denied(&kube::Error::Api(status)) }))
             }
-            Err(error) => Err(super::cluster::api(format!("trying out the {what} {name}"), error)),
+            Err(error) => Err(api(format!("trying out the {what} {name}"), error)),
         }
     }
 }

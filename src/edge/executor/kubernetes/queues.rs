@@ -2,8 +2,10 @@
 
 use super::attempt::{Attempt, Done};
 use super::cluster::Cluster;
+use super::error::is_denied;
 use super::observe::{Queued, is_suspended, queued};
 use super::watch::State;
+use crate::executor::ExecutorMessage;
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams};
 use std::collections::BTreeMap;
@@ -21,11 +23,16 @@ const AT_ONCE: usize = 100;
 
 const ABSENT: &str = "there is no Kueue in the cluster, so nobody lets it go on";
 
+const DENIED: &str =
+    "this account may not list `workloads.kueue.x-k8s.io`: why a queue lets a job wait is not said";
+
 /// When Kueue was asked.
 #[derive(Debug, Default)]
 pub(super) struct Queues {
     asking: bool,
     asked: Option<Instant>,
+    /// That it may not be asked was said.
+    denied: bool,
 }
 
 /// What came back.
@@ -34,7 +41,9 @@ pub(super) enum Answer {
     Known(BTreeMap<String, Option<Queued>>),
     /// The cluster has no Workloads.
     NoKueue(Vec<String>),
-    /// It may not be asked, or does not answer.
+    /// It may not be asked.
+    Denied,
+    /// It does not answer.
     Nothing,
 }
 
@@ -68,6 +77,9 @@ impl State {
     /// Takes in the answer.
     pub(super) fn queues_say(&mut self, answer: Answer) {
         self.queues.asking = false;
+        if matches!(answer, Answer::Denied) && !std::mem::replace(&mut self.queues.denied, true) {
+            (self.sink)(ExecutorMessage::Note { text: DENIED.to_owned() });
+        }
         for attempt in self.attempts.values_mut() {
             let Some(uid) = attempt.job.as_ref().and_then(|job| job.metadata.uid.clone()) else { continue };
             match &answer {
@@ -79,7 +91,7 @@ impl State {
                 Answer::NoKueue(uids) if uids.contains(&uid) => {
                     attempt.queued.waits = Some(ABSENT.to_owned());
                 }
-                Answer::NoKueue(_) | Answer::Nothing => {}
+                Answer::NoKueue(_) | Answer::Denied | Answer::Nothing => {}
             }
         }
     }
@@ -109,6 +121,7 @@ async fn ask(cluster: &Cluster, uids: Vec<String>) -> Answer {
         let found = match workloads.list(&chosen).await {
             Ok(found) => found,
             Err(kube::Error::Api(status)) if status.code == 404 => continue,
+            Err(error) if is_denied(&error) => return Answer::Denied,
             Err(_) => return Answer::Nothing,
         };
         let mut known: BTreeMap<String, Option<Queued>> = uids.into_iter().map(|uid| (uid, None)).collect();

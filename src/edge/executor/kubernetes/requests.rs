@@ -203,7 +203,8 @@ impl State {
             HubEvent::Message(message) => self.message(message),
             HubEvent::Stands => self.hub_stands(),
             // Made again; the agents keep what they have to say.
-            HubEvent::Broken(_) => {
+            HubEvent::Broken(reason) => {
+                self.hub_trouble = Some(reason);
                 self.no_hub.get_or_insert_with(Instant::now);
             }
             HubEvent::Store(problem) => {

@@ -1,6 +1,7 @@
 //! The policy of a namespace: what its owner lets pods ask for.
 
-use super::cluster::{Cluster, ClusterError, api};
+use super::cluster::Cluster;
+use super::error::{ClusterError, api};
 use super::pod::Policy;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::Api;

@@ -1,6 +1,7 @@
 //! The hub of a namespace: put up where there is none, found where there is.
 
-use super::cluster::{Cluster, ClusterError, api, create};
+use super::cluster::{Cluster, create};
+use super::error::{ClusterError, api, is_denied};
 use super::observe::waiting;
 use super::own::metadata;
 use super::shape::{self, Disk, HubSettings};
@@ -62,8 +63,13 @@ pub(super) async fn ensure(
             }
         }
     };
-    create(&cluster.services(), "Service", service(cluster)).await?;
-    let service = cluster.services().get(NAME).await.map_err(looking)?;
+    let service = match cluster.services().get_opt(NAME).await.map_err(looking)? {
+        Some(there) => there,
+        None => match create(&cluster.services(), "Service", service(cluster)).await? {
+            Some(made) => made,
+            None => cluster.services().get(NAME).await.map_err(looking)?,
+        },
+    };
     let address = address_of(service);
     ready(cluster).await?;
     let notes = shape::notes(&there, &cluster.namespace, image, settings);
@@ -182,7 +188,14 @@ pub(super) fn dial(cluster: &Cluster) -> Dial {
         let cluster = cluster.clone();
         Box::pin(async move {
             let name = ready_pod(&cluster).await.map_err(io::Error::other)?.map_err(io::Error::other)?;
-            let mut forward = cluster.pods().portforward(&name, &[PORT]).await.map_err(io::Error::other)?;
+            let forward = cluster.pods().portforward(&name, &[PORT]).await;
+            let mut forward = forward.map_err(|error| {
+                if is_denied(&error) {
+                    // The answer to such a question has no words of the server's.
+                    return io::Error::other("this account may not get or create `pods/portforward`");
+                }
+                io::Error::other(error)
+            })?;
             let stream = forward.take_stream(PORT).ok_or_else(|| io::Error::other("no port to forward"))?;
             // It lives as long as its stream does.
             tokio::spawn(async move { drop(forward.join().await) });

@@ -1,7 +1,8 @@
 //! Starts an attempt: the hub gets what it works with, the cluster its Job and its Secret.
 
 use super::attempt::Done;
-use super::cluster::{ATTEMPT, Cluster, ClusterError, api, create};
+use super::cluster::{ATTEMPT, Cluster, create};
+use super::error::{ClusterError, api};
 use super::pod::{
     PodSettings, Template, identity, job_manifest, job_name, pull_secret, secret_manifest, service_manifest,
     service_secrets,
@@ -181,7 +182,10 @@ impl Starting {
         let mut pause = Duration::from_millis(200);
         loop {
             match ask().await {
-                Err(error) if error.is_passing() && !self.stop.load(Ordering::Acquire) => {
+                // Rights were there when the run began; an API server that has just begun knows of none for a moment.
+                Err(error)
+                    if (error.is_passing() || error.is_denied()) && !self.stop.load(Ordering::Acquire) =>
+                {
                     let why = error.waiting();
                     let _ = self.done.send(Done::Waits { token: self.spec.token.clone(), why });
                 }

@@ -47,7 +47,8 @@ impl State {
     pub(super) fn miss_hub(&mut self, now: Instant) {
         if !self.hub_missed && self.no_hub.is_some_and(|since| now.duration_since(since) >= HUB_MISSED) {
             self.hub_missed = true;
-            let text = "the hub does not answer; the run waits for it, and its pods go on".to_owned();
+            let why = self.hub_trouble.take().map(|why| format!(" ({why})")).unwrap_or_default();
+            let text = format!("the hub does not answer; the run waits for it, and its pods go on{why}");
             (self.sink)(ExecutorMessage::Note { text });
         }
     }

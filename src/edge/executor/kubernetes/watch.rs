@@ -52,6 +52,8 @@ pub(super) struct State {
     pub(super) hub_back: Option<Instant>,
     /// That it is missed was said.
     pub(super) hub_missed: bool,
+    /// Why the last connection to it broke, or did not come about.
+    pub(super) hub_trouble: Option<String>,
     /// The API server does not answer.
     pub(super) no_server: bool,
     /// Jobs that a new list named so far.

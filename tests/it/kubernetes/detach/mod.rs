@@ -1,10 +1,12 @@
 //! `run --detach`: an engine in the cluster, and those who speak to it from outside. A namespace a test.
 //! Here is what the tests share.
 
+mod accounts;
 mod again;
 mod engines;
 mod requests;
 mod rights;
+mod rights_outside;
 mod thin;
 
 use super::*;

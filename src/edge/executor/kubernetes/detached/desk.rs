@@ -1,7 +1,8 @@
 //! The engine's desk: requests come in, and what becomes of them is noted on them.
 
 use super::request::{LABEL, NUMBER, REFUSED, Request, TAKEN_BY, TROUBLE};
-use crate::executor::kubernetes::cluster::{Cluster, ClusterError, api};
+use crate::executor::kubernetes::cluster::Cluster;
+use crate::executor::kubernetes::error::{ClusterError, api};
 use crate::executor::kubernetes::{HubSettings, service};
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Secret;

@@ -1,7 +1,8 @@
 //! Runs this program beside the engine, in its pod: what is asked about its runs is answered there.
 
 use super::manifests::NAME;
-use crate::executor::kubernetes::cluster::{Cluster, ClusterError, api};
+use crate::executor::kubernetes::cluster::Cluster;
+use crate::executor::kubernetes::error::{ClusterError, api};
 use crate::executor::kubernetes::observe::{Waiting, waiting};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
@@ -58,7 +59,7 @@ pub fn run_beside(
             .container("engine");
         let command = std::iter::once("/tidegate".to_owned()).chain(what.args);
         let attached = cluster.pods().exec(&pod, command, &params).await;
-        let mut attached = attached.map_err(|e| api("asking the engine".to_owned(), e))?;
+        let mut attached = attached.map_err(|e| api("asking the engine by `pods/exec`".to_owned(), e))?;
         let status = attached.take_status();
         // Held open to the end: it is how the command knows that somebody listens.
         let _input = attached.stdin();

@@ -2,7 +2,8 @@
 
 use super::exec::{Pods, engine_pod};
 use super::manifests::NAME;
-use crate::executor::kubernetes::cluster::{Cluster, ClusterError, api};
+use crate::executor::kubernetes::cluster::Cluster;
+use crate::executor::kubernetes::error::{ClusterError, api};
 use crate::executor::kubernetes::service;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
 use serde_json::Value as Json;

@@ -2,7 +2,7 @@
 
 use super::desk::Desk;
 use super::manifests::NAME;
-use crate::executor::kubernetes::cluster::{ClusterError, api};
+use crate::executor::kubernetes::error::{ClusterError, api};
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;

@@ -1,8 +1,9 @@
 //! What an engine in a cluster is made of: its account with no right too many, its store, its Deployment;
-//! and the rights of a person who only runs from outside. Pure.
+//! and the rights of people who hand runs over to it, or whose own machine is the engine. Pure.
 
 use crate::executor::kubernetes::HubSettings;
 use crate::executor::kubernetes::own::{self, USER, claim, labels};
+use crate::executor::kubernetes::rights::{named_rule, outside_rules, rule};
 use serde_json::{Value as Json, json};
 
 /// Name of everything that is the engine's.
@@ -50,11 +51,7 @@ pub fn engine_manifests(made: &Installation) -> Vec<Json> {
             // What may be mounted is said in the pod.
             "automountServiceAccountToken": false,
         }),
-        json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
-            "metadata": metadata(NAME, &made.namespace),
-            "rules": engine_rules(&made.hub),
-        }),
+        role(NAME, &made.namespace, &engine_rules(&made.hub)),
         json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
             "metadata": metadata(NAME, &made.namespace),
@@ -80,11 +77,20 @@ pub fn user_manifests(namespace: &str) -> Vec<Json> {
         rule("", &["pods/exec", "pods/portforward"], &["create", "get"]),
         named_rule("apps", "deployments", &[NAME], &["get"]),
     ]);
-    vec![json!({
+    vec![role("tidegate-user", namespace, &rules)]
+}
+
+/// Returns the Role of people, and of a CI's jobs, whose own machine is the engine of their runs.
+pub fn runner_manifests(namespace: &str, hub: &HubSettings) -> Vec<Json> {
+    vec![role("tidegate-runner", namespace, &outside_rules(hub.volume.is_some()))]
+}
+
+fn role(name: &str, namespace: &str, rules: &Json) -> Json {
+    json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
-        "metadata": metadata("tidegate-user", namespace),
+        "metadata": metadata(name, namespace),
         "rules": rules,
-    })]
+    })
 }
 
 /// Every right that the engine uses, and no other: a test holds both.
@@ -100,8 +106,9 @@ fn engine_rules(hub: &HubSettings) -> Json {
         // What attempts read, requests, the hub's identity.
         rule("", &["secrets"], &["create", "delete", "get", "list", "patch", "watch"]),
         // The hub, and names for attempts on several nodes.
-        rule("", &["services"], &["create", "get"]),
-        rule("apps", &["deployments"], &["create", "get"]),
+        rule("", &["services"], &["create"]),
+        named_rule("", "services", &["tidegate-hub"], &["get"]),
+        rule("apps", &["deployments"], &["create"]),
         named_rule("apps", "deployments", &["tidegate-hub"], &["get"]),
         named_rule("", "configmaps", &["tidegate-policy"], &["get"]),
         // A right to create cannot be bound to a name.
@@ -112,14 +119,6 @@ fn engine_rules(hub: &HubSettings) -> Json {
         rules.push(rule("", &["persistentvolumeclaims"], &["create"]));
     }
     Json::Array(rules)
-}
-
-fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> Json {
-    json!({ "apiGroups": [group], "resources": resources, "verbs": verbs })
-}
-
-fn named_rule(group: &str, resource: &str, names: &[&str], verbs: &[&str]) -> Json {
-    json!({ "apiGroups": [group], "resources": [resource], "resourceNames": names, "verbs": verbs })
 }
 
 fn metadata(name: &str, namespace: &str) -> Json {
@@ -230,7 +229,11 @@ mod tests {
 
     #[test]
     fn no_rule_has_a_star() {
-        for manifest in made(Kept::Pod).into_iter().chain(user_manifests("ml")) {
+        for manifest in made(Kept::Pod)
+            .into_iter()
+            .chain(user_manifests("ml"))
+            .chain(runner_manifests("ml", &HubSettings::default()))
+        {
             assert!(!manifest["rules"].to_string().contains('*'), "{manifest}");
         }
     }

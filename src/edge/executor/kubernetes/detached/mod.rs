@@ -18,7 +18,7 @@ pub use desk::{Asked, Desk};
 pub use exec::{Beside, Terminal, run_beside};
 pub use install::install;
 pub use lease::{EngineLease, Held};
-pub use manifests::{Installation, Kept, engine_manifests, user_manifests};
+pub use manifests::{Installation, Kept, engine_manifests, runner_manifests, user_manifests};
 pub(super) use objects::with_hub;
 pub use objects::{Fetched, fetch_tree};
 pub use request::{Request, RequestError};

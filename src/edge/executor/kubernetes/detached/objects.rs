@@ -1,6 +1,7 @@
 //! Trees and data on their way to a hub and from it, outside of any attempt.
 
-use crate::executor::kubernetes::cluster::{Cluster, ClusterError};
+use crate::executor::kubernetes::cluster::Cluster;
+use crate::executor::kubernetes::error::ClusterError;
 use crate::executor::kubernetes::executor::reach_hub;
 use crate::executor::kubernetes::service;
 use crate::hub::{HubEvent, HubObjects};

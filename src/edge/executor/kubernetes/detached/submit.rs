@@ -4,7 +4,8 @@
 use super::exec::{Pods, engine_pod, installed};
 use super::objects::with_hub;
 use super::request::{NUMBER, REFUSED, manifest, name_of};
-use crate::executor::kubernetes::cluster::{Cluster, ClusterError, create};
+use crate::executor::kubernetes::cluster::{Cluster, create};
+use crate::executor::kubernetes::error::ClusterError;
 use crate::executor::kubernetes::service;
 use crate::store::FileObjects;
 use std::collections::BTreeMap;
