@@ -5,6 +5,7 @@
 use super::cluster::Cluster;
 use super::error::ClusterError;
 use super::images::Images;
+use super::missed::Server;
 use super::pod::{PodSettings, Policy, SpotNodes};
 use super::queues::Queues;
 use super::shape::HubSettings;
@@ -149,7 +150,7 @@ impl KubernetesExecutor {
             objects,
             sink: Arc::from(sink),
             attempts: BTreeMap::new(),
-            no_server: false,
+            server: Server::default(),
             no_hub: Some(Instant::now()),
             hub_back: None,
             hub_missed: false,

@@ -162,7 +162,7 @@ impl State {
                 }
                 asked.into_iter().flatten().for_each(|request| self.request(request));
             }
-            Done::Answers => self.server_answers(),
+            Done::Answers => self.server_is_back(),
             Done::Queues(answer) => self.queues_say(answer),
             Done::Waits { token, why } => {
                 if let Some(attempt) = self.attempts.get_mut(&token) {

@@ -166,6 +166,15 @@ pub(super) async fn require(cluster: &Cluster, purpose: Purpose) -> Result<Vec<S
     Err(ClusterError::Rights { namespace: cluster.namespace.clone(), rights: words(&all) })
 }
 
+/// Tells whether this account may see what becomes of Jobs and pods.
+pub(super) async fn sees(cluster: &Cluster) -> bool {
+    let sights = OUTSIDE.iter().filter(|right| matches!(right.resource, "jobs" | "pods"));
+    let sights = sights.flat_map(|right| right.verbs.iter().map(move |verb| (right, *verb)));
+    let sights = sights.filter(|(_, verb)| matches!(*verb, "list" | "watch"));
+    let answers = join_all(sights.map(|(right, verb)| may(cluster, right, verb))).await;
+    answers.into_iter().all(|answer| answer.unwrap_or(false))
+}
+
 /// What a run does without, a line for each thing.
 fn without(less: &[(&Right, &str)]) -> Vec<String> {
     let same = |(a, _): &(&Right, &str), (b, _): &(&Right, &str)| a.need == b.need;

@@ -4,7 +4,7 @@ use super::attempt::{Attempt, Done};
 use super::cluster::{ATTEMPT, Cluster};
 use super::executor::{KubernetesOptions, Order, Sink};
 use super::images::Images;
-use super::missed::Pauses;
+use super::missed::{Pauses, Server};
 use super::observe::{node_is_away, not_made, not_set_up};
 use super::pod::PodSettings;
 use super::projection;
@@ -54,8 +54,8 @@ pub(super) struct State {
     pub(super) hub_missed: bool,
     /// Why the last connection to it broke, or did not come about.
     pub(super) hub_trouble: Option<String>,
-    /// The API server does not answer.
-    pub(super) no_server: bool,
+    /// Whether the API server answers.
+    pub(super) server: Server,
     /// Jobs that a new list named so far.
     pub(super) listed: BTreeSet<String>,
     /// Attempts of which there is news; the others are looked at on each tick only.

@@ -154,7 +154,8 @@ impl Drop for Audit {
     }
 }
 
-fn restart(flags: &[&str]) {
+/// Ends the API server and starts another one.
+pub(super) fn restart(flags: &[&str]) {
     cluster(&["signal", "apiserver", "KILL"]);
     cluster(&[&["start", "apiserver"], flags].concat());
     wait_or("the API server answers", 60, || {

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 /// What takes every right of an engine.
 pub(super) const EVERYTHING: &str = "  plain:
     env: { WORD: '${{ secrets.WORD }}' }
-    steps: [{ run: 'echo started; sleep 30; test $WORD = hush' }]
+    steps: [{ run: 'echo started; sleep 20; test $WORD = hush' }]
   service:
     services:
       web:
