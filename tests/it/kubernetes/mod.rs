@@ -28,6 +28,7 @@ mod store;
 mod sweep;
 mod templates;
 mod trouble;
+mod versions;
 mod waiting;
 
 use crate::harness::{Done, Project};
