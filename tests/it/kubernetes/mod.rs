@@ -27,6 +27,7 @@ mod set_up;
 mod store;
 mod sweep;
 mod templates;
+mod travel;
 mod trouble;
 mod versions;
 mod waiting;
