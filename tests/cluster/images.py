@@ -1,10 +1,12 @@
 """Makes images as docker-archive files: `images.py pause|busybox|python OUT.tar`, `images.py tidegate OUT.tar PROGRAM VERSION`,
 `images.py kueue OUT.tar PROGRAM`.
 
-The same input gives the same layer: owners are numbers, times are zero, names are sorted. Needs root for debootstrap.
+The same input gives the same file, whoever makes it: owners are numbers (root where they do not matter), times are zero, names
+are sorted. Only `python` needs root, for debootstrap.
 """
 
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -20,11 +22,13 @@ SLIM = ["usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info", 
         "var/lib/apt/lists", "boot", "media", "srv"]
 
 
-def layer(root: Path, out: Path) -> str:
-    """Writes the tree as a tar; returns its digest."""
+def layer(root: Path, out: Path, owners: bool) -> str:
+    """Writes the tree as a tar, with its owners or as root's; returns its digest."""
 
     def plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
         entry.mtime, entry.uname, entry.gname = 0, "", ""
+        if not owners:
+            entry.uid = entry.gid = 0
         return entry
 
     with tarfile.open(out, "w", format=tarfile.GNU_FORMAT) as tar:
@@ -34,10 +38,10 @@ def layer(root: Path, out: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def archive(root: Path, out: Path, name: str, **config: object) -> None:
+def archive(root: Path, out: Path, name: str, owners: bool = False, **config: object) -> None:
     """Writes a docker-archive with one layer: the tree."""
     tar = out.with_suffix(".layer")
-    digest = layer(root, tar)
+    digest = layer(root, tar, owners)
     environment = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", *config.pop("Env", [])]
     image = {"architecture": os.uname().machine.replace("x86_64", "amd64").replace("aarch64", "arm64"), "os": "linux",
              "config": {"Env": environment, **config}, "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
@@ -46,12 +50,16 @@ def archive(root: Path, out: Path, name: str, **config: object) -> None:
     label = hashlib.sha256(content).hexdigest() + ".json"
     manifest = json.dumps([{"Config": label, "RepoTags": [name], "Layers": ["layer.tar"]}]).encode()
     with tarfile.open(out, "w", format=tarfile.GNU_FORMAT) as whole:
+        def add(member: str, size: int, data: io.BufferedIOBase) -> None:
+            # A new entry has no owner and no time.
+            entry = tarfile.TarInfo(member)
+            entry.size = size
+            whole.addfile(entry, data)
+
         for member, data in ((label, content), ("manifest.json", manifest)):
-            path = root.with_suffix(".part")
-            path.write_bytes(data)
-            whole.add(path, member)
-            path.unlink()
-        whole.add(tar, "layer.tar")
+            add(member, len(data), io.BytesIO(data))
+        with tar.open("rb") as data:
+            add("layer.tar", tar.stat().st_size, data)
     tar.unlink()
 
 
@@ -115,7 +123,7 @@ def main() -> None:
     root.mkdir()
     if kind == "python":
         python(root)
-        archive(root, out, "docker.io/test/python:1", Cmd=["python3"],
+        archive(root, out, "docker.io/test/python:1", owners=True, Cmd=["python3"],
                 Env=["PIP_NO_INDEX=1", "PIP_FIND_LINKS=/opt/wheels", "LANG=C.UTF-8"])
     elif kind == "busybox":
         busybox(root)
