@@ -148,7 +148,7 @@ impl Job<'_> {
         if new.len() == files.len() {
             return self.put_left(&whole, name).map(Some);
         }
-        let staged = self.staging.join("produced").join(super::place::file_name(name));
+        let staged = self.staged("produced", name)?;
         let own = Fence::default();
         for file in new {
             let to = staged.join(file.strip_prefix(&whole).unwrap_or(file));

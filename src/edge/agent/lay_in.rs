@@ -2,6 +2,7 @@
 
 use super::job::{Job, class_of, class_of_store};
 use super::keep::within;
+use super::place::{file_name, remove};
 use super::scope::Failed;
 use std::path::{Path, PathBuf};
 use tidegate_flow::job::ArtifactRef;
@@ -74,6 +75,16 @@ impl Job<'_> {
     fn laid_in(&self, to: &Path) -> PathBuf {
         let name = blake3::hash(to.as_os_str().as_encoded_bytes()).to_hex().to_string();
         self.around.store.join("in-place").join(name)
+    }
+
+    /// Returns a folder of the agent's own that is not there, for content on its way: two names may have one.
+    pub(super) fn staged(&self, kind: &str, name: &str) -> Result<PathBuf, Failed> {
+        let staged = self.staging.join(kind).join(file_name(name));
+        remove(&staged);
+        if staged.symlink_metadata().is_ok() {
+            return Err(Failed::user(format!("`{name}`: what was kept before it cannot be cleared away")));
+        }
+        Ok(staged)
     }
 
     /// Fetches content to a path; what is there gives way.

@@ -118,9 +118,11 @@ fn open_up(folder: &Path, depth: u32) {
     }
 }
 
-/// A token as a file name.
+/// A token as a file name; one of nothing but dots would be that of another folder.
 pub fn file_name(token: &str) -> String {
-    token.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' }).collect()
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
+    let name: String = token.chars().map(plain).collect();
+    if name.chars().all(|c| c == '.') { name + "-" } else { name }
 }
 
 /// Where an attempt's masked log is kept.
@@ -141,4 +143,18 @@ pub fn node_log_path(attempt: &Path, node: u32) -> PathBuf {
 /// [`log_path`] of a spec.
 pub fn log_path_of(store: &Path, spec: &JobSpec) -> PathBuf {
     log_path(store, &spec.run, &spec.job, spec.instance, spec.attempt)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_never_the_name_of_another_folder() {
+        for (token, name) in
+            [("a b/c", "a-b-c"), ("", "-"), (".", ".-"), ("..", "..-"), ("../x", "..-x"), (".a.", ".a.")]
+        {
+            assert_eq!(file_name(token), name);
+        }
+    }
 }

@@ -99,7 +99,7 @@ impl Job<'_> {
 
     pub(super) fn save_cache(&mut self, key: &str, paths: &str) -> Result<(), Failed> {
         self.can_reach("actions/cache", paths)?;
-        let staged = self.staging.join("cache-save").join(file_name(key));
+        let staged = self.staged("cache-save", key)?;
         let own = Fence::default();
         let wrong = |e: std::io::Error| Failed::new(class_of(&e), format!("actions/cache: {e}"));
         let wrong_at = |path: &Path, e: &std::io::Error| {

@@ -4,7 +4,6 @@ use super::inputs::{Inputs, Outputs, input, pair};
 use crate::agent::copy::{At, copy_file};
 use crate::agent::fence::Fence;
 use crate::agent::job::{Job, class_of};
-use crate::agent::place::file_name;
 use crate::agent::scope::Failed;
 use std::path::Path;
 
@@ -32,7 +31,7 @@ impl Job<'_> {
             return Err(Failed::user("upload-artifact: `path` is missing"));
         }
         self.can_reach("upload-artifact", paths)?;
-        let staged = self.staging.join("uploads").join(file_name(name));
+        let staged = self.staged("uploads", name)?;
         let count = self.gather(paths, hidden, &staged)?;
         if count == 0 {
             let text = format!(
