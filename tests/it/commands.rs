@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 use std::process::{Command, Stdio};
 
 /// Every command that people call.
-const COMMANDS: [&[&str]; 16] = [
+const COMMANDS: [&[&str]; 17] = [
     &["check"],
     &["plan"],
     &["run"],
@@ -17,6 +17,7 @@ const COMMANDS: [&[&str]; 16] = [
     &["runs", "cancel"],
     &["runs", "rerun"],
     &["runs", "diff"],
+    &["runs", "download"],
     &["why"],
     &["eval"],
     &["schema"],

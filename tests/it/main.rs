@@ -16,6 +16,7 @@ mod conformance_runs;
 mod container;
 mod diff;
 mod docs;
+mod download;
 mod durability;
 mod eval;
 mod examples;

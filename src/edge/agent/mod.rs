@@ -43,7 +43,7 @@ pub use checkpoint::{Checkpoints, checkpoint_folder};
 pub use children::{Children, MARK, below, has_mark, processes, reap, signal};
 pub use control::{Control, Wish};
 pub use frames::{Frames, invalid};
-pub use hash_files::hash_files;
+pub use hash_files::{hash_files, matches};
 pub use job::{Surroundings, run};
 pub use launcher::{Launcher, Running, find};
 pub use link::{Link, Uplink, now};

@@ -79,7 +79,7 @@ pub fn digests_of(artifact: &ArtifactRef, objects: &FileObjects) -> Result<Vec<S
 }
 
 /// Does something for each, a few at once; stops at the first error.
-fn in_parallel(
+pub(super) fn in_parallel(
     digests: &[String],
     each: impl Fn(&str) -> Result<(), StoreError> + Sync,
 ) -> Result<(), StoreError> {

@@ -4,7 +4,7 @@ use super::StoreError;
 use super::objects::{CHUNK, FileObjects, io, move_to};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The largest object, in bytes: a chunk of a file, or the list of a folder.
 pub const OBJECT_LIMIT: u64 = CHUNK as u64;
@@ -58,6 +58,13 @@ impl FileObjects {
     /// Takes an object away that is not what its name says.
     pub(crate) fn discard(&self, digest: &str) {
         let _ = self.place(digest).map(fs::remove_file);
+    }
+
+    /// How many bytes are here, in objects that are whole and in those that are not yet; for a folder of few objects.
+    pub(crate) fn bytes(&self) -> u64 {
+        let entries = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten();
+        let files = entries(self.folder()).flat_map(|folder| entries(&folder.path()));
+        files.filter_map(|file| file.metadata().ok()).map(|meta| meta.len()).sum()
     }
 
     /// Opens an object, to be read in pieces, and tells its size; its content is not looked at.

@@ -2,6 +2,7 @@
 //!
 //! Not here: reading and writing content (`objects`).
 
+use super::StoreError;
 use serde::{Deserialize, Serialize};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -16,6 +17,18 @@ pub struct Manifest {
     pub tree: bool,
     /// Files, links and empty folders.
     pub entries: Vec<Entry>,
+}
+
+impl Manifest {
+    /// The form that is written.
+    pub(super) const VERSION: u8 = 1;
+
+    /// Reads the bytes that lie under a digest.
+    pub fn read(digest: &str, bytes: &[u8]) -> Result<Self, StoreError> {
+        let damaged = || StoreError::Damaged(digest.to_owned());
+        let manifest: Self = serde_json::from_slice(bytes).map_err(|_| damaged())?;
+        if manifest.version == Self::VERSION { Ok(manifest) } else { Err(damaged()) }
+    }
 }
 
 /// One file, link or empty folder.

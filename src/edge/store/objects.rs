@@ -17,8 +17,6 @@ use tidegate_flow::job::ArtifactRef;
 pub(super) const CHUNK: usize = 64 << 20;
 /// Smaller files are written sooner than shared.
 const WORTH_SHARING: usize = 16 << 10;
-/// The form of manifests that is written.
-const VERSION: u8 = 1;
 
 /// Objects as files: `ab/cdef…` holds the bytes whose blake3 is `abcdef…`.
 #[derive(Debug)]
@@ -152,7 +150,7 @@ impl FileObjects {
 
     /// Tells what a list amounts to, with its stored form, and keeps nothing.
     pub fn describe_manifest(mut manifest: Manifest) -> Result<(ArtifactRef, Vec<u8>), StoreError> {
-        manifest.version = VERSION;
+        manifest.version = Manifest::VERSION;
         manifest.entries.sort_by(|a, b| a.path.cmp(&b.path));
         let sizes = manifest.entries.iter().filter_map(|e| match &e.kind {
             EntryKind::File { size, .. } => Some(*size),
@@ -167,12 +165,7 @@ impl FileObjects {
 
     /// Returns a kept list.
     pub fn manifest(&self, digest: &str) -> Result<Manifest, StoreError> {
-        let damaged = || StoreError::Damaged(digest.to_owned());
-        let manifest: Manifest = serde_json::from_slice(&self.get(digest)?).map_err(|_| damaged())?;
-        if manifest.version != VERSION {
-            return Err(damaged());
-        }
-        Ok(manifest)
+        Manifest::read(digest, &self.get(digest)?)
     }
 
     /// Lays one entry out at a path where nothing is yet.

@@ -9,6 +9,7 @@ mod caches;
 mod collected;
 mod containers;
 mod detach;
+mod download;
 mod ends;
 mod examples;
 mod explained;

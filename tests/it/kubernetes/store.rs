@@ -137,6 +137,11 @@ fn artifacts_are_in_the_store_and_its_credentials_with_the_hub_alone() {
     // A hub that lost its folder lost nothing of that: the cache counts, and nothing is put again.
     objects::replace_hub(space);
     run(&project, &[]).code(0).stdout("from cache");
+    // Who asks for it from outside gets it from the bucket.
+    let args = ["runs", "download", "1", "--name", "big", "--dir", "out"];
+    let done = project.tidegate_with(args, &[("KUBECONFIG", &kubeconfig())]).code(0);
+    done.stdout("1 file, 70 MB → out").nowhere(KEY).nowhere("X-Amz-Signature");
+    project.shell("cd out && ls -A && md5sum big").stdout(&format!("big\n{}  big", last(&sums[0])));
     assert!(s3.objects().1 <= count + 8, "specs, and no chunk");
     let chunks = s3.objects().0;
     assert!(chunks < 71_000_000, "{chunks}");

@@ -1,9 +1,10 @@
 //! `tidegate runs logs`.
 
+use super::chosen::{choose, name};
 use super::{Format, Kept};
 use crate::app::cli::elsewhere::Elsewhere;
 use crate::app::cli::{Exit, Failure, Globals};
-use crate::app::report::{InstanceView, RunView};
+use crate::app::report::RunView;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -60,7 +61,7 @@ pub fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
     let events = kept.events(&row, 0)?;
     let mut view = RunView::default();
     events.iter().for_each(|event| view.apply(event));
-    let chosen = choose(args, &view)?;
+    let chosen = choose(args.job.as_deref(), &args.matrix, &view)?;
     let many = chosen.len() > 1;
     let (mut printed, mut waits) = (false, false);
     for (index, instance) in chosen {
@@ -115,7 +116,7 @@ fn follow(args: &Args, globals: &Globals, kept: &Kept, row: &RunRow) -> Result<E
         events.iter().for_each(|event| view.apply(event));
         let ended = view.summary.is_some() || !alive;
         // Instances that are asked for may come later, when what they need has ended.
-        let chosen = match choose(args, &view) {
+        let chosen = match choose(args.job.as_deref(), &args.matrix, &view) {
             Err(failure) if ended => return Err(failure),
             chosen => chosen.unwrap_or_default(),
         };
@@ -152,40 +153,6 @@ fn follow(args: &Args, globals: &Globals, kept: &Kept, row: &RunRow) -> Result<E
         }
         std::thread::sleep(PAUSE);
     }
-}
-
-fn choose<'a>(args: &Args, view: &'a RunView) -> Result<Vec<(u32, &'a InstanceView)>, Failure> {
-    if let Some(job) = &args.job
-        && !view.jobs.iter().any(|other| other.declared.id == *job || other.declared.display == *job)
-    {
-        let jobs: Vec<&str> = view.jobs.iter().map(|job| job.declared.id.as_str()).collect();
-        return Err(Failure::wrong(format!("run {} has no job `{job}`", view.created.number))
-            .hint(format!("its jobs: {}", jobs.join(", "))));
-    }
-    let chosen: Vec<(u32, &InstanceView)> = (0..)
-        .zip(&view.instances)
-        .filter(|(_, instance)| {
-            let job = view.jobs.get(instance.job as usize);
-            args.job.as_ref().is_none_or(|wanted| {
-                job.is_some_and(|job| job.declared.id == *wanted || job.declared.display == *wanted)
-            })
-        })
-        .filter(|(_, instance)| {
-            let has = instance.matrix_text("\n");
-            args.matrix.iter().all(|pair| has.lines().any(|other| other == pair.trim()))
-        })
-        .collect();
-    if chosen.is_empty() && !args.matrix.is_empty() {
-        let rows: Vec<String> = view
-            .instances
-            .iter()
-            .map(|instance| instance.matrix_text(","))
-            .filter(|row| !row.is_empty())
-            .collect();
-        return Err(Failure::wrong(format!("no instance has {}", args.matrix.join(",")))
-            .hint(format!("there are: {}", rows.join(" · "))));
-    }
-    Ok(chosen)
 }
 
 /// From which to which byte; no end: all there is.
@@ -245,13 +212,5 @@ fn copy_lines(part: impl Read, out: &mut impl io::Write, name: &str, attempt: u3
         }
         let text = String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(&line));
         writeln!(out, "{}", json!({ "instance": name, "attempt": attempt, "line": text }))?;
-    }
-}
-
-fn name(view: &RunView, instance: &InstanceView) -> String {
-    let job = view.jobs.get(instance.job as usize).map_or("", |job| job.declared.id.as_str());
-    match instance.matrix_text(", ") {
-        matrix if matrix.is_empty() => job.to_owned(),
-        matrix => format!("{job} ({matrix})"),
     }
 }

@@ -1,13 +1,17 @@
-//! `tidegate runs`: lists, shows, watches, cancels, reruns and compares runs, and frees what old ones left.
+//! `tidegate runs`: lists, shows, watches, cancels, reruns and compares runs, hands out what they kept, and frees what old
+//! ones left.
 
 mod cancel;
+mod chosen;
 mod diff;
+mod download;
 mod gc;
 mod kept;
 mod list;
 mod logs;
 mod rerun;
 mod show;
+mod there;
 mod watch;
 
 use super::{Exit, Failure, Globals};
@@ -22,6 +26,7 @@ pub(super) use kept::{Format, Kept};
   tidegate runs list
   tidegate runs show 7
   tidegate runs logs 7 train
+  tidegate runs download 7 --name model
   tidegate runs rerun 7 --failed
   tidegate runs diff 6 7
   tidegate runs gc --dry-run")]
@@ -46,6 +51,8 @@ enum Command {
     Rerun(rerun::Args),
     /// Compare metrics, parameters, artifacts and commands of two runs
     Diff(diff::Args),
+    /// Lay artifacts of a run into a folder
+    Download(download::Args),
     /// Free what only old runs needed: artifacts, trees, logs
     Gc(gc::Args),
 }
@@ -60,6 +67,7 @@ pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
         Command::Cancel(args) => cancel::run(&args, globals),
         Command::Rerun(args) => rerun::run(&args, globals),
         Command::Diff(args) => diff::run(&args, globals),
+        Command::Download(args) => download::run(&args, globals),
         Command::Gc(args) => gc::run(&args, globals),
     }
 }

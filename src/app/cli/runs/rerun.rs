@@ -1,10 +1,7 @@
 //! `tidegate runs rerun`.
 
-use super::Kept;
-use crate::app::cli::elsewhere::ask;
-use crate::app::cli::run::{
-    ClusterArgs, Format, Place, back_end, elsewhere, hand_over, launch, machine, secrets_of,
-};
+use super::{Kept, there};
+use crate::app::cli::run::{ClusterArgs, Format, Place, back_end, hand_over, launch, machine, secrets_of};
 use crate::app::cli::{Exit, Failure, Globals};
 use crate::app::config::{Project, dialect_of};
 use crate::app::engine::{Rerun, RunRequest, Site};
@@ -13,7 +10,6 @@ use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use tidegate_flow::run::RunEvent;
 use tidegate_lang::workflow::Dialect;
 
 /// Arguments of `tidegate runs rerun`.
@@ -61,7 +57,7 @@ pub struct Args {
 /// Runs again.
 pub fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
     if args.on == Some(Place::Kubernetes) {
-        return there(args, globals);
+        return over_there(args, globals);
     }
     let kept = Kept::open(globals)?;
     let row = kept.find(args.run.as_deref())?;
@@ -85,7 +81,7 @@ pub fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
 }
 
 /// Hands a run of the engine in the cluster over to it once more, with the tree as it is here.
-fn there(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
+fn over_there(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
     if args.gpus.is_some() {
         return Err(Failure::wrong("`--gpus` is about this machine: pods ask for those of their jobs"));
     }
@@ -95,31 +91,12 @@ fn there(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
     let context = args.cluster.context.clone().or_else(|| kept.context.clone());
     let namespace = args.cluster.namespace.clone().or_else(|| kept.namespace.clone());
     let (context, namespace) = (context.as_deref(), namespace.as_deref());
-    let name = args.run.as_deref();
-    let question: Vec<&str> = ["runs", "show", "--format", "json"].into_iter().chain(name).collect();
-    let (answer, exit) = ask(context, namespace, &question)?;
-    if exit != Exit::Good {
-        return Ok(exit);
-    }
-    let odd =
-        |what: &str| Failure::tool(format!("the engine in the cluster says something else than {what}"));
-    let shown: Json = serde_json::from_slice(&answer).map_err(|e| odd("a run").caused_by(&e))?;
-    let run = shown["run"].as_str().ok_or_else(|| odd("a run"))?;
-    if shown["summary"].is_null() {
-        let number = &shown["number"];
-        let again = elsewhere(context, namespace);
-        return Err(Failure::wrong(format!("run {number} has not ended"))
-            .hint(format!("tidegate runs watch {number}{again}")));
-    }
-    // It has ended: this is its whole log.
-    let (answer, _) = ask(context, namespace, &["runs", "watch", run, "--format", "json"])?;
-    let mut view = RunView::default();
-    for line in answer.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-        let event: RunEvent = serde_json::from_slice(line).map_err(|e| odd("events").caused_by(&e))?;
-        view.apply(&event);
-    }
+    let view = match there::ended(context, namespace, args.run.as_deref())? {
+        Ok(view) => view,
+        Err(exit) => return Ok(exit),
+    };
     let rerun = Rerun {
-        run: run.to_owned(),
+        run: view.created.run.clone(),
         from: again(args, &view)?,
         pinned: view.created.contexts.get("data").cloned(),
     };

@@ -1,9 +1,9 @@
 //! What is left on a cluster of a store's runs that are over: Jobs and Secrets, and objects at the hub.
 
+use super::asking::with_hub_objects;
 use super::cluster::{Cluster, STORE};
-use super::detached::with_hub;
 use super::error::{ClusterError, api};
-use super::{rights, service};
+use super::rights;
 use crate::hub::HubCollected;
 use kube::api::{DeleteParams, ListParams};
 
@@ -76,26 +76,12 @@ pub fn collect_at_hub(
     keep: Vec<String>,
     dry_run: bool,
 ) -> Result<AtHub, ClusterError> {
-    // The connection to the hub is kept up beside.
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    let runtime =
-        runtime.map_err(|source| ClusterError::Io { doing: "starting the connection to the hub", source })?;
-    let done = runtime.block_on(async {
-        let cluster = Cluster::connect(context, namespace).await?;
-        // Inside of the cluster by its Service's address.
-        let found = match service::find(&cluster).await? {
-            Some(_) if cluster.inside => service::reach(&cluster).await?,
-            Some(found) => found,
-            None => return Ok(AtHub::None),
-        };
-        let collected =
-            with_hub(&cluster, &found, store, move |objects| objects.collect(keep, dry_run)).await?;
-        let collected = collected.map_err(|error| ClusterError::Io {
-            doing: "collecting at the hub",
-            source: std::io::Error::other(error),
-        })?;
-        Ok(collected.map_or(AtHub::Older, AtHub::Collected))
-    });
-    runtime.shutdown_background();
-    done
+    let collected =
+        with_hub_objects(context, namespace, store, move |objects| objects.collect(keep, dry_run))?;
+    let Some(collected) = collected else { return Ok(AtHub::None) };
+    let collected = collected.map_err(|error| ClusterError::Io {
+        doing: "collecting at the hub",
+        source: std::io::Error::other(error),
+    })?;
+    Ok(collected.map_or(AtHub::Older, AtHub::Collected))
 }

@@ -5,13 +5,15 @@
 //! `executor` is what the engine sees, `watch` the loop behind it; `requests` hears the engine and the agents, `starting`
 //! makes Jobs, `probe` asks before anything is submitted, `images` says which images ran and `digests` so after the
 //! receipt, `checkpoints` remembers what was saved, `ranks` puts together what several nodes say, `rules` reads the
-//! namespace's policy, `rights` what an engine outside may do, `leftovers` removes Jobs of runs that are over, `missed`
+//! namespace's policy, `rights` what an engine outside may do, `leftovers` removes Jobs of runs that are over, `asking`
+//! works with the hub's objects outside of any run, `missed`
 //! says when the API server does not answer, `ends` decides that an attempt is over, `waits` that it waits and for how
 //! long, `quotes` reads what a container said last that no agent heard, `projection` says what of Jobs and pods is
 //! remembered, `own` what the hub's and the engine's manifests share.
 //!
 //! `detached` is an engine in the cluster, and what speaks to it.
 
+mod asking;
 mod attempt;
 mod checkpoints;
 mod cluster;
@@ -40,6 +42,7 @@ mod starting;
 mod waits;
 mod watch;
 
+pub use asking::with_hub_objects;
 pub use checkpoints::saved_lists;
 pub use cluster::{Cluster, KeptJob};
 pub use error::ClusterError;

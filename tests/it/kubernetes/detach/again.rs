@@ -47,8 +47,17 @@ fn a_run_of_the_engine_is_run_again_by_it() {
     place.watch(&third).code(0);
     place.asked(&["runs", "logs", &third]).code(0).stdout(&format!("made by {third}"));
     assert_eq!(place.pods_made(), [1; 5]);
+    // What it kept comes here, and nothing of it through the engine's pod.
+    let download = |to: &str| place.asked(&["runs", "download", &third, "--dir", to]);
+    download("got").code(0).stdout("✓ out").stdout("→ got/out");
+    place.shell("cat got/out/out").stdout(&format!("made by {third}\n"));
+    std::fs::remove_dir_all(place.path().join("got")).unwrap();
     // What the hub has no more is made again, and with it what needs it.
     replace_hub(&place.space.0);
+    download("none")
+        .code(2)
+        .stderr("is not at the hub")
+        .stderr(&format!("runs rerun {third} --on kubernetes"));
     let last = again(&[&number, "--failed"]);
     place.watch(&last).code(0);
     place
@@ -67,6 +76,10 @@ fn what_cannot_be_run_again_is_said() {
     let on = ["--on", "kubernetes"];
     let asked = |args: &[&str]| place.tidegate(&[args, &on].concat());
     asked(&["runs", "rerun", &number]).code(2).stderr("has not ended").stderr("runs watch 1 --on kubernetes");
+    asked(&["runs", "download", &number])
+        .code(2)
+        .stderr("has not ended")
+        .stderr("runs watch 1 --on kubernetes");
     asked(&["runs", "rerun", "99"]).code(2).stderr("there is no run 99");
     asked(&["runs", "rerun", &number, "--gpus", "1"]).code(2).stderr("`--gpus` is about this machine");
     let done = asked(&["run", "--detach", "--resume", &number]).code(2);
