@@ -60,35 +60,26 @@ const fn named(group: &'static str, resource: &'static str, name: &'static str, 
     Right { group, resource, name: Some(name), verbs: &["get"], need }
 }
 
+const SERVICES_TAKE_TIME: Need = Need::Less("services of a job that is over take their time to end");
+const NOT_QUOTED: Need = Need::Less("what a container said last that no agent heard is not quoted");
+const NOT_LATER: Need = Need::Less("API servers of 1.35 and later do not let it reach the hub");
+const NOT_EXPLAINED: Need = Need::Less("why no pod is made is not said");
+const OWN_POLICY: Need = Need::Less("the namespace's policy is not known, and this machine's holds");
+
 /// All of them; docs/kubernetes.md says what each is for.
 const OUTSIDE: &[Right] = &[
     right("batch", "jobs", &["create", "get", "watch"], Need::Run),
     right("batch", "jobs", &["delete", "list"], Need::Both),
     right("", "pods", &["list"], Need::Both),
     right("", "pods", &["watch"], Need::Run),
-    right(
-        "",
-        "pods",
-        &["deletecollection"],
-        Need::Less("services of a job that is over take their time to end"),
-    ),
+    right("", "pods", &["deletecollection"], SERVICES_TAKE_TIME),
     // For `plan --server`.
     right("", "pods", &["create"], Need::Seldom),
-    right(
-        "",
-        "pods/log",
-        &["get"],
-        Need::Less("what a container said last that no agent heard is not quoted"),
-    ),
+    right("", "pods/log", &["get"], NOT_QUOTED),
     right("", "pods/portforward", &["get"], Need::Both),
     // Kubernetes, `AuthorizePodWebsocketUpgradeCreatePermission`.
-    right(
-        "",
-        "pods/portforward",
-        &["create"],
-        Need::Less("API servers of 1.35 and later do not let it reach the hub"),
-    ),
-    right("", "events", &["list", "watch"], Need::Less("why no pod is made is not said")),
+    right("", "pods/portforward", &["create"], NOT_LATER),
+    right("", "events", &["list", "watch"], NOT_EXPLAINED),
     // Asked of where a job has a queue.
     right("kueue.x-k8s.io", "workloads", &["list"], Need::Seldom),
     right("", "secrets", &["create"], Need::Run),
@@ -99,12 +90,7 @@ const OUTSIDE: &[Right] = &[
     named("", "services", "tidegate-hub", Need::Run),
     right("apps", "deployments", &["create"], Need::Seldom),
     named("apps", "deployments", "tidegate-hub", Need::Run),
-    named(
-        "",
-        "configmaps",
-        "tidegate-policy",
-        Need::Less("the namespace's policy is not known, and this machine's holds"),
-    ),
+    named("", "configmaps", "tidegate-policy", OWN_POLICY),
 ];
 
 /// For a hub with a volume.

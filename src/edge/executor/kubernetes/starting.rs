@@ -182,7 +182,7 @@ impl Starting {
         let mut pause = Duration::from_millis(200);
         loop {
             match ask().await {
-                // Rights were there when the run began; an API server that has just begun knows of none for a moment.
+                // Rights were there when the run began: one that was taken away is waited for.
                 Err(error)
                     if (error.is_passing() || error.is_denied()) && !self.stop.load(Ordering::Acquire) =>
                 {

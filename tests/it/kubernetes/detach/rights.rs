@@ -58,7 +58,7 @@ fn the_engine_uses_each_of_its_rights_and_needs_no_other() {
 
 #[test]
 fn a_person_with_the_users_role_hands_over_and_looks_and_no_more() {
-    let place = Detached::new("user", "  a: { steps: [{ run: 'echo mine' }] }\n");
+    let place = Detached::new("user", "  a: { steps: [{ run: 'echo mine | tee m' }], produces: { m: m } }\n");
     place.tidegate(&["install", "--for", "user"]).code(0).stdout("tidegate-user");
     let ada = Account::with(&place.space, "ada", "tidegate-user");
     let ada = ada.env();
@@ -72,6 +72,8 @@ fn a_person_with_the_users_role_hands_over_and_looks_and_no_more() {
     });
     project.tidegate_with(["runs", "watch", &run, "--on", "kubernetes"], &ada).code(0).stdout("passed");
     project.tidegate_with(["runs", "logs", &run, "--on", "kubernetes"], &ada).code(0).stdout("mine");
+    let download = ["runs", "download", &run, "--on", "kubernetes", "--dir", "out"];
+    project.tidegate_with(download, &ada).code(0).stdout("✓ m");
     // Nor may they run without the engine.
     let refused = project.tidegate_with(["run", "--on", "kubernetes"], &ada).code(4);
     refused.stderr("lacks rights in namespace").stderr("create, delete, get, list, watch `jobs`");

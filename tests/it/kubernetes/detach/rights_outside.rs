@@ -85,6 +85,7 @@ fn an_engine_outside_uses_each_of_its_rights_and_needs_no_other() {
     killed(child);
     ada.let_go(&space);
     ada.run(&[&["--resume", "1"][..], &secret].concat()).code(0).nowhere("attempt 2").nowhere("may not");
+    ada.tidegate(&["runs", "download", "1", "--dir", "out"]).code(0).stdout("✓ flour");
     let plain = [&["--job", "plain"][..], &secret].concat();
     let cancelled = ada.spawn(&plain);
     wait("the next run is there", 60, || {
@@ -136,6 +137,15 @@ fn who_lacks_rights_is_told_which_and_how_to_get_them() {
     without(&space, &["get pods/portforward"]);
     let done = refused(ada.run(&[])).stderr(": get `pods/portforward`\n");
     assert!(!done.stderr.contains("`jobs`"), "{}", done.stderr);
+    // What puts up a hub is needed where there is none.
+    make_role(&ada.project);
+    without(&space, &["create deployments"]);
+    let done = ada.run(&[]).code(4).stderr("cannot create resource \"deployments\"");
+    done.stderr("install --for runner");
+    make_role(&ada.project);
+    ada.run(&[]).code(0);
+    without(&space, &["create deployments", "create services"]);
+    ada.run(&[]).code(0);
 }
 
 /// Takes rights out of the Role: a verb and a resource each.

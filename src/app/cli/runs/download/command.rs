@@ -2,7 +2,7 @@
 
 use super::hand_out::{Step, Stopped, hand_out};
 use super::wanted::{Asked, Wanted, wanted};
-use crate::app::cli::run::{Place, elsewhere};
+use crate::app::cli::run::{Place, cluster_failure, elsewhere};
 use crate::app::cli::runs::{Format, Kept, there};
 use crate::app::cli::{Exit, Failure, Globals};
 use crate::app::config::Project;
@@ -193,7 +193,7 @@ fn from_hub(found: &Found, order: &Arc<Order>) -> Result<Result<Vec<usize>, Stop
     });
     let number = found.view.created.number;
     let doing = format!("cannot fetch what run {number} kept on the cluster");
-    let done = done.map_err(|error| Failure::tool(&doing).caused_by(&error))?;
+    let done = done.map_err(|error| cluster_failure(&doing, &error))?;
     let done = done.ok_or_else(|| {
         Failure::tool(format!("{doing}: the namespace has no hub"))
             .hint("`--context` and `--namespace` say where the run was, as `run` was told")
