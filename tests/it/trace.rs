@@ -14,6 +14,7 @@ const DIFFERS: &[(&str, &str)] = &[
     ("run-created.contexts", "names and times of the run; what jobs read of them shows in what they do"),
     ("run-created.source", "the tree of a repository made for the test; its commit has a time"),
     ("run-created.options.on", "where it runs"),
+    ("run-created.options.image", "what jobs without a `container` run in, where there are images"),
     ("slot-granted.gpus", "devices of this machine; a cluster gives its own"),
     ("attempt-started.token", "a name"),
     ("attempt-started.spec", "kept only where an attempt outlives its engine"),

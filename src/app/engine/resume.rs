@@ -59,6 +59,12 @@ impl<'a> Engine<'a> {
                 row.number
             )));
         }
+        site.back_end.goes_on(&created.options).map_err(|(name, then)| {
+            EngineError::Asked(format!(
+                "run {0} has its jobs in the {name} {then}: `tidegate run --resume {0} --on {on} --{name} {then}` goes on with it",
+                row.number
+            ))
+        })?;
         let read = |path: &str| -> std::io::Result<Vec<u8>> {
             let digest = created.texts.get(path).ok_or(std::io::ErrorKind::NotFound)?;
             objects.get(digest).map_err(std::io::Error::other)

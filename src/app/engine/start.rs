@@ -47,7 +47,7 @@ impl<'a> Engine<'a> {
             }
             _ => None,
         };
-        let (created, tree) = created(request, &loaded, &store, run, site.back_end.word(), observer)?;
+        let (created, tree) = created(request, &loaded, &store, run, &site.back_end, observer)?;
         let fixed = created.contexts.clone();
         let mut first = RunEvent { at, kind: EventKind::RunCreated(Box::new(created)) };
         // Before anybody can read in the store whom to wake; not before: what was done until here may
@@ -102,7 +102,7 @@ pub(super) fn created(
     loaded: &Loaded,
     store: &Store,
     run: String,
-    word: &str,
+    back_end: &BackEnd,
     observer: &mut dyn Observer,
 ) -> Result<(RunCreated, Snapshot), EngineError> {
     let (workflow, path) = (&loaded.linked.root, &loaded.path);
@@ -134,7 +134,7 @@ pub(super) fn created(
             Some(c) => Some(plan::concurrency(c, &made).map_err(EngineError::Asked)?),
             None => None,
         },
-        options: options(request, &tree, word),
+        options: options(request, &tree, back_end),
         jobs: plan::declare_jobs(workflow, path, None, 0),
         contexts: fixed,
         number: 0,
@@ -223,12 +223,14 @@ fn texts(loaded: &Loaded, store: &Store) -> Result<BTreeMap<String, String>, Eng
 pub(super) const FROM: &str = "rerun-from";
 
 /// What changes what runs, for people and for a resume.
-fn options(request: &RunRequest, tree: &Snapshot, on: &str) -> BTreeMap<String, Json> {
+fn options(request: &RunRequest, tree: &Snapshot, back_end: &BackEnd) -> BTreeMap<String, Json> {
     let dialect = match request.dialect {
         tidegate_lang::workflow::Dialect::Github => "github",
         tidegate_lang::workflow::Dialect::Tidegate => "tidegate",
     };
+    let on = back_end.word();
     let mut options = BTreeMap::from([("on".to_owned(), json!(on)), ("dialect".to_owned(), json!(dialect))]);
+    options.extend(back_end.named().into_iter().map(|(name, value)| (name.to_owned(), json!(value))));
     if tree.source.dirty {
         options.insert("changed".to_owned(), json!(tree.dirty.len()));
     }

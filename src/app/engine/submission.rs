@@ -37,8 +37,10 @@ pub fn submit(
     let mut store = Store::open(&request.project.store)?;
     store.settle()?;
     let at = clock::now();
-    let word = BackEnd::Kubernetes(ClusterSettings::default()).word();
-    let (created, _) = created(request, &loaded, &store, clock::ulid(at), word, observer)?;
+    // The engine is in the cluster: how one gets there from here is nothing to it.
+    let there =
+        BackEnd::Kubernetes(ClusterSettings { image: pods.image.clone(), ..ClusterSettings::default() });
+    let (created, _) = created(request, &loaded, &store, clock::ulid(at), &there, observer)?;
     let tree = ArtifactRef { digest: created.source.tree.clone(), tree: true, ..ArtifactRef::default() };
     let data = created.contexts.get("data").and_then(Json::as_object).into_iter().flatten();
     let data = data.filter_map(|(_, source)| serde_json::from_value::<ArtifactRef>(source.clone()).ok());

@@ -30,6 +30,8 @@ use tidegate_flow::job::{
 pub struct Surroundings {
     /// The store's folder: logs, temporary folders.
     pub store: PathBuf,
+    /// `RUNNER_TOOL_CACHE`: a folder that steps see.
+    pub tools: PathBuf,
     /// Content by digest.
     pub objects: Arc<dyn Objects>,
     /// Where checkpoints are.

@@ -175,7 +175,7 @@ impl Job<'_> {
         runner.insert("arch", Value::from(arch));
         runner.insert("environment", Value::from("self-hosted"));
         runner.insert("temp", path(self.temp.join("_temp")));
-        runner.insert("tool_cache", path(self.around.store.join("tools")));
+        runner.insert("tool_cache", path(self.around.tools.clone()));
         runner.insert("workspace", path(self.place.root.clone()));
         if self.spec.debug {
             runner.insert("debug", Value::from("1"));

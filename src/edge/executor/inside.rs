@@ -147,6 +147,7 @@ fn attempt(place: &Inside, end: &Arc<AgentEnd>, control: Arc<Control>) -> Result
     let around = Surroundings {
         checkpoints: checkpoints(place, &spec),
         caches: Caches::Asked,
+        tools: tools(&place.shared),
         store: place.own.clone(),
         places: Arc::new(FreshFolders::new(place.shared.join("work"), objects.clone())),
         objects,
@@ -165,6 +166,13 @@ fn attempt(place: &Inside, end: &Arc<AgentEnd>, control: Arc<Control>) -> Result
         _ => 1,
     });
     done
+}
+
+/// An empty `RUNNER_TOOL_CACHE` in a folder that steps see: what they put there goes with them.
+pub(super) fn tools(shared: &Path) -> PathBuf {
+    let tools = shared.join("tools");
+    let _ = std::fs::create_dir_all(&tools);
+    tools
 }
 
 /// Where a claim is mounted that holds the checkpoint.

@@ -5,6 +5,7 @@
 //! alone (`project_alone`) and needs the cluster of `tests/cluster`, which `TIDEGATE_CLUSTER` names.
 
 mod adoption;
+mod as_before;
 mod caches;
 mod collected;
 mod containers;
@@ -239,7 +240,7 @@ fn selector(project: &Project) -> String {
 
 /// What kubectl says of this project's Jobs and pods; empty once they are gone.
 fn left(project: &Project) -> String {
-    kubectl(&["get", "jobs,pods,secrets", "-l", &selector(project), "-o", "name"])
+    kubectl(&["get", "jobs,pods,secrets", "-A", "-l", &selector(project), "-o", "name"])
 }
 
 #[track_caller]
@@ -248,7 +249,7 @@ fn wait_gone(project: &Project) {
     let gone = wait_or("they are gone", 240, || left(project).trim().is_empty().then_some(()));
     if gone.is_none() {
         let label = selector(project);
-        panic!("still there: {}", kubectl(&["get", "jobs,pods,secrets", "-l", &label, "-o", "yaml"]));
+        panic!("still there: {}", kubectl(&["get", "jobs,pods,secrets", "-A", "-l", &label, "-o", "yaml"]));
     }
 }
 

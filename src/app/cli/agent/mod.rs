@@ -57,11 +57,13 @@ pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
         return host(Arc::new(ContainerHost::new(options, store, objects, args.mark)));
     }
     let pythons = Environments::new(python_folder(|name| std::env::var_os(name), &store));
-    // Steps may look into `RUNNER_TOOL_CACHE`, so it is there; without it they see an empty one.
-    let _ = std::fs::create_dir_all(store.join("tools"));
+    let tools = store.join("tools");
+    // Steps may look into it, so it is there; without it they see an empty one.
+    let _ = std::fs::create_dir_all(&tools);
     let around = Surroundings {
         checkpoints: Checkpoints::Stay(store.clone()),
         caches: Caches::Here(ActionCaches::of_machine(&store)),
+        tools,
         places: Arc::new(Workspaces::new(store.join("work"), objects.clone())),
         objects,
         python: pythons,

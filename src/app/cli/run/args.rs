@@ -48,7 +48,7 @@ impl From<DialectName> for Dialect {
 
 /// What containers and pods are made of; `.ml/config.yaml` may say the same under `container` and
 /// `kubernetes`.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "With --on container or kubernetes")]
 pub struct ClusterArgs {
     /// On kubernetes: the context of the kubeconfig [default: the current one]

@@ -70,14 +70,25 @@ pub fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
     let view = kept.view(&row)?;
     let from = again(args, &view)?;
     let request = request(args, kept.project, &view, Rerun { run: row.run, from, pinned: None })?;
-    let on = args.on.unwrap_or(match option::<String>(&view, "on").as_deref() {
+    let before = match option::<String>(&view, "on").as_deref() {
         Some("kubernetes") => Place::Kubernetes,
         Some("container") => Place::Container,
         _ => Place::Local,
-    });
+    };
+    let on = args.on.unwrap_or(before);
+    let cluster = if on == before { as_before(args, &view) } else { args.cluster.clone() };
     let mut site = Site::new(machine(on, args.parallel, args.gpus), false);
-    site.back_end = back_end(on, &args.cluster, &request.project)?;
+    site.back_end = back_end(on, &cluster, &request.project)?;
     launch(&request, site, globals, args.format)
+}
+
+/// What the run was started with, where nothing else is said.
+fn as_before(args: &Args, view: &RunView) -> ClusterArgs {
+    let mut cluster = args.cluster.clone();
+    cluster.image = cluster.image.or_else(|| option(view, "image"));
+    cluster.context = cluster.context.or_else(|| option(view, "context"));
+    cluster.namespace = cluster.namespace.or_else(|| option(view, "namespace"));
+    cluster
 }
 
 /// Hands a run of the engine in the cluster over to it once more, with the tree as it is here.
@@ -101,7 +112,7 @@ fn over_there(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
         pinned: view.created.contexts.get("data").cloned(),
     };
     let request = request(args, project, &view, rerun)?;
-    hand_over(&request, &args.cluster, args.parallel, args.format, globals)
+    hand_over(&request, &as_before(args, &view), args.parallel, args.format, globals)
 }
 
 /// The jobs that run again whatever their result was.

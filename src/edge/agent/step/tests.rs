@@ -86,6 +86,7 @@ fn ran(comes: bool, steps: Vec<StepSpec>) -> (Vec<Conclusion>, String, Conclusio
         store: folder.to_owned(),
         objects: objects.clone(),
         checkpoints: Checkpoints::Stay(folder.to_owned()),
+        tools: folder.join("tools"),
         caches: Caches::Here(ActionCaches::of_machine(folder)),
         places: Arc::new(FreshFolders::new(folder.join("work"), objects)),
         python: Environments::new(folder.join("python")),

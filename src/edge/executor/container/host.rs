@@ -8,7 +8,7 @@ use crate::agent::{
     ActionCaches, Caches, Checkpoints, Control, FreshFolders, Host, Link, Row, Surroundings, TempFolders,
     Uplink, Wish, checkpoint_folder, file_name, now, remove_folder, run,
 };
-use crate::executor::inside::REMOVED;
+use crate::executor::inside::{REMOVED, tools};
 use crate::python::Environments;
 use crate::store::FileObjects;
 use serde::{Deserialize, Serialize};
@@ -95,6 +95,7 @@ impl ContainerHost {
             store: self.store.clone(),
             objects: self.objects.clone(),
             checkpoints: Checkpoints::Stay(self.store.clone()),
+            tools: tools(shared),
             caches: Caches::Here(ActionCaches::of_machine(&self.store)),
             places: Arc::new(FreshFolders::new(shared.join("work"), self.objects.clone())),
             // Never asked: an image brings its Python along.
