@@ -41,6 +41,28 @@ fn a_baseline_of_a_branch_is_fetched_again() {
     project.tidegate(["run"]).code(3).stdout("on metrics from cache");
 }
 
+/// Another job measures something of the same name, and comes after it in the alphabet.
+#[test]
+fn a_baseline_of_a_branch_is_that_of_the_job_that_asks() {
+    let project = Project::workflow(
+        "on: workflow_dispatch
+jobs:
+  evaluate:
+    steps:
+      - run: 'echo {\\\"acc\\\":0.9} > m.json'
+      - gate: { metrics: { acc: { min: 0.5, max-worse: 0.01 } }, baseline: 'branch:main' }
+    metrics: { files: m.json, goals: { acc: max } }
+  train:
+    steps: [{ run: 'echo {\\\"acc\\\":0.99} > m.json' }]
+    metrics: m.json
+",
+    )
+    .git();
+    project.tidegate(["run"]).code(0);
+    project.tidegate(["run"]).code(0);
+    project.tidegate(["runs", "show", "2"]).code(0).stdout("0.9 ≥ 0.9 − 0.01");
+}
+
 #[test]
 fn what_a_gate_can_ask_only_a_run_makes_the_job_run() {
     let table = [

@@ -164,7 +164,17 @@ impl Settings {
         if text.lines().all(|l| l.trim().is_empty() || l.trim_start().starts_with('#')) {
             return Ok(Self::default());
         }
-        serde_yaml::from_str(&text).map_err(|error| ConfigError::Parse { path, reason: error.to_string() })
+        let wrong = |reason| ConfigError::Parse { path: path.clone(), reason };
+        let settings: Self = serde_yaml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        let guards = |of: &EnvironmentSettings| !of.branches.is_empty() || !of.reviewers.is_empty();
+        if let Some((name, _)) = settings.environments.iter().find(|(_, of)| guards(of)) {
+            // Who wrote it relies on it.
+            return Err(wrong(format!(
+                "environments.{name}: nothing holds a job back for `branches` or `reviewers` yet; take them away, and \
+                 protect what the job may reach by its secrets"
+            )));
+        }
+        Ok(settings)
     }
 
     /// Returns the context `vars`: numbers and booleans as text, as at GitHub.
@@ -192,13 +202,20 @@ mod tests {
 
     #[test]
     fn all_of_it() {
-        let settings = read(
-            "store: /big/runs\nvariables: {seed: 7, name: x}\nenvironments:\n  production: {branches: [main]}\n",
-        )
-        .unwrap();
+        let settings =
+            read("store: /big/runs\nvariables: {seed: 7, name: x}\nenvironments:\n  production: {}\n")
+                .unwrap();
         assert_eq!(settings.store, Some(PathBuf::from("/big/runs")));
         assert_eq!(settings.vars().get("seed").map(String::as_str), Some("7"));
-        assert_eq!(settings.environments["production"].branches, ["main"]);
+        assert_eq!(settings.environments["production"], EnvironmentSettings::default());
+    }
+
+    #[test]
+    fn what_would_protect_nothing_is_refused() {
+        for guard in ["branches: [main]", "reviewers: [ada]"] {
+            let refused = read(&format!("environments:\n  production: {{ {guard} }}\n")).unwrap_err();
+            assert!(refused.to_string().contains("environments.production: nothing holds"), "{refused}");
+        }
     }
 
     #[test]

@@ -30,7 +30,7 @@ impl Engine<'_> {
                     Ok(found) => Some(Ok(found)),
                     Err(reason) => return Ok(Err(reason)),
                 },
-                Some(asked) => Some(self.baseline(asked)?),
+                Some(asked) => Some(self.baseline(id, asked)?),
             };
             if let (Some(asked), Some(Ok(found))) = (&gate.baseline, &found) {
                 let (baseline, found) = (asked.clone(), found.clone());
@@ -51,8 +51,13 @@ impl Engine<'_> {
         Ok(Ok(verdicts))
     }
 
-    /// `branch:NAME`: the last successful run of this workflow on that branch, any job's metrics.
-    pub(super) fn baseline(&self, asked: &str) -> Result<Result<Baseline, String>, EngineError> {
+    /// `branch:NAME`: the last successful run of this workflow on that branch; the metrics of the job that asks go before those of
+    /// others of one name.
+    pub(super) fn baseline(
+        &self,
+        id: InstanceId,
+        asked: &str,
+    ) -> Result<Result<Baseline, String>, EngineError> {
         let Some(branch) = asked.strip_prefix("branch:") else {
             return Ok(Err(format!("the baseline `{asked}` needs a model registry, which is not there yet")));
         };
@@ -60,8 +65,11 @@ impl Engine<'_> {
         let Some(row) = self.store.last_good(&workflow, branch, self.owned.number)? else {
             return Ok(Ok(Baseline::Absent));
         };
-        let metrics: BTreeMap<String, f64> =
-            row.summary.map(|s| s.metrics).unwrap_or_default().into_values().flatten().collect();
+        let mut by_job = row.summary.map(|summary| summary.metrics).unwrap_or_default();
+        let job = self.run.instance(id).and_then(|instance| self.run.job(instance.job));
+        let own = job.and_then(|job| by_job.remove(&job.declared.id));
+        let mut metrics: BTreeMap<String, f64> = by_job.into_values().flatten().collect();
+        metrics.extend(own.unwrap_or_default());
         Ok(Ok(Baseline::Metrics { from: format!("run {} on {branch}", row.number), metrics }))
     }
 

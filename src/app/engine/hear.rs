@@ -170,7 +170,7 @@ impl Engine<'_> {
             Question::Cache { keys, paths } => Answer::Cache(self.find_cache(&keys, &paths)?),
             // Where steps are processes of this machine there is no container that could end.
             Question::Death | Question::Nodes => Answer::Unavailable("the executor does not know".to_owned()),
-            Question::Baseline { baseline } => match self.baseline(&baseline)? {
+            Question::Baseline { baseline } => match self.baseline(instance, &baseline)? {
                 Ok(found) => {
                     self.record(EventKind::BaselineFetched { instance, baseline, found: found.clone() })?;
                     Answer::Baseline(found)

@@ -111,12 +111,14 @@ pub enum Checkpoints {
     Stay(PathBuf),
     /// In this folder, which goes with the attempt: they are saved as objects, too.
     Saved(PathBuf),
+    /// In this folder, which goes with the attempt; the first of several nodes saves its own for all.
+    Followed(PathBuf),
 }
 
 impl Checkpoints {
     fn root(&self) -> &Path {
         match self {
-            Self::Stay(root) | Self::Saved(root) => root,
+            Self::Stay(root) | Self::Saved(root) | Self::Followed(root) => root,
         }
     }
 }

@@ -182,6 +182,7 @@ fn checkpoints(place: &Inside, spec: &JobSpec) -> Checkpoints {
     let claimed = spec.checkpoint.as_ref().is_some_and(|checkpoint| !checkpoint.volume.is_empty());
     match Path::new(CLAIMED) {
         folder if claimed && folder.is_dir() => Checkpoints::Stay(folder.to_owned()),
+        _ if place.node > 0 => Checkpoints::Followed(place.shared.clone()),
         _ => Checkpoints::Saved(place.shared.clone()),
     }
 }

@@ -418,8 +418,11 @@ fn paths_of_an_image_are_said_before_it_runs() {
         step("download-artifact", "${{ runner.temp }}/x"),
         step("cache/save", "~tilde"),
         step("checkout", "/elsewhere"),
+        "      - validate: { data: /data/rows.csv, schema: schema.json }\n".to_owned(),
+        "      - gate: { metrics: { a: { min: 1 } }, baseline: ~/base.json }\n".to_owned(),
     ];
-    let workflow = workflow(&format!("on: push\njobs:\n  j:\n    steps:\n{}", steps.concat()));
+    let head = "on: push\njobs:\n  j:\n    metrics: [/tmp/m.json, m.json]\n    params: p.json\n    steps:\n";
+    let workflow = workflow(&format!("{head}{}", steps.concat()));
     let keys = |place| {
         let parts = absent(&workflow, &workflow.jobs[0], place);
         parts.into_iter().map(|part| format!("{}: {}", part.key, part.words)).collect::<Vec<_>>()
@@ -427,8 +430,14 @@ fn paths_of_an_image_are_said_before_it_runs() {
     assert_eq!(keys(Place::Machine), Vec::<String>::new());
     for place in [Place::Containers, Place::Pods] {
         let said = keys(place);
-        assert_eq!(said.len(), 2, "{said:?}");
-        assert!(said[0].starts_with("steps[0].with.path: ~/.cache/pip is in the image"), "{said:?}");
-        assert!(said[1].starts_with("steps[1].with.path: /tmp/out/*.log is in the image"), "{said:?}");
+        let starts = [
+            "metrics: /tmp/m.json is in the image",
+            "steps[0].with.path: ~/.cache/pip is in the image",
+            "steps[1].with.path: /tmp/out/*.log is in the image",
+            "steps[5].validate.data: /data/rows.csv is in the image",
+            "steps[6].gate.baseline: ~/base.json is in the image",
+        ];
+        assert_eq!(said.len(), starts.len(), "{said:?}");
+        said.iter().zip(starts).for_each(|(said, start)| assert!(said.starts_with(start), "{said}"));
     }
 }

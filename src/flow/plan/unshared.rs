@@ -1,7 +1,8 @@
-//! Paths of built-in actions that only an image has: where steps run in images, the actions run beside them and see
-//! the shared folders alone.
+//! Paths that only an image has: where steps run in images, built-in actions, gates and what reads metrics run beside them and
+//! see the shared folders alone.
 
 use super::absent::Absent;
+use tidegate_lang::expr::Template;
 use tidegate_lang::workflow::{Action, Job, JobKind, Step};
 
 /// The actions whose `path` is one of files.
@@ -17,7 +18,23 @@ const ACTIONS: [&str; 5] = [
 pub(super) fn unshared(job: &Job, name: impl Fn(&Step, usize) -> String) -> Vec<Absent> {
     let JobKind::Steps(steps) = &job.kind else { return Vec::new() };
     let mut found = Vec::new();
+    for (key, read) in [("metrics", &job.ml.metrics), ("params", &job.ml.params)] {
+        for file in read.iter().flat_map(|metrics| &metrics.files).filter(|file| is_outside(&file.raw)) {
+            let words = format!(
+                "{} is in the image, where nobody reads it: the job has none of these; let the program write it into the work folder",
+                file.raw
+            );
+            found.push(Absent::harmless(key, &words).at(file.span));
+        }
+    }
     for (step, index) in steps.iter().zip(0_usize..) {
+        for (key, file) in read_beside(&step.action).filter(|(_, file)| is_outside(&file.raw)) {
+            let words = format!(
+                "{} is in the image, and is read beside it: the step fails; let a step copy it into the work folder",
+                file.raw
+            );
+            found.push(Absent::harmless(&format!("{}.{key}", name(step, index)), &words).at(file.span));
+        }
         let Action::Uses(uses) = &step.action else { continue };
         let action = uses.uses.value.split('@').next().unwrap_or_default().to_ascii_lowercase();
         let path = uses.with.iter().find(|(input, _)| input.value.eq_ignore_ascii_case("path"));
@@ -30,6 +47,19 @@ pub(super) fn unshared(job: &Job, name: impl Fn(&Step, usize) -> String) -> Vec<
         }
     }
     found
+}
+
+/// Files that a gate or a validation reads.
+fn read_beside(action: &Action) -> impl Iterator<Item = (&'static str, &Template)> {
+    let files = match action {
+        Action::Validate(validate) => [
+            Some(("validate.data", &validate.data)),
+            validate.schema.as_ref().map(|s| ("validate.schema", s)),
+        ],
+        Action::Gate(gate) => [gate.baseline.as_ref().map(|file| ("gate.baseline", file)), None],
+        _ => [None, None],
+    };
+    files.into_iter().flatten()
 }
 
 fn is_outside(line: &str) -> bool {

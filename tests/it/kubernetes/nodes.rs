@@ -35,6 +35,32 @@ fn two_nodes_find_each_other_and_node_0_counts() {
     assert_eq!(services.trim(), "");
 }
 
+/// Each node writes into its own folder; the next attempt of all begins with node 0's.
+#[test]
+fn a_checkpoint_is_that_of_node_0() {
+    let project = project(
+        "  a:
+    nodes: 2
+    retry: { attempts: 2 }
+    checkpoint: { path: state, every: 1s }
+    steps:
+      - run: |
+          if test -e state/rank; then echo node $NODE_RANK began with $(cat state/rank); exit 0; fi
+          # What node 1 saved would come last.
+          test $NODE_RANK = 0 || sleep 3
+          echo rank $NODE_RANK > state/rank
+          test $NODE_RANK = 0 || sleep 60
+          sleep 8; exit 3
+",
+    );
+    run(&project, &[]).code(0).stdout("attempt 2");
+    for node in ["0", "1"] {
+        let logs = project.tidegate(["runs", "logs", "1", "--node", node]).code(0);
+        logs.stdout(&format!("node {node} began with rank 0"));
+    }
+    wait_gone(&project);
+}
+
 #[test]
 fn a_rank_that_fails_ends_the_others_at_once() {
     let project = project(

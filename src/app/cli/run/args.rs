@@ -152,7 +152,7 @@ pub struct Args {
     /// Run in the working tree itself, not in a copy
     #[arg(long)]
     pub in_place: bool,
-    /// Jobs at once [default: what the machine has room for; a job that says nothing takes a core]
+    /// Jobs at once [default: what the machine has room for; a job that says nothing takes a core. On kubernetes: 200]
     #[arg(long = "jobs", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub parallel: Option<u32>,
     /// GPUs that jobs may use [default: what nvidia-smi finds]

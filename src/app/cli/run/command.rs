@@ -25,6 +25,11 @@ pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
             "`--in-place` is for this machine: a pod has no access to the working tree",
         ));
     }
+    if args.on == Place::Kubernetes && (args.gpus.is_some() || args.strict_resources) {
+        return Err(Failure::wrong(
+            "`--gpus` and `--strict-resources` are about this machine: pods ask for what their jobs do",
+        ));
+    }
     if args.detach {
         return super::detach::run(&args, globals);
     }

@@ -76,11 +76,17 @@ pub fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
         _ => Place::Local,
     };
     let on = args.on.unwrap_or(before);
+    if on == Place::Kubernetes && args.gpus.is_some() {
+        return Err(Failure::wrong(GPUS));
+    }
     let cluster = if on == before { as_before(args, &view) } else { args.cluster.clone() };
     let mut site = Site::new(machine(on, args.parallel, args.gpus), false);
     site.back_end = back_end(on, &cluster, &request.project)?;
     launch(&request, site, globals, args.format)
 }
+
+/// Why `--gpus` is refused.
+const GPUS: &str = "`--gpus` is about this machine: pods ask for those of their jobs";
 
 /// What the run was started with, where nothing else is said.
 fn as_before(args: &Args, view: &RunView) -> ClusterArgs {
@@ -94,7 +100,7 @@ fn as_before(args: &Args, view: &RunView) -> ClusterArgs {
 /// Hands a run of the engine in the cluster over to it once more, with the tree as it is here.
 fn over_there(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
     if args.gpus.is_some() {
-        return Err(Failure::wrong("`--gpus` is about this machine: pods ask for those of their jobs"));
+        return Err(Failure::wrong(GPUS));
     }
     let project = Project::find(Path::new("."), globals.store.as_deref())
         .map_err(|e| Failure::wrong("cannot read the project's configuration").caused_by(&e))?;

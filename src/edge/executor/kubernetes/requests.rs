@@ -245,7 +245,7 @@ impl State {
             }
             MessageBody::Saved { artifact } => {
                 // The hub says so where it has lost what was saved.
-                if !artifact.digest.is_empty() {
+                if !artifact.digest.is_empty() && rank == 0 {
                     checkpoints::keep(&self.options.store, &attempt.spec, artifact);
                 }
                 return;

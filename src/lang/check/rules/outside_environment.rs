@@ -22,9 +22,9 @@ fn check(facts: &Facts<'_>) -> Vec<Diagnostic> {
         if job.environment.is_none() {
             let text = format!("`{word}` is refused here: `{}` declares no `environment`", job.id.value);
             found.push(
-                Diagnostic::error(RULE.id, span, text).related(job.id.span, "this job").help(
-                    "add `environment: NAME`, so that its branches and reviewers in .ml/config.yaml hold",
-                ),
+                Diagnostic::error(RULE.id, span, text)
+                    .related(job.id.span, "this job")
+                    .help("add `environment: NAME`: it says what the job changes"),
             );
         }
     }

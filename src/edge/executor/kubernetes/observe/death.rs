@@ -214,6 +214,13 @@ pub(in super::super) fn disrupted(pod: &Pod) -> Option<Death> {
                      needs, so that it gets a node that has it"
                 ),
             ),
+            (false, _) if said.contains("resource: memory") => made(
+                FailureClass::Preempted,
+                format!(
+                    "evicted because its node ran out of memory: {said}; say in `resources.memory` what it needs, so that \
+                     it gets a node that has it"
+                ),
+            ),
             (false, _) => made(FailureClass::Preempted, format!("evicted: {said}")),
         };
     }
@@ -306,7 +313,7 @@ mod tests {
                     json!({"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory"}),
                 ),
                 FailureClass::Preempted,
-                "low on resource",
+                "out of memory: The node was low on resource: memory; say in `resources.memory`",
             ),
             (
                 pod(
