@@ -38,6 +38,11 @@ impl Job<'_> {
         place(self.around.checkpoints.root(), self.spec).filter(|_| !self.place.in_place)
     }
 
+    /// Tells whether this is one of several nodes, and not the first: what it keeps does not count.
+    pub(super) fn follows(&self) -> bool {
+        matches!(self.around.checkpoints, Checkpoints::Followed(_))
+    }
+
     /// Starts to save the checkpoint where it would be lost with the attempt.
     pub(super) fn save_checkpoints(&mut self) -> Option<Saver> {
         let Checkpoints::Saved(_) = self.around.checkpoints else { return None };

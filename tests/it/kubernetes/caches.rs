@@ -53,12 +53,19 @@ fn each_node_gets_what_the_run_has_uploaded() {
   down:
     needs: up
     nodes: 2
-    steps: [{ uses: actions/download-artifact@v4, with: { name: f, path: got } }, { run: 'cat got/f' }]
+    steps:
+      - { uses: actions/download-artifact@v4, with: { name: f, path: got } }
+      - { run: 'cat got/f; echo node $NODE_RANK > mine' }
+      - { uses: actions/upload-artifact@v4, with: { name: mine, path: mine } }
+  last: { needs: down, steps: [{ uses: actions/download-artifact@v4, with: { name: mine, path: . } }, { run: 'cat mine' }] }
 ",
     );
     run(&project, &[]).code(0);
     for node in ["0", "1"] {
         project.tidegate(["runs", "logs", "1", "down", "--node", node]).code(0).stdout("theirs");
     }
+    let other = project.tidegate(["runs", "logs", "1", "down", "--node", "1"]).code(0);
+    other.stdout("this node's artifact `mine` does not count").nowhere("kept 1 files");
+    project.tidegate(["runs", "logs", "1", "last"]).code(0).stdout("node 0");
     wait_gone(&project);
 }

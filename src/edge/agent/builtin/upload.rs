@@ -48,7 +48,11 @@ impl Job<'_> {
             };
         }
         let artifact = self.put(&staged, name)?;
-        self.output.note(&format!("kept {count} files as artifact `{name}`"));
+        self.output.note(&if self.follows() {
+            format!("this node's artifact `{name}` does not count: node 0's does")
+        } else {
+            format!("kept {count} files as artifact `{name}`")
+        });
         let digest = artifact.digest.clone();
         self.uploads.insert(name.to_owned(), artifact);
         Ok(vec![pair("artifact-id", digest.clone()), pair("artifact-digest", digest)])
