@@ -98,37 +98,31 @@ impl BackEnd {
 
     /// What a resume and a rerun need besides the word: names, by option.
     pub(super) fn named(&self) -> Vec<(&'static str, &str)> {
-        let cluster = match self {
-            Self::Kubernetes(settings) => [settings.context.as_deref(), settings.namespace.as_deref()],
-            Self::Local | Self::Container(_) => [None, None],
+        let image = Some(self.place().1).filter(|image| !image.is_empty());
+        let (context, namespace) = match self {
+            Self::Kubernetes(settings) => (settings.context.as_deref(), settings.namespace.as_deref()),
+            Self::Local | Self::Container(_) => (None, None),
         };
-        let names = [Some(self.place().1).filter(|image| !image.is_empty()), cluster[0], cluster[1]];
-        ["image", "context", "namespace"].into_iter().zip(names).filter_map(|(k, v)| Some((k, v?))).collect()
+        let names = [("image", image), ("context", context), ("namespace", namespace)];
+        names.into_iter().filter_map(|(option, name)| Some((option, name?))).collect()
     }
 
     /// Takes over what a run was started with where nothing else is said. `Err`: the name of the option that says something
     /// else, and what the run says; its jobs are there.
     pub(super) fn goes_on(&mut self, options: &BTreeMap<String, Json>) -> Result<(), (&'static str, String)> {
         let said = |name: &str| options.get(name).and_then(Json::as_str).map(str::to_owned);
-        match self {
-            Self::Local => {}
-            Self::Container(settings) if settings.image.is_empty() => {
-                settings.image = said("image").unwrap_or_default();
-            }
-            Self::Container(_) => {}
-            Self::Kubernetes(settings) => {
-                if settings.image.is_empty() {
-                    settings.image = said("image").unwrap_or_default();
-                }
-                for (name, now) in
-                    [("context", &mut settings.context), ("namespace", &mut settings.namespace)]
-                {
-                    match (said(name), &now) {
-                        (Some(then), Some(now)) if then != *now => return Err((name, then)),
-                        (then @ Some(_), None) => *now = then,
-                        _ => {}
-                    }
-                }
+        if let Self::Container(ContainerSettings { image, .. })
+        | Self::Kubernetes(ClusterSettings { image, .. }) = self
+            && image.is_empty()
+        {
+            *image = said("image").unwrap_or_default();
+        }
+        let Self::Kubernetes(settings) = self else { return Ok(()) };
+        for (name, now) in [("context", &mut settings.context), ("namespace", &mut settings.namespace)] {
+            match (said(name), &now) {
+                (Some(then), Some(now)) if then != *now => return Err((name, then)),
+                (then @ Some(_), None) => *now = then,
+                _ => {}
             }
         }
         Ok(())

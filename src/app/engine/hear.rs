@@ -62,12 +62,12 @@ impl Engine<'_> {
             }
             *last = message.seq;
         }
-        if let MessageBody::CacheSaved { key, paths, artifact } = message.body {
-            return self.cache_saved(&message.token, &SavedCache { key, artifact }, &paths);
-        }
         // Said again for this engine, in the order in which the former one took it down.
         if message.seq > 0
-            && !matches!(message.body, MessageBody::Ask { .. } | MessageBody::Ended(_))
+            && !matches!(
+                message.body,
+                MessageBody::Ask { .. } | MessageBody::Ended(_) | MessageBody::CacheSaved { .. }
+            )
             && let Some(known @ 1..) = self.known.get_mut(&message.token)
         {
             *known -= 1;
@@ -93,9 +93,10 @@ impl Engine<'_> {
                 EventKind::AttemptEnded { instance, attempt, receipt: Box::new(receipt) }
             }
             // The executor keeps what was saved.
-            MessageBody::Tail { .. } | MessageBody::Saved { .. } | MessageBody::CacheSaved { .. } => {
-                return Ok(());
+            MessageBody::CacheSaved { key, paths, artifact } => {
+                return self.cache_saved(&message.token, &SavedCache { key, artifact }, &paths);
             }
+            MessageBody::Tail { .. } | MessageBody::Saved { .. } => return Ok(()),
         };
         match self.record(kind) {
             // A word of an attempt that is over changes nothing.
