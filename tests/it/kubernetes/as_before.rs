@@ -11,7 +11,10 @@ fn started_with(name: &str, jobs: &str) -> (Place, Namespace) {
 
 #[test]
 fn an_image_and_a_namespace_are_those_of_the_run() {
-    let jobs = "  a: { steps: [{ run: 'echo in $RUNNER_TOOL_CACHE; test -d $RUNNER_TOOL_CACHE; touch $RUNNER_TOOL_CACHE/x' }] }\n";
+    let jobs = "  a:
+    steps: [{ run: 'echo in $RUNNER_TOOL_CACHE; test -d $RUNNER_TOOL_CACHE; touch $RUNNER_TOOL_CACHE/x; echo kept > f' }]
+    produces: { f: f }
+";
     let (project, space) = started_with("as-before", jobs);
     let with = ["--namespace", &space.0, "--image", PYTHON];
     run(&project, &with).code(0);
@@ -20,6 +23,9 @@ fn an_image_and_a_namespace_are_those_of_the_run() {
         project.tidegate_with([&["runs", "rerun", "1"], more].concat(), &[("KUBECONFIG", &config)])
     };
     again(&[]).code(0);
+    let download = ["runs", "download", "1", "--name", "f", "--dir", "out"];
+    project.tidegate_with(download, &[("KUBECONFIG", &config)]).code(0);
+    assert_eq!(std::fs::read_to_string(project.path().join("out/f")).unwrap(), "kept\n");
     let pods = kubectl(&[
         "get",
         "events",

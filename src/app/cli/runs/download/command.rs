@@ -121,15 +121,18 @@ struct Found {
 }
 
 fn find(args: &Args, globals: &Globals) -> Result<Result<Found, Exit>, Failure> {
-    let place = |project: &Project| {
+    // As `run` was told, which is in the log of a run of this project.
+    let place = |project: &Project, view: &RunView| {
         let settings = &project.settings.kubernetes;
-        let context = args.context.clone().or_else(|| settings.context.clone());
-        (context, args.namespace.clone().or_else(|| settings.namespace.clone()))
+        let said = |option: &str| Some(view.created.options.get(option)?.as_str()?.to_owned());
+        let context = args.context.clone().or_else(|| said("context"));
+        let namespace = args.namespace.clone().or_else(|| said("namespace"));
+        (context.or_else(|| settings.context.clone()), namespace.or_else(|| settings.namespace.clone()))
     };
     if args.on == Place::Kubernetes {
         let project = Project::find(Path::new("."), globals.store.as_deref())
             .map_err(|e| Failure::wrong("cannot read the project's configuration").caused_by(&e))?;
-        let (context, namespace) = place(&project);
+        let (context, namespace) = place(&project, &RunView::default());
         let view = there::ended(context.as_deref(), namespace.as_deref(), args.run.as_deref())?;
         return Ok(view.map(|mut view| {
             view.elsewhere = elsewhere(context.as_deref(), namespace.as_deref());
@@ -140,7 +143,7 @@ fn find(args: &Args, globals: &Globals) -> Result<Result<Found, Exit>, Failure> 
     let row = kept.find(args.run.as_deref())?;
     let mut view = kept.blank(globals, &row);
     kept.events(&row, 0)?.iter().for_each(|event| view.apply(event));
-    let (context, namespace) = place(&kept.project);
+    let (context, namespace) = place(&kept.project, &view);
     // What pods made lies at their hub.
     let at_hub = view.created.options.get("on").is_some_and(|on| on == "kubernetes");
     Ok(Ok(Found { view, kept: (!at_hub).then_some(kept), context, namespace }))
