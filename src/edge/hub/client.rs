@@ -28,6 +28,9 @@ const PING: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_secs(30);
 /// A connection has to stand within this time.
 const DIAL: Duration = Duration::from_secs(20);
+/// A host that says nothing is dialled anew after this: a Service that is not known on the node yet loses the first packets,
+/// and the kernel's own repetitions come ever more slowly (1, 3, 7, 15 s).
+const SILENT_HOST: Duration = Duration::from_secs(5);
 /// The pause after a connection that broke; doubled up to [`LONGEST_PAUSE`].
 const PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause between two tries.
@@ -47,7 +50,8 @@ pub type Dial = Box<dyn Fn() -> Dialled + Send + Sync>;
 pub fn dial_tcp(address: SocketAddr) -> Dial {
     Box::new(move || {
         Box::pin(async move {
-            let stream = tokio::net::TcpStream::connect(address).await?;
+            let stream = timeout(SILENT_HOST, tokio::net::TcpStream::connect(address)).await;
+            let stream = stream.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
             stream.set_nodelay(true)?;
             Ok(Box::new(stream) as Box<dyn Stream>)
         })

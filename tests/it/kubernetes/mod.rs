@@ -167,10 +167,21 @@ impl Namespace {
             kubectl(&args).contains(what).then_some(())
         });
     }
+
+    /// What an engine in it has said, for the reader of a test that failed.
+    fn show_engine(&self) {
+        let args = ["logs", "-n", &self.0, "deploy/tidegate-engine", "--timestamps", "--tail", "40"];
+        if let Ok(done) = command(&kubectl_program(), &args).output() {
+            eprintln!("the engine of {}:\n{}", self.0, String::from_utf8_lossy(&done.stdout));
+        }
+    }
 }
 
 impl Drop for Namespace {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.show_engine();
+        }
         // A test that failed already is not to end all others by a second panic.
         let _ = command(&kubectl_program(), &["delete", "namespace", &self.0, "--wait=false"]).output();
     }

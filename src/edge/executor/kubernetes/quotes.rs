@@ -4,10 +4,11 @@
 use super::attempt::Done;
 use super::observe::{killed_agent, quote};
 use super::watch::State;
-use kube::api::LogParams;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, LogParams};
 use std::time::Duration;
 use tidegate_flow::job::{Masks, Receipt};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// Lines that are quoted.
 const LINES: i64 = 10;
@@ -15,6 +16,8 @@ const LINES: i64 = 10;
 const BYTES: i64 = 4 << 10;
 /// They are waited for this long.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The pause before they are asked for again.
+const AGAIN: Duration = Duration::from_millis(300);
 
 /// Lines and bytes of an agent's log, at most.
 const LOG_LINES: i64 = 10_000;
@@ -52,6 +55,39 @@ impl Quote {
     }
 }
 
+/// What a container has written; `None`: the kubelet has cleared it away meanwhile. Who may not read it reads nothing.
+async fn logs(pods: &Api<Pod>, pod: &str, of: &LogParams) -> Option<String> {
+    match pods.logs(pod, of).await {
+        Ok(text) => Some(text).filter(|text| !is_kubelets(text)),
+        Err(_) => Some(String::new()),
+    }
+}
+
+/// As long as the API server still names a container that is gone, the kubelet answers with success and says in the text
+/// that it has none (`GetContainerLogs` of its package `kuberuntime`).
+fn is_kubelets(text: &str) -> bool {
+    text.starts_with("unable to retrieve container logs for ") && text.lines().count() == 1
+}
+
+/// The last lines of the container before the one that runs, else of that one: the kubelet may have cleared the one before
+/// away, and its successor does the same. Asked again while both are gone: a third is being started.
+async fn last_words(pods: &Api<Pod>, pod: &str, before: &LogParams, last: &LogParams) -> String {
+    loop {
+        let mut gone = false;
+        for of in [before, last] {
+            match logs(pods, pod, of).await {
+                Some(text) if !text.is_empty() => return text,
+                Some(_) => {}
+                None => gone = true,
+            }
+        }
+        if !gone {
+            return String::new();
+        }
+        sleep(AGAIN).await;
+    }
+}
+
 impl State {
     /// Fetches what an agent that was killed had written and not sent. `None`: it is being read.
     pub(super) fn with_rest(&mut self, token: &str, receipt: Receipt, now: Instant) -> Option<Receipt> {
@@ -71,8 +107,8 @@ impl State {
                 attempt.rest = Rest::Asked(now);
                 let (pods, done, token) = (self.cluster.pods(), self.done.clone(), token.to_owned());
                 tokio::spawn(async move {
-                    let text = timeout(PATIENCE, pods.logs(&pod, &of)).await;
-                    let text = text.ok().and_then(Result::ok).unwrap_or_default();
+                    let text = timeout(PATIENCE, logs(&pods, &pod, &of)).await;
+                    let text = text.ok().flatten().unwrap_or_default();
                     let _ = done.send(Done::Rest { token, text });
                 });
                 None
@@ -101,13 +137,9 @@ impl State {
                 attempt.quote = Quote::Asked(now);
                 let (pods, done, token) = (self.cluster.pods(), self.done.clone(), token.to_owned());
                 tokio::spawn(async move {
-                    let read = async {
-                        let said = pods.logs(&pod, &before).await.unwrap_or_default();
-                        // The kubelet may have cleared the one before away; its successor does the same.
-                        if said.is_empty() { pods.logs(&pod, &last).await.unwrap_or_default() } else { said }
-                    };
-                    // Who may not read logs, or too late, reads none.
-                    let text = timeout(PATIENCE, read).await.unwrap_or_default();
+                    let text = timeout(PATIENCE, last_words(&pods, &pod, &before, &last)).await;
+                    // Too late is nothing.
+                    let text = text.unwrap_or_default();
                     let lines = text.lines().map(str::to_owned).collect();
                     let _ = done.send(Done::Quoted { token, lines });
                 });
@@ -126,6 +158,21 @@ impl State {
                 }
                 Some(receipt)
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_kubelets;
+
+    #[test]
+    fn what_a_kubelet_says_instead_of_a_log_is_not_quoted() {
+        let gone = "unable to retrieve container logs for containerd://eeed98a472a7";
+        for (text, kubelets) in
+            [(gone, true), ("starting up\n", false), ("", false), (&format!("{gone}\nand went on\n"), false)]
+        {
+            assert_eq!(is_kubelets(text), kubelets, "{text}");
         }
     }
 }

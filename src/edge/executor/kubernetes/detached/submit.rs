@@ -3,7 +3,7 @@
 
 use super::exec::{Pods, engine_pod, installed};
 use super::objects::with_hub;
-use super::request::{NUMBER, REFUSED, manifest, name_of};
+use super::request::{NUMBER, REFUSED, TROUBLE, manifest, name_of};
 use crate::executor::kubernetes::cluster::{Cluster, create};
 use crate::executor::kubernetes::error::ClusterError;
 use crate::executor::kubernetes::service;
@@ -106,6 +106,7 @@ async fn push(cluster: &Cluster, handed: &Submission<'_>) -> Result<(), ClusterE
 /// Waits for the engine's word.
 async fn answer(cluster: &Cluster, name: &str) -> Answer {
     let until = Instant::now() + ANSWER;
+    let mut trouble = None;
     while Instant::now() < until {
         match cluster.secrets().get_opt(name).await {
             Ok(Some(secret)) => {
@@ -116,6 +117,7 @@ async fn answer(cluster: &Cluster, name: &str) -> Answer {
                 if let Some(reason) = notes.get(REFUSED) {
                     return Answer::Refused(reason.clone());
                 }
+                trouble = notes.get(TROUBLE).cloned();
             }
             // It has begun and ended.
             Ok(None) => return Answer::Nothing("its request is gone: it may have ended already".to_owned()),
@@ -128,7 +130,10 @@ async fn answer(cluster: &Cluster, name: &str) -> Answer {
     }
     Answer::Nothing(match engine_pod(cluster).await {
         Ok(Pods::Waits(reason)) => format!("the engine does not run: {reason}"),
-        Ok(Pods::Runs(_)) => "the engine has not answered yet".to_owned(),
+        Ok(Pods::Runs(_)) => trouble.map_or_else(
+            || "the engine has not answered yet".to_owned(),
+            |trouble| format!("the engine tries again: {trouble}"),
+        ),
         Err(error) => error.to_string(),
     })
 }
