@@ -54,7 +54,7 @@ pub fn run(args: Args, globals: &Globals) -> Result<Exit, Failure> {
     };
     let events = kept.events(&row, 0)?;
     let run = Keyed::new(&events);
-    let earlier = earlier(&kept, &row, &args.job)?;
+    let earlier = earlier(&kept, &row, &run.view().created.project, &args.job)?;
     let details = |job: &str, instances: [u32; 2], part: &KeyPart| {
         earlier
             .as_ref()
@@ -84,13 +84,13 @@ fn newest_with(kept: &Kept, job: &str) -> Result<RunRow, Failure> {
     kept.find(None)
 }
 
-/// The newest run before `row` of the same workflow in which the job had a key.
-fn earlier(kept: &Kept, row: &RunRow, job: &str) -> Result<Option<Keyed>, Failure> {
+/// The newest run before `row` of the same project's workflow in which the job had a key.
+fn earlier(kept: &Kept, row: &RunRow, project: &str, job: &str) -> Result<Option<Keyed>, Failure> {
     let rows = kept.newest(ROWS)?;
     let before = rows.iter().filter(|other| other.number < row.number && other.workflow == row.workflow);
     for row in before.take(EARLIER) {
         let keyed = Keyed::new(&kept.events(row, 0)?);
-        if keyed.keys_of(job).next().is_some() {
+        if keyed.view().created.project == project && keyed.keys_of(job).next().is_some() {
             return Ok(Some(keyed));
         }
     }

@@ -69,6 +69,11 @@ impl Only {
 }
 
 impl Engine<'_> {
+    /// Whose run it is, where several projects share the store; empty in a store of its own.
+    pub(super) fn project(&self) -> &str {
+        self.run.created().map_or("", |created| &created.project)
+    }
+
     /// Returns the frame of a job and the job as written.
     pub(super) fn place(&self, id: JobId) -> Option<(Arc<Frame>, usize)> {
         let (frame, position) = *self.places.get(id.0 as usize)?;
@@ -107,7 +112,8 @@ impl Engine<'_> {
         let written = self.written(job)?;
         let frame = &written.frame;
         let (place, image) = self.site.back_end.place();
-        let facts = CacheFacts { workflow: &frame.path, tree: &self.files, place, image };
+        let project = self.project();
+        let facts = CacheFacts { workflow: &frame.path, tree: &self.files, place, image, project };
         Ok(plan::evaluate_instance(&frame.workflow, written.job()?, &contexts, &facts))
     }
 

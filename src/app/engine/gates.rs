@@ -51,7 +51,7 @@ impl Engine<'_> {
         Ok(Ok(verdicts))
     }
 
-    /// `branch:NAME`: the last successful run of this workflow on that branch; the metrics of the job that asks go before those of
+    /// `branch:NAME`: the last successful run of this project's workflow on that branch; the metrics of the job that asks go before those of
     /// others of one name.
     pub(super) fn baseline(
         &self,
@@ -62,7 +62,7 @@ impl Engine<'_> {
             return Ok(Err(format!("the baseline `{asked}` needs a model registry, which is not there yet")));
         };
         let workflow = self.run.created().map(|c| c.workflow.clone()).unwrap_or_default();
-        let Some(row) = self.store.last_good(&workflow, branch, self.owned.number)? else {
+        let Some(row) = self.store.last_good(self.project(), &workflow, branch, self.owned.number)? else {
             return Ok(Ok(Baseline::Absent));
         };
         let mut by_job = row.summary.map(|summary| summary.metrics).unwrap_or_default();

@@ -178,7 +178,8 @@ impl Engine<'_> {
         let ask =
             Ask { key: key.clone(), need: need.clone(), group: group.is_some(), gpus: None, told: false };
         self.line.asks.insert(who, ask);
-        self.line.join.push((key, Request { run, most, need, group }));
+        let project = self.project().to_owned();
+        self.line.join.push((key, Request { run, most, need, group, project }));
     }
 
     /// What it needs of this machine: all of it, where it asks for more.

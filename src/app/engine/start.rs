@@ -138,6 +138,7 @@ pub(super) fn created(
         jobs: plan::declare_jobs(workflow, path, None, 0),
         contexts: fixed,
         number: 0,
+        project: String::new(),
     };
     Ok((created, tree))
 }

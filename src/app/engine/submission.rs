@@ -7,7 +7,8 @@ use super::start::created;
 use super::{BackEnd, ClusterSettings, EngineError, Observer, RunRequest, clock, load};
 use serde_json::{Value as Json, json};
 use std::path::Path;
-use tidegate_edge::store::{OwnedRun, RunLog as _, Store, StoreError, stays_below};
+use tidegate_edge::git::Snapshot;
+use tidegate_edge::store::{OwnedRun, RunLog as _, Store, StoreError, stays_below, store_id};
 use tidegate_flow::job::ArtifactRef;
 use tidegate_flow::plan;
 use tidegate_flow::run::{EventKind, RunCreated, RunEvent, SEMANTICS};
@@ -40,7 +41,8 @@ pub fn submit(
     // The engine is in the cluster: how one gets there from here is nothing to it.
     let there =
         BackEnd::Kubernetes(ClusterSettings { image: pods.image.clone(), ..ClusterSettings::default() });
-    let (created, _) = created(request, &loaded, &store, clock::ulid(at), &there, observer)?;
+    let (mut created, tree) = created(request, &loaded, &store, clock::ulid(at), &there, observer)?;
+    created.project = project_of(&tree, &store_id(store.dir())?);
     let tree = ArtifactRef { digest: created.source.tree.clone(), tree: true, ..ArtifactRef::default() };
     let data = created.contexts.get("data").and_then(Json::as_object).into_iter().flatten();
     let data = data.filter_map(|(_, source)| serde_json::from_value::<ArtifactRef>(source.clone()).ok());
@@ -56,6 +58,16 @@ pub fn submit(
         },
         store,
     })
+}
+
+/// What a project is called in a store of several: its repository and, in that, its folder. Without a repository that other
+/// machines know by a name it is only itself.
+fn project_of(tree: &Snapshot, store: &str) -> String {
+    let (remote, folder) = (&tree.facts.remote, &tree.source.project);
+    if remote.is_empty() {
+        return format!("store:{store}");
+    }
+    if folder.is_empty() { remote.clone() } else { format!("{remote}//{folder}") }
 }
 
 fn submitted(pods: &ClusterSettings) -> SubmittedPods {
@@ -101,6 +113,7 @@ pub fn accept(store: &mut Store, root: &Path, submission: &Submission) -> Result
     if created.options.get("on").and_then(Json::as_str) != Some("kubernetes") {
         return Err(wrong("it is not for a cluster"));
     }
+    is_its_own(store, created)?;
     jobs_fit(root, submission)?;
     for (path, text) in &submission.texts {
         let digest = store.objects().put(text.as_bytes())?;
@@ -110,6 +123,36 @@ pub fn accept(store: &mut Store, root: &Path, submission: &Submission) -> Result
     }
     let first = RunEvent { at: submission.at, kind: EventKind::RunCreated(Box::new(created.clone())) };
     Ok(store.create(&first)?)
+}
+
+/// Longest name of a project, in bytes.
+const PROJECT_LIMIT: usize = 1024;
+
+/// It is called as a project can be, and runs nothing of another project again: that one's results would count as its own.
+fn is_its_own(store: &Store, created: &RunCreated) -> Result<(), Refused> {
+    let project = &created.project;
+    if project.len() > PROJECT_LIMIT || project.chars().any(char::is_control) {
+        return Err(Refused::Wrong("its project's name is not one".to_owned()));
+    }
+    let Some(before) = &created.rerun_of else { return Ok(()) };
+    let first = match store.events(before, 0) {
+        Ok(events) => events.into_iter().next(),
+        Err(StoreError::NoSuchRun(_)) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let Some(RunEvent { kind: EventKind::RunCreated(before), .. }) = first else {
+        return Err(Refused::Wrong(format!(
+            "the run that it runs again, {before}, is not in the engine's store"
+        )));
+    };
+    // Releases before this one did not say whose run it is.
+    if before.project.is_empty() || before.project == *project {
+        return Ok(());
+    }
+    Err(Refused::Wrong(format!(
+        "run {}, which it runs again, is one of {}, and this is {project}: name a run of this project",
+        before.number, before.project
+    )))
 }
 
 /// The jobs that it declares have to be those of its files: places are counted by them.
@@ -143,6 +186,57 @@ mod tests {
         assert!(is_ulid(&clock::ulid(clock::now())));
         for no in ["", "01J", "../../../../../../../../..", "01JDXYZ01JDXYZ01JDXYZ0abcd"] {
             assert!(!is_ulid(no), "{no}");
+        }
+    }
+
+    fn tree(remote: &str, folder: &str) -> Snapshot {
+        let mut tree = Snapshot::default();
+        (tree.facts.remote, tree.source.project) = (remote.to_owned(), folder.to_owned());
+        tree
+    }
+
+    #[test]
+    fn a_project_is_called_after_its_repository_or_after_its_store() {
+        for (remote, folder, name) in [
+            ("github.com/acme/models", "", "github.com/acme/models"),
+            ("github.com/acme/models", "train/digits", "github.com/acme/models//train/digits"),
+            ("", "", "store:0ab"),
+            ("", "train", "store:0ab"),
+        ] {
+            assert_eq!(project_of(&tree(remote, folder), "0ab"), name);
+        }
+    }
+
+    #[test]
+    fn a_run_runs_none_of_another_project_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::open(folder.path()).unwrap();
+        let made = |run: &str, project: &str, rerun_of: Option<&str>| RunCreated {
+            run: run.to_owned(),
+            project: project.to_owned(),
+            rerun_of: rerun_of.map(str::to_owned),
+            ..RunCreated::default()
+        };
+        for (run, project) in [("01A", "github.com/acme/a"), ("01B", "github.com/acme/b"), ("01C", "")] {
+            let kind = EventKind::RunCreated(Box::new(made(run, project, None)));
+            store.create(&RunEvent { at: clock::now(), kind }).unwrap();
+        }
+        for (project, rerun_of, said) in [
+            ("github.com/acme/a", None, ""),
+            ("github.com/acme/a", Some("01A"), ""),
+            ("github.com/acme/a", Some("01B"), "run 2, which it runs again, is one of github.com/acme/b"),
+            ("", Some("01A"), "is one of github.com/acme/a"),
+            ("github.com/acme/a", Some("01C"), ""),
+            ("github.com/acme/a", Some("01D"), "01D, is not in the engine's store"),
+            ("github.com/acme/a\0", None, "its project's name is not one"),
+            (&*"a".repeat(2000), None, "its project's name is not one"),
+        ] {
+            let judged = is_its_own(&store, &made("01E", project, rerun_of));
+            let found = judged.err().map_or_else(String::new, |error| error.to_string());
+            assert!(
+                if said.is_empty() { found.is_empty() } else { found.contains(said) },
+                "{project} {rerun_of:?}: {found}"
+            );
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What a repository says about itself: commit, branch, where it comes from, who works in it.
 
 use super::GitError;
+use super::remote::remote_name;
 use git2::{ObjectType, Repository};
 
 /// What git says about a working copy; empty text where it says nothing.
@@ -16,6 +17,8 @@ pub struct Facts {
     pub default_branch: String,
     /// `owner/name` of where it comes from, else the folder's name.
     pub repository: String,
+    /// Host and path of where it comes from, `github.com/owner/name`; empty where that is no other machine.
+    pub remote: String,
     /// Who commits here.
     pub actor: String,
     /// First line of the commit's message.
@@ -42,9 +45,11 @@ pub fn facts(repository: &Repository) -> Facts {
         }
     }
     let short = facts.reference.strip_prefix("refs/heads/").or(facts.reference.strip_prefix("refs/tags/"));
-    facts.branch = short.unwrap_or_default().to_owned();
+    short.unwrap_or_default().clone_into(&mut facts.branch);
     facts.default_branch = default_branch(repository).unwrap_or_else(|| facts.branch.clone());
-    facts.repository = name(repository);
+    let url = url(repository);
+    facts.repository = name(repository, &url);
+    facts.remote = remote_name(&url);
     let config = repository.config().and_then(|mut c| c.snapshot());
     facts.actor = config.ok().and_then(|c| c.get_string("user.name").ok()).unwrap_or_default();
     facts
@@ -80,9 +85,12 @@ fn default_branch(repository: &Repository) -> Option<String> {
     ["main", "master"].into_iter().find(exists).map(str::to_owned)
 }
 
-fn name(repository: &Repository) -> String {
+fn url(repository: &Repository) -> String {
     let origin = repository.find_remote("origin").ok();
-    let url = origin.and_then(|o| o.url().ok().map(str::to_owned)).unwrap_or_default();
+    origin.and_then(|o| o.url().ok().map(str::to_owned)).unwrap_or_default()
+}
+
+fn name(repository: &Repository, url: &str) -> String {
     let trimmed = url.trim_end_matches('/').trim_end_matches(".git");
     let mut parts = trimmed.rsplit(['/', ':']).filter(|p| !p.is_empty());
     if let (Some(name), Some(owner)) = (parts.next(), parts.next()) {

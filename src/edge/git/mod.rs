@@ -2,6 +2,7 @@
 
 mod changed;
 mod facts;
+mod remote;
 mod snapshot;
 mod stamps;
 

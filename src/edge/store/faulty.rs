@@ -120,8 +120,14 @@ impl<L: RunLog> RunLog for FaultyLog<L> {
     fn list(&self, limit: usize) -> Result<Vec<RunRow>, StoreError> {
         self.inner.list(limit)
     }
-    fn last_good(&self, workflow: &str, branch: &str, before: u64) -> Result<Option<RunRow>, StoreError> {
-        self.inner.last_good(workflow, branch, before)
+    fn last_good(
+        &self,
+        project: &str,
+        workflow: &str,
+        branch: &str,
+        before: u64,
+    ) -> Result<Option<RunRow>, StoreError> {
+        self.inner.last_good(project, workflow, branch, before)
     }
     fn find(&self, name: &str) -> Result<Option<RunRow>, StoreError> {
         self.inner.find(name)

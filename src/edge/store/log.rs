@@ -117,16 +117,26 @@ impl RunLog for Store {
         ask.query_map([limit], |row| self.row(row)).and_then(Iterator::collect).map_err(wrong)
     }
 
-    fn last_good(&self, workflow: &str, branch: &str, before: u64) -> Result<Option<RunRow>, StoreError> {
+    /// Whose run it is stands in its first event alone: a store of several projects has no column for it.
+    fn last_good(
+        &self,
+        project: &str,
+        workflow: &str,
+        branch: &str,
+        before: u64,
+    ) -> Result<Option<RunRow>, StoreError> {
         let wrong = |error| self.wrong(error);
         let mut ask = self
             .db
             .prepare_cached(&format!(
                 "{ROW} WHERE workflow = ?1 AND branch = ?2 AND number < ?3
-                 AND summary ->> 'conclusion' = 'success' ORDER BY number DESC LIMIT 1"
+                 AND summary ->> 'conclusion' = 'success'
+                 AND ?4 = (SELECT coalesce(CAST(body AS TEXT) ->> '$.kind.run-created.project', '')
+                           FROM events WHERE place = number << 32)
+                 ORDER BY number DESC LIMIT 1"
             ))
             .map_err(wrong)?;
-        ask.query_row(params![workflow, branch, signed(before)], |row| self.row(row))
+        ask.query_row(params![workflow, branch, signed(before), project], |row| self.row(row))
             .optional()
             .map_err(wrong)
     }

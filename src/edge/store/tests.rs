@@ -315,3 +315,38 @@ fn a_fault_at_any_write_loses_and_doubles_nothing() {
         }
     }
 }
+
+#[test]
+fn the_last_good_run_is_one_of_the_project() {
+    let (_folder, mut store) = store();
+    for (run, project, good) in [
+        ("01A", "", true),
+        ("01B", "a", true),
+        ("01C", "b", true),
+        ("01D", "a", false),
+        ("01E", "a//ml", true),
+    ] {
+        let mut first = created(run);
+        if let EventKind::RunCreated(created) = &mut first.kind {
+            created.project = project.to_owned();
+        }
+        let owned = store.create(&first).unwrap();
+        if good {
+            store.append(&owned, &[ended()], Sync::Process).unwrap();
+        }
+    }
+    let good = |project: &str, before| {
+        let row = store.last_good(project, ".ml/workflows/digits.yml", "main", before).unwrap();
+        row.map(|row| row.number)
+    };
+    for (project, before, found) in [
+        ("", 9, Some(1)),
+        ("a", 9, Some(2)),
+        ("b", 9, Some(3)),
+        ("a//ml", 9, Some(5)),
+        ("a", 2, None),
+        ("c", 9, None),
+    ] {
+        assert_eq!(good(project, before), found, "{project} before {before}");
+    }
+}

@@ -73,8 +73,15 @@ pub trait RunLog: Send {
     fn events(&self, run: &str, from: u64) -> Result<Vec<RunEvent>, StoreError>;
     /// Returns the newest runs first.
     fn list(&self, limit: usize) -> Result<Vec<RunRow>, StoreError>;
-    /// Returns the newest run before `before` of a workflow on a branch that ended with success.
-    fn last_good(&self, workflow: &str, branch: &str, before: u64) -> Result<Option<RunRow>, StoreError>;
+    /// Returns the newest run before `before` of a project's workflow on a branch that ended with success. `project`:
+    /// [`RunCreated::project`](tidegate_flow::run::RunCreated::project).
+    fn last_good(
+        &self,
+        project: &str,
+        workflow: &str,
+        branch: &str,
+        before: u64,
+    ) -> Result<Option<RunRow>, StoreError>;
     /// Finds a run by number, ULID or the start of one.
     fn find(&self, name: &str) -> Result<Option<RunRow>, StoreError>;
     /// Tells whether what is left of a run must stay: `goes_on` says so of its row. What cannot be found out is left

@@ -201,6 +201,8 @@ impl Builder<'_> {
             tree: self.input.tree,
             place: self.input.place,
             image: self.input.image,
+            // A plan looks at the project's own store.
+            project: "",
         };
         let total = u32::try_from(instances.len()).unwrap_or(u32::MAX);
         let shape = (planned.fail_fast, planned.max_parallel);

@@ -23,6 +23,8 @@ pub struct CacheFacts<'a> {
     pub place: Place,
     /// The image of jobs that name none, where they run in one; empty: such jobs fail.
     pub image: &'a str,
+    /// Whose run it is, where several projects share a store: what one kept is no other's. Empty in a store of its own.
+    pub project: &'a str,
 }
 
 /// Digests of a tree's files by path, relative to the project, and of parts of it by their globs.
@@ -133,6 +135,9 @@ pub(super) fn key(
         if let Some(container) = &pod.container {
             parts.insert("container".to_owned(), short_hash(container)?);
         }
+    }
+    if !facts.project.is_empty() {
+        parts.insert("project".to_owned(), facts.project.to_owned());
     }
     if let Some(key) = &cache.key {
         parts.insert("key".to_owned(), evaluate::text("cache.key", key, contexts)?);

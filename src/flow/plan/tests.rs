@@ -164,7 +164,7 @@ fn status_looks_at_all_above() {
 
 fn settings(body: &str, tree: &TreeDigests) -> ReadySettings {
     let workflow = job(body);
-    let facts = CacheFacts { workflow: "w.yml", tree, place: Place::Machine, image: "" };
+    let facts = CacheFacts { workflow: "w.yml", tree, place: Place::Machine, image: "", project: "" };
     match evaluate_instance(&workflow, &workflow.jobs[0], &Contexts::new(), &facts) {
         crate::run::InstanceSettings::Ready(settings) => *settings,
         crate::run::InstanceSettings::Failed { reason } => panic!("{reason}"),
@@ -209,6 +209,24 @@ fn a_cache_key_depends_on_what_it_should() {
         key("    cache: true", &tree("1", "2")),
         "the whole tree"
     );
+}
+
+#[test]
+fn what_projects_of_one_store_keep_is_apart() {
+    let tree = TreeDigests::default();
+    let key = |project: &str| {
+        let workflow = job("    cache: { inputs: [gone] }\n");
+        let facts = CacheFacts { workflow: "w.yml", tree: &tree, place: Place::Pods, image: "", project };
+        match evaluate_instance(&workflow, &workflow.jobs[0], &Contexts::new(), &facts) {
+            crate::run::InstanceSettings::Ready(settings) => settings.cache.unwrap(),
+            crate::run::InstanceSettings::Failed { reason } => panic!("{reason}"),
+        }
+    };
+    let (own, one, other) = (key(""), key("github.com/acme/a"), key("github.com/acme/b"));
+    assert!(own.key != one.key && one.key != other.key && own.key != other.key);
+    assert_eq!(one, key("github.com/acme/a"));
+    assert_eq!(one.parts["project"], "github.com/acme/a");
+    assert!(!own.parts.contains_key("project"), "a store of its own is as it was");
 }
 
 fn planned(workflow: &Workflow, facts: &EventFacts) -> Plan {

@@ -21,7 +21,23 @@ pub struct Request {
     pub need: Option<Need>,
     /// Its concurrency group.
     pub group: Option<ConcurrencyGroup>,
+    /// Whose run it is, where several projects share the line: a group is one project's, as it is one repository's at
+    /// GitHub.
+    /// <https://docs.github.com/actions/using-jobs/using-concurrency>
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub project: String,
 }
+
+impl Request {
+    /// What its group is known by.
+    fn group_name(&self) -> Option<GroupName> {
+        let group = self.group.as_ref()?;
+        Some((self.project.clone(), group.group.to_lowercase()))
+    }
+}
+
+/// Whose group, and its name in small letters.
+type GroupName = (String, String);
 
 /// What follows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +85,7 @@ struct Entry {
     run: String,
     most: Option<u32>,
     need: Option<Need>,
-    group: Option<String>,
+    group: Option<GroupName>,
     /// Place in the order of arrival.
     place: u64,
     /// GPUs, once granted.
@@ -77,7 +93,7 @@ struct Entry {
 }
 
 /// Requests that are alike and stand in one line: only the first of them is looked at.
-type Class = (String, Option<Need>, Option<String>);
+type Class = (String, Option<Need>, Option<GroupName>);
 
 /// The queue over all runs of a store. `K` names a request: a run, or an instance of one.
 #[derive(Clone, Debug)]
@@ -86,7 +102,7 @@ pub struct Queue<K> {
     left: Capacity,
     entries: BTreeMap<K, Entry>,
     lines: BTreeMap<Class, BTreeMap<u64, K>>,
-    groups: BTreeMap<String, Group<K>>,
+    groups: BTreeMap<GroupName, Group<K>>,
     held_by_run: BTreeMap<String, u32>,
     next_place: u64,
     /// Which request is passed over, by its place, and how often.
@@ -115,7 +131,7 @@ impl<K: Clone + Ord> Queue<K> {
         let mut queue = Self::new(machine);
         standing.sort_by_key(|one| one.place);
         for one in standing {
-            let name = one.request.group.as_ref().map(|group| group.group.to_lowercase());
+            let name = one.request.group_name();
             if let Some(name) = &name {
                 let group = queue.groups.entry(name.clone()).or_default();
                 if one.held.is_some() {
@@ -161,7 +177,7 @@ impl<K: Clone + Ord> Queue<K> {
         if self.entries.contains_key(&key) {
             return;
         }
-        let name = request.group.as_ref().map(|group| group.group.to_lowercase());
+        let name = request.group_name();
         if let (Some(name), Some(settings)) = (&name, &request.group) {
             let group = self.groups.entry(name.clone()).or_default();
             let (replaced, stop) = group.join(key.clone(), settings);
@@ -229,7 +245,8 @@ impl<K: Clone + Ord> Queue<K> {
                 group: entry
                     .group
                     .clone()
-                    .map(|group| ConcurrencyGroup { group, ..ConcurrencyGroup::default() }),
+                    .map(|(_, group)| ConcurrencyGroup { group, ..ConcurrencyGroup::default() }),
+                project: entry.group.clone().map(|(project, _)| project).unwrap_or_default(),
             },
             held: entry.held.clone(),
             told: told(key, entry),
@@ -238,7 +255,7 @@ impl<K: Clone + Ord> Queue<K> {
     }
 
     /// Forgets an entry and returns its group's name.
-    fn remove(&mut self, key: &K) -> Option<String> {
+    fn remove(&mut self, key: &K) -> Option<GroupName> {
         let entry = self.entries.remove(key)?;
         match &entry.held {
             Some(gpus) => {
@@ -331,7 +348,7 @@ impl<K: Clone + Ord> Queue<K> {
 }
 
 impl Entry {
-    fn of(request: Request, group: Option<String>, place: u64, held: Option<Vec<u32>>) -> Self {
+    fn of(request: Request, group: Option<GroupName>, place: u64, held: Option<Vec<u32>>) -> Self {
         Self { run: request.run, most: request.most, need: request.need, group, place, held }
     }
 }

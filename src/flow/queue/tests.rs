@@ -200,3 +200,25 @@ proptest! {
         prop_assert_eq!(queue.waiting(), 0);
     }
 }
+
+#[test]
+fn a_group_is_one_projects() {
+    let of = |project: &str, cancel: bool| Request { project: project.to_owned(), ..in_group(cancel, false) };
+    let mut queue = Queue::new(machine());
+    let newcomers = [(0, "a"), (1, "b"), (2, "a"), (3, ""), (4, "b")];
+    let mut let_in = newcomers.iter().map(|(key, project)| {
+        queue.request(*key, of(project, false));
+        granted(&queue.decide()).len()
+    });
+    assert!(let_in.by_ref().eq([1, 1, 0, 1, 0]), "one of each holds it");
+    // As the next process finds it.
+    let mut queue = Queue::restore(machine(), queue.standing(), queue.passed());
+    queue.release(&1);
+    assert_eq!(granted(&queue.decide()), [4], "that of `a` still waits");
+    queue.request(5, of("a", true));
+    let group = "Prod".to_owned();
+    let said = queue.decide();
+    assert!(said.contains(&Decision::Replace { key: 2, group: group.clone() }), "{said:?}");
+    assert!(said.contains(&Decision::Stop { key: 0, group }), "{said:?}");
+    assert_eq!(said.len(), 2, "nobody of another project hears of it");
+}

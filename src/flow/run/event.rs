@@ -288,6 +288,10 @@ pub struct RunCreated {
     pub options: BTreeMap<String, Json>,
     /// The jobs of the root workflow in file order.
     pub jobs: Vec<JobDeclared>,
+    /// Whose run it is, where runs of several projects share a store: the repository, and in it the project's
+    /// folder. Concurrency groups, caches and baselines are a project's own. Empty in a store of its own.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub project: String,
 }
 
 /// One job, before anything is evaluated.
@@ -419,7 +423,8 @@ pub struct ConcurrencyGroup {
 pub struct CacheKey {
     /// blake3 of the parts, hex.
     pub key: String,
-    /// Part and its digest or text: `commands image environment source consumes params key version`.
+    /// Part and its digest or text: `commands image environment source consumes params key version`;
+    /// `project` where several share a store.
     pub parts: BTreeMap<String, String>,
 }
 

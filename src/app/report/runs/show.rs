@@ -151,7 +151,7 @@ pub fn show_json(view: &RunView, running: bool, gone: &Gone) -> Json {
     json!({
         "run": created.run, "number": created.number, "workflow": created.workflow, "name": created.name,
         "event": created.event, "commit": created.source.commit, "dirty": created.source.dirty,
-        "rerun_of": created.rerun_of, "began": view.began, "running": running, "cancelled": view.cancelled,
+        "rerun_of": created.rerun_of, "project": created.project, "began": view.began, "running": running, "cancelled": view.cancelled,
         "summary": view.summary, "jobs": jobs,
     })
 }

@@ -13,6 +13,10 @@ const NAME: usize = 22;
 pub fn header(view: &RunView, style: Style) -> String {
     let created = &view.created;
     let mut parts = vec![style.name(&shown_name(&created.name))];
+    // One that is called after its store says nothing to people.
+    if !created.project.is_empty() && !created.project.starts_with("store:") {
+        parts.push(shown_name(&created.project));
+    }
     let commit: String = created.source.commit.chars().take(7).collect();
     let branch = created.contexts.get("github").and_then(|g| g.get("ref_name")).and_then(|r| r.as_str());
     match (commit.is_empty(), created.source.dirty) {

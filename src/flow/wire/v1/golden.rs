@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 const EVENTS: &str = concat!(
     include_str!("golden/events.jsonl"),
     include_str!("golden/events-waiting.jsonl"),
-    include_str!("golden/events-images.jsonl")
+    include_str!("golden/events-images.jsonl"),
+    include_str!("golden/events-project.jsonl")
 );
 const REQUESTS: &str =
     concat!(include_str!("golden/requests.jsonl"), include_str!("golden/requests-cache.jsonl"));
@@ -20,6 +21,7 @@ const TO_HUB: &str =
 const FROM_HUB: &str =
     concat!(include_str!("golden/from-hub.jsonl"), include_str!("golden/from-hub-collecting.jsonl"));
 const SUBMISSION: &str = include_str!("golden/submission.json");
+const SUBMISSION_OF_A_PROJECT: &str = include_str!("golden/submission-project.json");
 
 fn kinds(golden: &str, pointer: &str) -> BTreeSet<String> {
     golden
@@ -127,8 +129,12 @@ fn words_of_hubs_are_written_and_read_as_in_the_golden_files() {
 #[test]
 fn submissions_are_written_and_read_as_in_the_golden_file() {
     let sample = samples::submission();
-    assert_written(&encode_submission(&sample).unwrap(), SUBMISSION);
-    assert_eq!(decode_submission(SUBMISSION.as_bytes()).unwrap(), sample);
+    for (sample, golden) in
+        [(&sample, SUBMISSION), (&samples::submission_of_a_project(), SUBMISSION_OF_A_PROJECT)]
+    {
+        assert_written(&encode_submission(sample).unwrap(), golden);
+        assert_eq!(&decode_submission(golden.as_bytes()).unwrap(), sample);
+    }
     let mut longer = sample.clone();
     longer.pods.pending_timeout = Some(60.0);
     assert_eq!(decode_submission(&encode_submission(&longer).unwrap()).unwrap(), longer);

@@ -91,6 +91,7 @@ fn created() -> RunCreated {
         concurrency: Some(group()),
         options: map([("on", json!("local"))]),
         jobs: vec![job("prepare", vec![], false), job("train", vec![0], true)],
+        project: String::new(),
     }
 }
 
@@ -131,8 +132,16 @@ fn ready() -> ReadySettings {
 
 /// One event of every kind, and of every shape within a kind.
 pub(crate) fn events() -> Vec<RunEvent> {
-    let kinds =
-        [run_kinds(), attempt_kinds(), end_kinds(), group_kinds(), waiting_kinds(), images_kinds()].concat();
+    let kinds = [
+        run_kinds(),
+        attempt_kinds(),
+        end_kinds(),
+        group_kinds(),
+        waiting_kinds(),
+        images_kinds(),
+        project_kinds(),
+    ]
+    .concat();
     kinds.into_iter().zip(1_700_000_000_000..).map(|(kind, at)| RunEvent { at: Millis(at), kind }).collect()
 }
 
@@ -246,6 +255,15 @@ fn waiting_kinds() -> Vec<EventKind> {
         attempt: 3,
         reason: text("no node takes it: 0/4 nodes are available"),
     }]
+}
+
+fn project_kinds() -> Vec<EventKind> {
+    vec![EventKind::RunCreated(Box::new(of_a_project()))]
+}
+
+/// A run of a store that several projects share.
+fn of_a_project() -> RunCreated {
+    RunCreated { project: text("github.com/acme/models//ml"), ..created() }
 }
 
 fn images_kinds() -> Vec<EventKind> {
@@ -526,4 +544,9 @@ pub(super) fn submission() -> super::Submission {
             spot: json!({ "labels": { "pool": "cheap" }, "taints": ["cheap"] }),
         },
     }
+}
+
+/// The same, saying whose run it is.
+pub(super) fn submission_of_a_project() -> super::Submission {
+    super::Submission { created: of_a_project(), ..submission() }
 }

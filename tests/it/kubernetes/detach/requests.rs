@@ -61,13 +61,26 @@ fn a_request_that_is_deleted_ends_its_run_also_while_no_engine_is_there() {
     place.wait_gone();
 }
 
+/// A job in a group, with a cache and a baseline: whose these are, its log and its end say.
+fn shares(who: &str, loss: f64) -> String {
+    format!(
+        "  a:
+    concurrency: deploy
+    metrics: {{ files: m.json, goals: {{ loss: min }} }}
+    steps:
+      - {{ uses: actions/cache@v4, with: {{ path: kept, key: 'k-${{{{ github.run_number }}}}', restore-keys: k- }} }}
+      - {{ run: 'sleep 5; echo {who} had $(cat kept/who); mkdir -p kept; echo {who} > kept/who' }}
+      - {{ run: 'echo \"{{\\\"loss\\\": {loss}}}\" > m.json' }}
+      - {{ gate: {{ metrics: {{ loss: {{ max: 9, max-worse: 1% }} }}, baseline: 'branch:main' }} }}
+"
+    )
+}
+
+/// Projects of one engine are apart: each has its groups, caches and baselines.
 #[test]
 fn clients_at_once_each_get_their_run() {
-    let place = Detached::new("clients", "  a: { steps: [{ run: 'echo mine; sleep 5' }] }\n");
-    let others = [
-        place.beside("  a: { steps: [{ run: 'sleep 5; echo other' }] }\n"),
-        place.beside("  a: { steps: [{ run: 'sleep 5; echo third' }] }\n"),
-    ];
+    let place = Detached::new("clients", &shares("mine", 0.5));
+    let others = [place.beside(&shares("other", 4.0)), place.beside(&shares("third", 5.0))];
     let config = kubeconfig();
     let args = ["run", "--on", "kubernetes", "--detach", "--format", "json"];
     let mut children =
@@ -79,11 +92,28 @@ fn clients_at_once_each_get_their_run() {
         .collect();
     numbers.sort_unstable();
     assert_eq!(numbers, [1, 2, 3, 4]);
-    for number in numbers {
+    // In one group for all, a newcomer would have taken the place of the one that waits.
+    let logs = numbers.iter().map(|number| {
         place.watch(&number.to_string()).code(0);
+        place.asked(&["runs", "logs", &number.to_string()]).code(0).stdout
+    });
+    let logs: String = logs.collect();
+    for (said, times) in [("mine had\n", 1), ("mine had mine\n", 1), ("other had\n", 1), ("third had\n", 1)] {
+        assert_eq!(logs.matches(said).count(), times, "{said}: {logs}");
     }
-    assert_eq!(place.pods_made(), [1; 4]);
+    // One that comes last, when the others have left a cache and a baseline that it would fail.
+    let last = place.beside(&shares("last", 8.0));
+    let outside = [("KUBECONFIG", &*config)];
+    let number = place.number(&last.tidegate_with(args, &outside).code(0).stdout).to_string();
+    place.watch(&number).code(0);
+    place.asked(&["runs", "logs", &number]).code(0).stdout("last had\n");
+    assert_eq!(place.pods_made(), [1; 5]);
     place.wait_gone();
+    // Nor does it run again what is another one's.
+    last.tidegate_with(["runs", "rerun", "1", "--on", "kubernetes"], &outside)
+        .code(4)
+        .stderr("run 1, which it runs again, is one of")
+        .stderr("name a run of this project");
 }
 
 #[test]
