@@ -62,18 +62,28 @@ pub fn goes_and_comes(project: &Project, run: impl FnOnce() -> Done) {
         .nowhere("\nnever\n");
 }
 
-/// A step that takes more memory than its job has, and four times as much at its second attempt.
+/// A step that takes more memory than its job has, and four times as much at its second attempt. One whose own container
+/// has too little, though its job has enough.
 pub const WANTS_MEMORY: &str = "  a:
     resources: { memory: 40Mi }
     retry: { attempts: 2, on: [oom], oom: { memory-factor: 4 } }
     steps: [{ run: 'seq 200; head -c 80000000 /dev/zero | tail -c 80000000 > /dev/null' }]
+  b:
+    resources: { memory: 300Mi }
+    retry: { attempts: 2, on: [oom], oom: { memory-factor: 5 } }
+    steps:
+      - run: 'true'
+      - container: 'docker.io/test/python:1'
+        resources: { memory: 40Mi }
+        run: 'head -c 80000000 /dev/zero | tail -c 80000000 > /dev/null'
 ";
 
 /// Runs [`WANTS_MEMORY`].
 #[track_caller]
 pub fn wants_memory(project: &Project, run: impl FnOnce() -> Done) {
     let done = run().code(0).stdout("oom: killed ").stdout("attempt 2");
-    done.stdout("; again now with 160 MiB (`oom.memory-factor` 4)").nowhere("`resources.memory`");
+    let done = done.stdout("; again now with 160 MiB (`oom.memory-factor` 4)").nowhere("`resources.memory`");
+    done.stdout("; again now with 200 MiB for `steps[1]` (`oom.memory-factor` 5)").nowhere("resources.memory`");
     // What it said just before is kept.
-    project.tidegate(["runs", "logs", "1", "--attempt", "1"]).code(0).stdout("\n199\n200\n");
+    project.tidegate(["runs", "logs", "1", "a", "--attempt", "1"]).code(0).stdout("\n199\n200\n");
 }

@@ -146,7 +146,7 @@ impl Engine<'_> {
             sources: &self.loaded.sources,
         };
         // After `oom` the next attempt may have more.
-        let memory = instance.memory;
+        let (memory, of_steps) = (instance.memory, instance.step_memory.clone());
         let spec = plan::job_spec(&frame.workflow, written.job()?, settings, &contexts, &attempt);
         let display = self.run.job(job).map(|j| j.declared.display.clone()).unwrap_or_default();
         let env: BTreeMap<String, String> = created
@@ -160,6 +160,11 @@ impl Engine<'_> {
         };
         Ok(spec.map(|mut spec| {
             spec.resources.memory_bytes = memory.unwrap_or(spec.resources.memory_bytes);
+            for place in &mut spec.pod.steps {
+                if let (Some(asked), Some(bytes)) = (&mut place.resources, of_steps.get(&place.step)) {
+                    asked.memory_bytes = *bytes;
+                }
+            }
             if let (Some(checkpoint), Some(origin)) = (&mut spec.checkpoint, scope) {
                 // Two calls of one workflow have jobs of the same name.
                 let call: String = display.chars().take(100).collect();

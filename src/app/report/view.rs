@@ -313,9 +313,9 @@ impl InstanceView {
                     receipt.images.clone_from(images);
                 }
             }
-            EventKind::RetryScheduled { infra, memory, .. } => {
+            EventKind::RetryScheduled { infra, memory, step, .. } => {
                 self.state = InstanceState::Retrying;
-                self.memory_bytes = memory.unwrap_or(self.memory_bytes);
+                self.memory_bytes = memory.filter(|_| step.is_none()).unwrap_or(self.memory_bytes);
                 self.infra += u32::from(*infra);
                 self.uncounted += u32::from(*infra);
             }

@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tidegate_flow::job::{
-    Answer, ArtifactRef, Conclusion, FailureClass, JobSpec, Masks, MessageBody, Question, Receipt,
+    Answer, ArtifactRef, Conclusion, FailureClass, JobSpec, Masks, MessageBody, Question, Receipt, StepMemory,
 };
 
 /// What all attempts of this process share.
@@ -315,6 +315,10 @@ impl Job<'_> {
             exit: failed.as_ref().and_then(|f| f.exit),
             reason: reason.map(|r| masks.apply(&r)),
             failed_step: failed.as_ref().and_then(|f| f.step),
+            step_memory: failed
+                .as_ref()
+                .filter(|f| f.class == FailureClass::Oom)
+                .and_then(|f| StepMemory::around(self.spec, f.step?)),
             outputs,
             metrics: masked(masks, std::mem::take(&mut self.metrics)),
             goals: self.spec.metrics.goals.clone(),

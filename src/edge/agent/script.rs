@@ -16,7 +16,8 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tidegate_flow::job::{
-    Answer, CommandFileError, FailureClass, Question, SUMMARY_LIMIT, parse_metrics, parse_pairs, parse_paths,
+    Answer, CommandFileError, FailureClass, Question, SUMMARY_LIMIT, StepMemory, oom_advice, parse_metrics,
+    parse_pairs, parse_paths,
 };
 
 /// The command files of one step: variable and what the file's name ends with.
@@ -96,7 +97,7 @@ impl Job<'_> {
         let program = Program { path: &program, args: &args, directory: &directory, env: &variables };
         let exit = self.watch(&program, deadline)?;
         // A pass with held-back output must be over before masks and outputs of this step are taken.
-        let mut tried = self.judge(exit, deadline, limit);
+        let mut tried = self.judge(exit, deadline, limit, scope.top);
         if let Err(wrong) = self.take_files(&files, &mut tried) {
             tried.failed.get_or_insert(wrong);
         }
@@ -138,7 +139,7 @@ impl Job<'_> {
         }
     }
 
-    fn judge(&mut self, exit: Exit, deadline: Option<Instant>, limit: Option<Duration>) -> Tried {
+    fn judge(&mut self, exit: Exit, deadline: Option<Instant>, limit: Option<Duration>, step: u32) -> Tried {
         let code = exit.code();
         let mut tried = Tried { exit: Some(code), ..Tried::default() };
         match exit.cause {
@@ -173,7 +174,8 @@ impl Job<'_> {
                 };
                 let reason = match (memory, signal) {
                     (true, _) => {
-                        format!("killed for memory (exit {code}); {}", tidegate_flow::job::OOM_ADVICE)
+                        let own = StepMemory::around(self.spec, step);
+                        format!("killed for memory (exit {code}); {}", oom_advice(own.as_ref()))
                     }
                     (_, Some(signal)) => format!("killed by signal {signal} (exit {code})"),
                     _ => format!("exit {code}"),

@@ -1,6 +1,6 @@
 //! What agents and the engine say to each other. The same bytes on every back end.
 
-use super::{ArtifactRef, Conclusion, FailureClass, JobSpec};
+use super::{ArtifactRef, Conclusion, FailureClass, JobSpec, StepMemory};
 use crate::gate::Verdict;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -176,6 +176,9 @@ pub struct Receipt {
     /// Index of the step that failed first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_step: Option<u32>,
+    /// Of a kill for memory: what the killed container had, where a step's own `resources` say it.
+    #[serde(default, rename = "step-memory", skip_serializing_if = "Option::is_none")]
+    pub step_memory: Option<StepMemory>,
     /// Job outputs; those with masked values were dropped.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, String>,
@@ -219,6 +222,7 @@ impl Receipt {
             exit: None,
             reason: Some(reason),
             failed_step: None,
+            step_memory: None,
             outputs: BTreeMap::new(),
             metrics: BTreeMap::new(),
             goals: BTreeMap::new(),

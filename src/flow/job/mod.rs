@@ -16,7 +16,7 @@ pub use class::{Conclusion, FailureClass};
 pub use command_file::{CommandFileError, Pairs, SUMMARY_LIMIT, parse_metrics, parse_pairs, parse_paths};
 pub use mask::{MASK, MaskStream, Masks};
 pub use mask_forms::forms;
-pub use memory::{OOM_ADVICE, memory_amount};
+pub use memory::{StepMemory, memory_amount, memory_key, oom_advice};
 pub use message::*;
 pub use pod::*;
 pub use service_label::{is_host_label, service_labels};

@@ -172,6 +172,8 @@ pub struct StepContainer {
     pub steps: Range<u32>,
     /// What it asks for.
     pub resources: ResourceRequest,
+    /// The step whose own `resources` ask for its memory; `None`: the job's do.
+    pub asked_by: Option<u32>,
     /// What else its `container:` says.
     pub container: Option<ContainerSpec>,
 }
@@ -187,10 +189,14 @@ pub fn step_containers(spec: &JobSpec) -> Vec<StepContainer> {
             Some(StepPlace { image: Some(image), container, .. }) => (Some(image.clone()), container.clone()),
             _ => (spec.image.clone(), spec.pod.container.clone()),
         };
-        let asked = place.and_then(|p| p.resources.as_ref()).unwrap_or(&spec.resources);
+        let own = place.and_then(|p| p.resources.as_ref());
+        let (asked, asked_by) = (own.unwrap_or(&spec.resources), own.map(|_| step));
         match made.last_mut() {
             Some(last) if last.image == image && last.container == container => {
                 last.steps.end = step + 1;
+                if asked.memory_bytes > last.resources.memory_bytes {
+                    last.asked_by = asked_by;
+                }
                 last.resources = most(&last.resources, asked);
             }
             _ => made.push(StepContainer {
@@ -198,6 +204,7 @@ pub fn step_containers(spec: &JobSpec) -> Vec<StepContainer> {
                 image,
                 steps: step..step + 1,
                 resources: asked.clone(),
+                asked_by,
                 container,
             }),
         }
@@ -205,7 +212,14 @@ pub fn step_containers(spec: &JobSpec) -> Vec<StepContainer> {
     if made.is_empty() {
         let (image, resources) = (spec.image.clone(), spec.resources.clone());
         let container = spec.pod.container.clone();
-        made.push(StepContainer { name: String::new(), image, steps: 0..0, resources, container });
+        made.push(StepContainer {
+            name: String::new(),
+            image,
+            steps: 0..0,
+            resources,
+            asked_by: None,
+            container,
+        });
     }
     let last = made.len() - 1;
     for (index, container) in made.iter_mut().enumerate() {

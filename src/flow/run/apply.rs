@@ -123,10 +123,13 @@ impl Run {
                     receipt.images.clone_from(images);
                 }
             }
-            EventKind::RetryScheduled { instance, due, infra, memory, .. } => {
+            EventKind::RetryScheduled { instance, due, infra, memory, step, .. } => {
                 if let Some(state) = self.instances.get_mut(instance.0 as usize) {
                     state.infra += u32::from(*infra);
-                    state.memory = memory.or(state.memory);
+                    match step {
+                        Some(step) => state.step_memory.extend(memory.map(|bytes| (*step, bytes))),
+                        None => state.memory = memory.or(state.memory),
+                    }
                 }
                 self.enter(*instance, Phase::WaitsRetry(*due));
             }

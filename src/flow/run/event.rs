@@ -216,6 +216,9 @@ pub enum EventKind {
         infra: bool,
         /// Memory in bytes for the next attempt, where `oom` raised it.
         memory: Option<u64>,
+        /// Index of the step whose own `resources` that is about; `None`: the job's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        step: Option<u32>,
     },
     /// An instance has its final result.
     InstanceEnded {

@@ -39,13 +39,9 @@ pub(super) fn again(id: InstanceId, instance: &InstanceState, now: Millis) -> Op
     };
     #[expect(clippy::cast_possible_truncation, reason = "saturates; a pause is at most some hours")]
     let due = Millis(now.0.saturating_add((pause * 1000.0) as i64));
-    Some(EventKind::RetryScheduled {
-        instance: id,
-        due,
-        class,
-        infra,
-        memory: memory(instance, retry, class),
-    })
+    let memory = memory(instance, retry, class, receipt);
+    let step = receipt.step_memory.as_ref().filter(|_| memory.is_some()).map(|own| own.step);
+    Some(EventKind::RetryScheduled { instance: id, due, class, infra, memory, step })
 }
 
 /// Tells whether `retry.on` names the class or the exit code.
@@ -78,9 +74,16 @@ fn share(token: &str) -> f64 {
     f64::from(blake3::hash(token.as_bytes()).as_bytes().first().copied().unwrap_or(0)) / 255.0
 }
 
-/// More memory after `oom`, up to the limit.
-fn memory(instance: &InstanceState, retry: &RetrySpec, class: FailureClass) -> Option<u64> {
-    let before = instance.memory.or(instance.settings.as_ref().map(|s| s.resources.memory_bytes))?;
+/// More memory after `oom`, up to the limit: for the step whose own `resources` gave the killed container what it had,
+/// else for the job.
+fn memory(
+    instance: &InstanceState,
+    retry: &RetrySpec,
+    class: FailureClass,
+    receipt: &Receipt,
+) -> Option<u64> {
+    let own = receipt.step_memory.as_ref().map(|own| own.bytes);
+    let before = own.or(instance.memory).or(instance.settings.as_ref().map(|s| s.resources.memory_bytes))?;
     if class != FailureClass::Oom || before == 0 || retry.oom_memory_factor <= 1.0 {
         return None;
     }

@@ -137,6 +137,8 @@ pub struct InstanceState {
     pub gpus: Option<Vec<u32>>,
     /// Memory in bytes for the next attempt, where `oom` raised it.
     pub memory: Option<u64>,
+    /// The same for the steps whose own `resources` ask for memory, by index.
+    pub step_memory: BTreeMap<u32, u64>,
     /// How the last attempt ended, or what the cache or an earlier run gave.
     pub receipt: Option<Box<Receipt>>,
     /// The run it was taken from, by cache.
@@ -336,6 +338,7 @@ impl InstanceState {
             said: 0,
             gpus: None,
             memory: None,
+            step_memory: BTreeMap::new(),
             receipt: None,
             cached: None,
             adopted: None,

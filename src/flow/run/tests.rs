@@ -1,7 +1,8 @@
 //! Small runs, driven by hand: what `decide` says is done at once, attempts end as a table tells.
 
 use super::*;
-use crate::job::{Conclusion, FailureClass, Receipt, RetrySpec};
+use crate::job::{Conclusion, FailureClass, Receipt, RetrySpec, StepMemory};
+use std::collections::BTreeMap;
 
 fn receipt(conclusion: Conclusion, class: Option<FailureClass>) -> Receipt {
     Receipt { reason: None, ..Receipt::bare(conclusion, class, String::new()) }
@@ -311,6 +312,53 @@ fn what_is_tried_again_and_when() {
         };
         assert_eq!(told, wanted, "{class:?} {exit:?} after {attempts}");
     }
+}
+
+#[test]
+fn what_a_steps_own_container_lacked_its_step_gets() {
+    let spec = |most: u64| RetrySpec {
+        attempts: 3,
+        on: vec!["oom".to_owned()],
+        backoff_initial: 0.0,
+        oom_memory_factor: 2.0,
+        oom_max_memory: most,
+        ..RetrySpec::default()
+    };
+    let killed = |own: Option<(u32, u64)>| Receipt {
+        step_memory: own.map(|(step, bytes)| StepMemory { step, key: format!("steps[{step}]"), bytes }),
+        ..receipt(Conclusion::Failure, Some(FailureClass::Oom))
+    };
+    // What the killed container had, and the limit: what the next attempt has, and where. The job has 1000.
+    let table = [
+        (None, 0, (Some(2000), None)),
+        (Some((1, 40)), 0, (Some(80), Some(1))),
+        (Some((1, 40)), 60, (Some(60), Some(1))),
+        // One without a limit gets none.
+        (Some((1, 0)), 0, (None, None)),
+    ];
+    for (own, most, wanted) in table {
+        let EventKind::RetryScheduled { memory, step, .. } = after(killed(own), spec(most), 1) else {
+            panic!()
+        };
+        assert_eq!((memory, step), wanted, "{own:?}");
+    }
+    // Each of them keeps what it has got.
+    let mut world = World::new(&[("a", &[])], |_, _| None);
+    world.drive();
+    for (step, bytes) in [(Some(1), 80), (None, 2000), (Some(2), 60), (Some(1), 160)] {
+        let kind = EventKind::RetryScheduled {
+            instance: InstanceId(0),
+            due: Millis(0),
+            class: FailureClass::Oom,
+            infra: false,
+            memory: Some(bytes),
+            step,
+        };
+        world.run.apply(&RunEvent { at: Millis(0), kind });
+    }
+    let state = world.run.instance(InstanceId(0)).unwrap();
+    assert_eq!(state.memory, Some(2000));
+    assert_eq!(state.step_memory, BTreeMap::from([(1, 160), (2, 60)]));
 }
 
 /// Nobody said a word of these attempts: they had no place.

@@ -4,7 +4,7 @@ use super::ending::quoted;
 use super::{LastLines, row};
 use crate::app::report::{InstanceView, RunView, Style, cut, duration, verdict_lines};
 use tidegate_flow::gate::Outcome;
-use tidegate_flow::job::{Conclusion, FailureClass, OOM_ADVICE, memory_amount};
+use tidegate_flow::job::{Conclusion, FailureClass, StepMemory, memory_amount, memory_key, oom_advice};
 
 /// Columns of a step's name; one without `name` is called as its command.
 const NAME: usize = 48;
@@ -128,9 +128,10 @@ pub struct Again {
 /// Writes that an instance will be tried again: what the attempt failed of, and how long it ran.
 pub fn retry(view: &RunView, instance: &InstanceView, again: Again, style: Style) -> String {
     let mut said = headline(instance);
+    let own = own_memory(instance);
     if again.memory.is_some() {
         // What it would advise is done.
-        said = said.replace(&format!("; {OOM_ADVICE}"), "");
+        said = said.replace(&format!("; {}", oom_advice(own)), "");
     }
     if again.infra {
         let (used, all) = (instance.infra, instance.infra_allowed);
@@ -142,9 +143,15 @@ pub fn retry(view: &RunView, instance: &InstanceView, again: Again, style: Style
     });
     if let Some(memory) = again.memory {
         let factor = instance.memory_factor;
-        said.push_str(&format!(" with {} (`oom.memory-factor` {factor})", memory_amount(memory)));
+        let place = own.map(|own| format!(" for `{}`", own.key)).unwrap_or_default();
+        said.push_str(&format!(" with {}{place} (`oom.memory-factor` {factor})", memory_amount(memory)));
     }
     row::row(&style.again("↻"), &row::name(view, instance), "", instance.ran(), &[said])
+}
+
+/// What the container had that was killed for memory, where a step's own `resources` said it.
+fn own_memory(instance: &InstanceView) -> Option<&StepMemory> {
+    instance.receipt.as_ref()?.step_memory.as_ref()
 }
 
 /// The command that shows an instance's whole log.
@@ -197,9 +204,13 @@ fn headline(instance: &InstanceView) -> String {
     };
     // Where the file raises memory already, only the person can give it more.
     let raised = instance.memory_factor > 1.0 && instance.outcome.is_some();
-    let advice =
-        if raised { "raise `resources.memory`, `oom.max-memory` or `retry.attempts`" } else { OOM_ADVICE };
-    let reason = reason.replace(OOM_ADVICE, advice);
+    let advice = oom_advice(own_memory(instance));
+    let reason = if raised {
+        let key = memory_key(own_memory(instance));
+        reason.replace(&advice, &format!("raise `{key}`, `oom.max-memory` or `retry.attempts`"))
+    } else {
+        reason
+    };
     let again = attempts(instance);
     if reason.is_empty() {
         format!("{again}{class}{place}")
@@ -260,7 +271,7 @@ mod tests {
             receipt: Some(Receipt::bare(
                 Conclusion::Failure,
                 Some(FailureClass::Oom),
-                format!("killed at its limit of 16 GiB of memory (exit 137); {OOM_ADVICE}"),
+                format!("killed at its limit of 16 GiB of memory (exit 137); {}", oom_advice(None)),
             )),
             memory_factor: factor,
             attempt_started: Some(Millis(0)),
@@ -281,6 +292,20 @@ mod tests {
             same.contains("raise `resources.memory`, or let") && same.contains("; again in 5.0s\n"),
             "{same}"
         );
+        // The memory is a step's own.
+        let mut own = killed(1.5);
+        if let Some(receipt) = &mut own.receipt {
+            let memory = StepMemory { step: 1, key: "steps.fit".into(), bytes: 16 << 30 };
+            receipt.reason = Some(format!("killed for memory (exit 137); {}", oom_advice(Some(&memory))));
+            receipt.step_memory = Some(memory);
+        }
+        let again = Again { wait_ms: 0, infra: false, memory: Some(24 << 30) };
+        let said = retry(&RunView::default(), &own, again, Style::default());
+        let words = "(exit 137); again now with 24 GiB for `steps.fit` (`oom.memory-factor` 1.5)\n";
+        assert!(said.ends_with(words), "{said}");
+        own.outcome = Some(Conclusion::Failure);
+        let said = brief(&RunView::default(), &own, Style::default());
+        assert!(said.contains("raise `steps.fit.resources.memory`, `oom.max-memory` or"), "{said}");
         // The last one: the file does what it would advise.
         let last = InstanceView { outcome: Some(Conclusion::Failure), ..killed(1.5) };
         let said = brief(&RunView::default(), &last, Style::default());

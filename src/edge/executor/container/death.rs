@@ -2,7 +2,7 @@
 
 use super::engine::{Bounds, CallError, ContainerEngine};
 use serde::Deserialize;
-use tidegate_flow::job::{Answer, FailureClass, OOM_ADVICE, memory_amount};
+use tidegate_flow::job::{Answer, FailureClass, StepMemory, memory_amount, oom_advice};
 
 /// What an engine says of a container.
 #[derive(Clone, Debug, Deserialize)]
@@ -36,8 +36,9 @@ pub(super) fn state(engine: &ContainerEngine, name: &str) -> Result<Option<State
     }
 }
 
-/// Says why a container of steps ended; `None` while it runs. `memory_bytes` is what it had; 0: no limit.
-pub(super) fn death(state: Option<&State>, memory_bytes: u64) -> Option<Answer> {
+/// Says why a container of steps ended; `None` while it runs. `memory_bytes` is what it had; 0: no limit. `own` says
+/// which step asked for that, if one did.
+pub(super) fn death(state: Option<&State>, memory_bytes: u64, own: Option<&StepMemory>) -> Option<Answer> {
     let made = |class, exit, reason: String| Some(Answer::Death { class, exit, reason });
     let Some(state) = state else {
         let reason = "its container was removed while it ran".to_owned();
@@ -52,7 +53,7 @@ pub(super) fn death(state: Option<&State>, memory_bytes: u64) -> Option<Answer> 
             0 => "killed for memory".to_owned(),
             bytes => format!("killed at its limit of {} of memory", memory_amount(bytes)),
         };
-        let reason = format!("{limit} (exit 137); {OOM_ADVICE}");
+        let reason = format!("{limit} (exit 137); {}", oom_advice(own));
         return made(FailureClass::Oom, Some(137), reason);
     }
     let reason = format!("its container was ended by somebody (exit {exit})");
@@ -66,7 +67,7 @@ mod tests {
     #[test]
     fn every_end_has_a_class() {
         let state = |running, oom_killed, exit_code| State { running, oom_killed, exit_code };
-        let class = |state: Option<State>| match death(state.as_ref(), 1 << 30) {
+        let class = |state: Option<State>| match death(state.as_ref(), 1 << 30, None) {
             Some(Answer::Death { class, exit, .. }) => Some((class, exit)),
             _ => None,
         };
@@ -74,11 +75,16 @@ mod tests {
         assert_eq!(class(Some(state(true, false, 0))), None);
         assert_eq!(class(Some(state(false, true, 137))), Some((FailureClass::Oom, Some(137))));
         assert_eq!(class(Some(state(false, false, 137))), Some((FailureClass::Lost, Some(137))));
-        let said = |memory| match death(Some(&state(false, true, 137)), memory) {
+        let said = |memory, own: Option<&StepMemory>| match death(Some(&state(false, true, 137)), memory, own)
+        {
             Some(Answer::Death { reason, .. }) => reason,
             _ => String::new(),
         };
-        assert!(said(40 << 20).starts_with("killed at its limit of 40 MiB of memory (exit 137); raise"));
-        assert!(said(0).starts_with("killed for memory (exit 137); raise"));
+        let own = StepMemory { step: 1, key: "steps.fit".into(), bytes: 40 << 20 };
+        assert!(said(40 << 20, Some(&own)).contains("; raise `steps.fit.resources.memory`, or let"));
+        assert!(
+            said(40 << 20, None).starts_with("killed at its limit of 40 MiB of memory (exit 137); raise")
+        );
+        assert!(said(0, None).starts_with("killed for memory (exit 137); raise"));
     }
 }

@@ -11,7 +11,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
-use tidegate_flow::job::{Answer, FailureClass, StepContainer};
+use tidegate_flow::job::{Answer, FailureClass, StepContainer, StepMemory};
 
 /// A container starts in this time, or something is wrong with the engine.
 const STARTS: Duration = Duration::from_mins(5);
@@ -169,10 +169,11 @@ impl Stand {
         let part = self.parts.get(self.made().steps);
         let name = part.map(|part| self.site.name(&part.name)).unwrap_or_default();
         let memory = part.map_or(0, |part| part.resources.memory_bytes);
+        let own = part.and_then(|part| StepMemory::of(&self.site.spec, part));
         let until = Instant::now() + KNOWS;
         let why = loop {
             match state(&self.engine, &name) {
-                Ok(state) => match death(state.as_ref(), memory) {
+                Ok(state) => match death(state.as_ref(), memory, own.as_ref()) {
                     Some(why) => return why,
                     None if Instant::now() >= until => break "the engine says that it runs".to_owned(),
                     None => self.control.wait(Duration::from_millis(50)),

@@ -165,7 +165,7 @@ impl Attempt {
 
     /// What is seen of the Job and its pods: of several the first that does not just run.
     pub(super) fn seen(&self) -> Option<Seen> {
-        let (job, memory) = (self.job.as_ref()?, self.spec.resources.memory_bytes);
+        let (job, spec) = (self.job.as_ref()?, &self.spec);
         if let Some(queue) = &self.spec.pod.queue
             && job.spec.as_ref().is_some_and(|spec| spec.suspend == Some(true))
             && self.pod.is_none()
@@ -176,11 +176,11 @@ impl Attempt {
             };
             return Some(Seen::Waiting(Waiting::Suspended(words)));
         }
-        let first = seen(job, self.pod.as_ref(), memory);
+        let first = seen(job, self.pod.as_ref(), spec);
         if first != Seen::Going {
             return Some(first);
         }
-        let others = self.others.values().map(|pod| seen(job, Some(pod), memory));
+        let others = self.others.values().map(|pod| seen(job, Some(pod), spec));
         Some(others.into_iter().find(|seen| *seen != Seen::Going).unwrap_or(first))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::attempt::Done;
 use super::digests::told;
-use super::observe::{Death, Seen, Waiting, death, disrupted, is_suspended, steps_began};
+use super::observe::{Death, Seen, Waiting, death, disrupted, is_suspended, step_memory, steps_began};
 use super::ranks::{attempt_of, token_of};
 use super::watch::State;
 use crate::executor::ExecutorMessage;
@@ -51,11 +51,11 @@ impl State {
     /// Answers an agent whose container ended under it.
     fn answer(&mut self, token: &str, now: Instant) {
         let Some(attempt) = self.attempts.get_mut(token) else { return };
-        let memory = attempt.spec.resources.memory_bytes;
+        let spec = attempt.spec.clone();
         let asked: Vec<(u32, u64, Instant)> =
             attempt.questions.iter().map(|(rank, (id, asked))| (*rank, *id, *asked)).collect();
         for (rank, id, asked) in asked {
-            let found = match attempt.pod_of(rank).and_then(|pod| death(pod, memory)) {
+            let found = match attempt.pod_of(rank).and_then(|pod| death(pod, &spec)) {
                 Some(found) => found,
                 None if now.duration_since(asked) < DEATH_PATIENCE => continue,
                 None => Death {
@@ -74,7 +74,7 @@ impl State {
     /// Says why agents were told to stop by somebody else, once the cluster says it.
     fn explain(&mut self, token: &str, now: Instant) {
         let Some(attempt) = self.attempts.get_mut(token).filter(|a| !a.over) else { return };
-        let memory = attempt.spec.resources.memory_bytes;
+        let spec = attempt.spec.clone();
         let suspended = attempt.job.as_ref().is_some_and(is_suspended);
         let mut explained = Vec::new();
         for (mut message, since) in std::mem::take(&mut attempt.held) {
@@ -83,7 +83,7 @@ impl State {
             let told =
                 matches!(&message.body, MessageBody::Ended(r) if r.conclusion == Conclusion::Cancelled);
             let found =
-                match attempt.pod_of(rank).and_then(|pod| disrupted(pod).or_else(|| death(pod, memory))) {
+                match attempt.pod_of(rank).and_then(|pod| disrupted(pod).or_else(|| death(pod, &spec))) {
                     _ if suspended || attempt.replaced => {
                         (!attempt.awaits_kueue(now.duration_since(since))).then(|| attempt.preempted())
                     }
@@ -204,7 +204,9 @@ impl State {
                 if now.saturating_duration_since(since) < patience {
                     return None;
                 }
-                failed(death)
+                let own = attempt.pod.as_ref().filter(|_| death.class == FailureClass::Oom);
+                let step_memory = own.and_then(|pod| step_memory(pod, &attempt.spec));
+                failed(death).map(|receipt| Receipt { step_memory, ..receipt })
             }
         }
     }

@@ -124,6 +124,7 @@ impl Ranks {
             whole.class = failed.class;
             whole.exit = failed.exit;
             whole.reason.clone_from(&failed.reason);
+            whole.step_memory.clone_from(&failed.step_memory);
             if whole.failed_step.is_none() {
                 whole.failed_step = failed.failed_step;
             }

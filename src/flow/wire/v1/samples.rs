@@ -5,7 +5,8 @@ use crate::gate::{Baseline, Finding, Outcome, Verdict};
 use crate::job::{
     ActionSpec, AgentRequest, Annotation, Answer, ArtifactRef, CheckpointSpec, Conclusion, ConsumeSpec,
     EnvLayer, FailureClass, GateSpec, JobMessage, JobSpec, MessageBody, MetricsSpec, ProduceSpec, PythonSpec,
-    Question, Receipt, ResourceRequest, RetrySpec, SavedCache, SourceSpec, StepSpec, ValidateSpec,
+    Question, Receipt, ResourceRequest, RetrySpec, SavedCache, SourceSpec, StepMemory, StepSpec,
+    ValidateSpec,
 };
 use crate::run::{
     CacheKey, ConcurrencyGroup, EventKind, InstanceDeclared, InstanceId, InstanceSettings, JobDeclared,
@@ -50,6 +51,7 @@ fn receipt() -> Receipt {
         exit: Some(1),
         reason: Some(text("stopped by a gate")),
         failed_step: Some(1),
+        step_memory: None,
         outputs: map([("tag", text("v1"))]),
         metrics: map([("accuracy", json!(0.938))]),
         goals: map([("accuracy", text("max"))]),
@@ -140,6 +142,7 @@ pub(crate) fn events() -> Vec<RunEvent> {
         waiting_kinds(),
         images_kinds(),
         project_kinds(),
+        step_memory_kinds(),
     ]
     .concat();
     kinds.into_iter().zip(1_700_000_000_000..).map(|(kind, at)| RunEvent { at: Millis(at), kind }).collect()
@@ -205,6 +208,7 @@ fn attempt_kinds() -> Vec<EventKind> {
             class: FailureClass::Oom,
             infra: false,
             memory: Some(1 << 35),
+            step: None,
         },
         EventKind::AttemptCancelled { instance, attempt, reason: text("fail-fast") },
     ]
@@ -269,6 +273,27 @@ fn of_a_project() -> RunCreated {
 fn images_kinds() -> Vec<EventKind> {
     let images = map([("steps", text("python@sha256:01"))]);
     vec![EventKind::ImagesTold { instance: InstanceId(2), attempt: 3, images }]
+}
+
+fn step_memory_kinds() -> Vec<EventKind> {
+    let (instance, attempt) = (InstanceId(2), 3);
+    let own = StepMemory { step: 1, key: text("steps.fit"), bytes: 1 << 34 };
+    let killed = Receipt::bare(Conclusion::Failure, Some(FailureClass::Oom), text("killed"));
+    vec![
+        EventKind::AttemptEnded {
+            instance,
+            attempt,
+            receipt: Box::new(Receipt { failed_step: Some(1), step_memory: Some(own), ..killed }),
+        },
+        EventKind::RetryScheduled {
+            instance,
+            due: Millis(1_700_000_009_000),
+            class: FailureClass::Oom,
+            infra: false,
+            memory: Some(1 << 35),
+            step: Some(1),
+        },
+    ]
 }
 
 fn annotation() -> Annotation {

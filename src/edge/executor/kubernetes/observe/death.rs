@@ -3,7 +3,9 @@
 use super::rejected::rejected;
 use super::status::{Owner, init_statuses, owner, short, statuses, steps_began};
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
-use tidegate_flow::job::{FailureClass, OOM_ADVICE, memory_amount};
+use tidegate_flow::job::{
+    FailureClass, JobSpec, StepMemory, memory_amount, memory_key, oom_advice, step_containers,
+};
 
 /// Why something ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,13 +19,13 @@ pub struct Death {
 }
 
 /// The container of steps that ended last, or badly. One that was left for the next ended with 0.
-fn ended_steps(pod: &Pod) -> Option<&ContainerStateTerminated> {
-    let ended: Vec<&ContainerStateTerminated> = statuses(pod)
+fn ended_steps(pod: &Pod) -> Option<(&str, &ContainerStateTerminated)> {
+    let ended: Vec<(&str, &ContainerStateTerminated)> = statuses(pod)
         .filter(|s| owner(&s.name) == Owner::Steps)
-        .filter_map(|s| s.state.as_ref()?.terminated.as_ref())
+        .filter_map(|s| Some((s.name.as_str(), s.state.as_ref()?.terminated.as_ref()?)))
         .collect();
-    let bad = ended.iter().rev().find(|state| state.exit_code != 0);
-    bad.or(ended.last()).copied().filter(|state| state.exit_code != 0 || running_steps(pod).is_none())
+    let bad = ended.iter().rev().find(|(_, state)| state.exit_code != 0);
+    bad.or(ended.last()).copied().filter(|(_, state)| state.exit_code != 0 || running_steps(pod).is_none())
 }
 
 /// A container of steps that runs now.
@@ -33,7 +35,7 @@ fn running_steps(pod: &Pod) -> Option<&ContainerStatus> {
 }
 
 /// Says why the container of the steps ended; `None` while it runs or is not known.
-pub fn death(pod: &Pod, memory_bytes: u64) -> Option<Death> {
+pub fn death(pod: &Pod, spec: &JobSpec) -> Option<Death> {
     let node = pod.spec.as_ref().and_then(|s| s.node_name.clone()).unwrap_or_default();
     let at = |what: String| if node.is_empty() { what } else { format!("{what} (node {node})") };
     if let Some(death) = disrupted(pod) {
@@ -45,11 +47,11 @@ pub fn death(pod: &Pod, memory_bytes: u64) -> Option<Death> {
     if let Some(death) = init_death(pod).or_else(|| service_death(pod)) {
         return Some(Death { reason: at(death.reason), ..death });
     }
-    let ended = ended_steps(pod)?;
+    let (container, ended) = ended_steps(pod)?;
     let exit = Some(ended.exit_code);
     let death = |class, reason| Some(Death { class, exit, reason: at(reason) });
     match ended.reason.as_deref().unwrap_or_default() {
-        "OOMKilled" => death(FailureClass::Oom, memory_words(memory_bytes, ended.exit_code)),
+        "OOMKilled" => death(FailureClass::Oom, memory_words(spec, container, ended.exit_code)),
         "ContainerCannotRun" | "StartError" => {
             let why = ended.message.clone().unwrap_or_default();
             death(FailureClass::Image, format!("the container cannot be started: {}", short(&why)))
@@ -60,9 +62,11 @@ pub fn death(pod: &Pod, memory_bytes: u64) -> Option<Death> {
         // A kill for memory that the runtime did not notice: cgroup v1 kills one process only.
         _ if ended.exit_code == 137 => death(
             FailureClass::Lost,
-            "the container of the steps was killed (exit 137), and nobody says for its memory; if it may be that, \
-             raise `resources.memory`"
-                .to_owned(),
+            format!(
+                "the container of the steps was killed (exit 137), and nobody says for its memory; if it may be that, \
+                 raise `{}`",
+                memory_key(memory_of(spec, container).1.as_ref())
+            ),
         ),
         _ => death(
             FailureClass::Lost,
@@ -183,11 +187,28 @@ pub(in super::super) fn quote(pod: &Pod) -> Option<(&str, bool)> {
     init.or_else(|| sick_service(pod).map(|status| (status.name.as_str(), runs(status))))
 }
 
-fn memory_words(memory_bytes: u64, exit: i32) -> String {
-    if memory_bytes == 0 {
-        return format!("killed for memory (exit {exit}): the node had no more; say `resources.memory`");
+/// What the steps' container that was killed for memory had, where a step's own `resources` say it.
+pub(in super::super) fn step_memory(pod: &Pod, spec: &JobSpec) -> Option<StepMemory> {
+    let (container, ended) = ended_steps(pod)?;
+    (ended.reason.as_deref() == Some("OOMKilled")).then(|| memory_of(spec, container).1)?
+}
+
+/// The limit of a container of steps in bytes, 0 for none, and what of it is a step's own.
+fn memory_of(spec: &JobSpec, container: &str) -> (u64, Option<StepMemory>) {
+    let part = step_containers(spec).into_iter().find(|part| part.name == container);
+    part.map_or((spec.resources.memory_bytes, None), |part| {
+        (part.resources.memory_bytes, StepMemory::of(spec, &part))
+    })
+}
+
+fn memory_words(spec: &JobSpec, container: &str, exit: i32) -> String {
+    let (bytes, own) = memory_of(spec, container);
+    if bytes == 0 {
+        let key = memory_key(own.as_ref());
+        return format!("killed for memory (exit {exit}): the node had no more; say `{key}`");
     }
-    format!("killed at its limit of {} of memory (exit {exit}); {OOM_ADVICE}", memory_amount(memory_bytes))
+    let (limit, advice) = (memory_amount(bytes), oom_advice(own.as_ref()));
+    format!("killed at its limit of {limit} of memory (exit {exit}); {advice}")
 }
 
 /// The pod as a whole was ended by the cluster.
@@ -250,10 +271,57 @@ pub(in super::super) fn disrupted(pod: &Pod) -> Option<Death> {
 mod tests {
     use super::*;
     use serde_json::{Value as Json, json};
+    use tidegate_flow::job::{ResourceRequest, StepPlace, StepSpec};
 
     fn pod(status: Json) -> Pod {
         serde_json::from_value(json!({"spec": {"nodeName": "gpu-7", "containers": []}, "status": status}))
             .unwrap()
+    }
+
+    fn asks(memory_bytes: u64) -> JobSpec {
+        let resources = ResourceRequest { memory_bytes, ..ResourceRequest::default() };
+        JobSpec { image: Some("i".into()), resources, ..JobSpec::default() }
+    }
+
+    #[test]
+    fn a_kill_for_memory_names_the_key_of_the_container_that_was_killed() {
+        let place = StepPlace {
+            step: 1,
+            image: Some("own".into()),
+            resources: Some(asks(40 << 20).resources),
+            ..StepPlace::default()
+        };
+        let mut spec = asks(16 << 30);
+        spec.steps = vec![StepSpec::default(); 3];
+        spec.pod.steps = vec![place];
+        let killed = |name: &str| {
+            let state = |dead: bool| match dead {
+                true => json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}}),
+                false => json!({"waiting": {"reason": "PodInitializing"}}),
+            };
+            let one = |own: &str| json!({"name": own, "image": "i", "imageID": "", "ready": false, "restartCount": 0, "state": state(own == name)});
+            pod(
+                json!({"phase": "Running", "initContainerStatuses": [one("steps-1"), one("steps-2")], "containerStatuses": [one("steps")]}),
+            )
+        };
+        let table = [
+            ("steps-1", "limit of 16 GiB of memory (exit 137); raise `resources.memory`, or", None),
+            (
+                "steps-2",
+                "limit of 40 MiB of memory (exit 137); raise `steps[1].resources.memory`, or",
+                Some(1),
+            ),
+            ("steps", "limit of 16 GiB of memory (exit 137); raise `resources.memory`, or", None),
+        ];
+        for (name, words, step) in table {
+            let found = death(&killed(name), &spec).unwrap();
+            assert!(found.reason.contains(words), "{found:?}");
+            assert_eq!(step_memory(&killed(name), &spec).map(|own| own.step), step, "{name}");
+        }
+        let somebody =
+            pod(json!({"containerStatuses": [{"name": "steps", "image": "i", "imageID": "", "ready": false,
+            "restartCount": 0, "state": {"terminated": {"exitCode": 137, "reason": "Error"}}}]}));
+        assert_eq!(step_memory(&somebody, &spec), None);
     }
 
     fn ended(state: Json) -> Pod {
@@ -338,11 +406,11 @@ mod tests {
             ),
         ];
         for (pod, class, words) in table {
-            let death = death(&pod, 16 << 30).unwrap();
+            let death = death(&pod, &asks(16 << 30)).unwrap();
             assert_eq!(death.class, class, "{death:?}");
             assert!(death.reason.contains(words) && death.reason.contains("node gpu-7"), "{death:?}");
         }
-        assert_eq!(death(&pod(json!({"phase": "Running"})), 0), None);
+        assert_eq!(death(&pod(json!({"phase": "Running"})), &asks(0)), None);
     }
 
     #[test]
@@ -359,16 +427,16 @@ mod tests {
         let of = |agent: Json, steps: Json| {
             pod(json!({"phase": "Running", "initContainerStatuses": [agent], "containerStatuses": [steps]}))
         };
-        let found = death(&of(agent(1), steps(&ended)), 0).unwrap();
+        let found = death(&of(agent(1), steps(&ended)), &asks(0)).unwrap();
         assert!(found.reason.contains("own container in the pod ended (OOMKilled, exit 137)"), "{found:?}");
         assert_eq!(found.class, FailureClass::Lost);
         assert!(
-            death(&of(dead, steps(&ended)), 0).unwrap().reason.contains("own container"),
+            death(&of(dead, steps(&ended)), &asks(0)).unwrap().reason.contains("own container"),
             "not yet again"
         );
         let left = status("agent", 0, ended.clone(), json!({}));
-        assert!(death(&of(left, steps(&ended)), 0).unwrap().reason.contains("ended with exit 4"));
-        assert_eq!(death(&of(agent(1), steps(&json!({"running": {}}))), 0), None);
+        assert!(death(&of(left, steps(&ended)), &asks(0)).unwrap().reason.contains("ended with exit 4"));
+        assert_eq!(death(&of(agent(1), steps(&json!({"running": {}}))), &asks(0)), None);
     }
 
     #[test]
@@ -396,12 +464,12 @@ mod tests {
             (service(137, "OOMKilled"), FailureClass::Oom, "`db` was killed for memory"),
         ];
         for (pod, class, words) in table {
-            let death = death(&pod, 0).unwrap();
+            let death = death(&pod, &asks(0)).unwrap();
             assert!(death.class == class && death.reason.contains(words), "{death:?}");
         }
         assert_eq!(quote(&init(3, "Error")), Some(("fetch", false)));
         assert_eq!(quote(&service(1, "Error")), Some(("service-db", true)));
         let fine = of(status("service-db", 0, json!({"running": {}}), json!({})));
-        assert_eq!((death(&fine, 0), quote(&fine)), (None, None));
+        assert_eq!((death(&fine, &asks(0)), quote(&fine)), (None, None));
     }
 }

@@ -15,7 +15,7 @@ mod waiting;
 mod words;
 
 pub use death::{Death, death};
-pub(super) use death::{disrupted, killed_agent, quote};
+pub(super) use death::{disrupted, killed_agent, quote, step_memory};
 pub(super) use events::{not_made, not_set_up};
 pub(super) use queued::{Queued, queued};
 pub use seen::{Seen, seen};

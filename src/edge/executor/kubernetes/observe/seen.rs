@@ -5,7 +5,7 @@ use super::status::short;
 use super::{Death, Waiting, death, waiting};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use tidegate_flow::job::FailureClass;
+use tidegate_flow::job::{FailureClass, JobSpec};
 
 /// What a Job and its pod say, in the order in which it counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub enum Seen {
 }
 
 /// Puts together what a Job and its newest pod say.
-pub fn seen(job: &Job, pod: Option<&Pod>, memory_bytes: u64) -> Seen {
+pub fn seen(job: &Job, pod: Option<&Pod>, spec: &JobSpec) -> Seen {
     let failed = job.status.as_ref().and_then(|s| s.conditions.as_ref()).and_then(|c| {
         c.iter().find(|c| (c.type_ == "Failed" || c.type_ == "Complete") && c.status == "True")
     });
@@ -35,7 +35,7 @@ pub fn seen(job: &Job, pod: Option<&Pod>, memory_bytes: u64) -> Seen {
         }
         return pod.and_then(waiting).map_or(Seen::Going, Seen::Waiting);
     }
-    if let Some(death) = pod.and_then(|p| death(p, memory_bytes)) {
+    if let Some(death) = pod.and_then(|p| death(p, spec)) {
         return Seen::Ended(death);
     }
     let condition = failed
@@ -113,12 +113,18 @@ mod tests {
             Seen::Ended(death) => Some(death.class),
             _ => None,
         };
-        assert_eq!(class(seen(&job("DeadlineExceeded"), None, 0)), Some(FailureClass::Timeout));
-        assert_eq!(class(seen(&job("BackoffLimitExceeded"), None, 0)), Some(FailureClass::Lost));
-        assert_eq!(seen(&Job::default(), None, 0), Seen::Going);
+        assert_eq!(
+            class(seen(&job("DeadlineExceeded"), None, &JobSpec::default())),
+            Some(FailureClass::Timeout)
+        );
+        assert_eq!(
+            class(seen(&job("BackoffLimitExceeded"), None, &JobSpec::default())),
+            Some(FailureClass::Lost)
+        );
+        assert_eq!(seen(&Job::default(), None, &JobSpec::default()), Seen::Going);
         // A pod that ended with 0 and no receipt is no success.
         let done = pod(json!({"phase": "Succeeded"}));
-        assert_eq!(class(seen(&Job::default(), Some(&done), 0)), Some(FailureClass::Lost));
+        assert_eq!(class(seen(&Job::default(), Some(&done), &JobSpec::default())), Some(FailureClass::Lost));
     }
 
     #[test]
@@ -147,7 +153,7 @@ mod tests {
             // What was last known of its pod says nothing.
             let running = pod(json!({"phase": "Running"}));
             for pod in [None, Some(&running)] {
-                let Seen::Ended(death) = seen(&job, pod, 0) else { panic!("{message}") };
+                let Seen::Ended(death) = seen(&job, pod, &JobSpec::default()) else { panic!("{message}") };
                 assert!(
                     death.class == class && death.exit == exit && death.reason.contains(words),
                     "{death:?}"
@@ -170,7 +176,7 @@ mod tests {
     fn a_suspended_job_waits() {
         let job: Job = serde_json::from_value(json!({"spec": {"suspend": true, "template": {}}})).unwrap();
         assert!(is_suspended(&job) && !is_suspended(&Job::default()));
-        let Seen::Waiting(waits) = seen(&job, None, 0) else { panic!() };
+        let Seen::Waiting(waits) = seen(&job, None, &JobSpec::default()) else { panic!() };
         assert!(waits.reason().contains("suspended"));
     }
 }
