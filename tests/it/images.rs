@@ -62,6 +62,26 @@ pub fn goes_and_comes(project: &Project, run: impl FnOnce() -> Done) {
         .nowhere("\nnever\n");
 }
 
+/// No image but those of steps, and a gate between two of one image.
+pub const OWN_IMAGES: &str = r#"on: workflow_dispatch
+jobs:
+  b:
+    metrics: m.json
+    steps:
+      - uses: actions/checkout@v4
+      - { container: 'docker.io/test/busybox:1', run: 'echo {\"acc\":0.9} > m.json; touch /tmp/here' }
+      - gate: { metrics: { acc: { min: 0.5 } } }
+      - { container: 'docker.io/test/busybox:1', run: 'ls /tmp/here && echo in the same container' }
+"#;
+
+/// Runs [`OWN_IMAGES`], perhaps with more jobs.
+#[track_caller]
+pub fn own_images(project: &Project, run: impl FnOnce() -> Done, code: i32) -> Done {
+    let done = run().code(code);
+    project.tidegate(["runs", "logs", "1", "b"]).code(0).stdout("in the same container");
+    done
+}
+
 /// A step that takes more memory than its job has, and four times as much at its second attempt. One whose own container
 /// has too little, though its job has enough.
 pub const WANTS_MEMORY: &str = "  a:
@@ -83,7 +103,8 @@ pub const WANTS_MEMORY: &str = "  a:
 pub fn wants_memory(project: &Project, run: impl FnOnce() -> Done) {
     let done = run().code(0).stdout("oom: killed ").stdout("attempt 2");
     let done = done.stdout("; again now with 160 MiB (`oom.memory-factor` 4)").nowhere("`resources.memory`");
-    done.stdout("; again now with 200 MiB for `steps[1]` (`oom.memory-factor` 5)").nowhere("resources.memory`");
+    done.stdout("; again now with 200 MiB for `steps[1]` (`oom.memory-factor` 5)")
+        .nowhere("resources.memory`");
     // What it said just before is kept.
     project.tidegate(["runs", "logs", "1", "a", "--attempt", "1"]).code(0).stdout("\n199\n200\n");
 }

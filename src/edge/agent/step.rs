@@ -133,9 +133,9 @@ impl Job<'_> {
         }
     }
 
-    /// Goes to the container that the step runs in. Gates and validations run in the agent.
+    /// Goes to the container that the step runs in. What the agent does itself needs none.
     fn reach(&mut self, scope: &Scope, step: &StepSpec) -> Result<(), Failed> {
-        if scope.depth > 0 || matches!(step.action, ActionSpec::Gate(_) | ActionSpec::Validate(_)) {
+        if scope.depth > 0 || step.action.needs_no_container() {
             return Ok(());
         }
         match self.around.launcher.reach(scope.top, self.patience) {

@@ -179,11 +179,20 @@ pub struct StepContainer {
 }
 
 /// Returns the containers of a job's steps in order: neighbours that share an image, and what else a
-/// `container:` says, share one. There is always one.
+/// `container:` says, share one. What the agent does between them parts none, and where nothing else comes before or
+/// after, it counts to the container that is there then. There is always one.
 pub fn step_containers(spec: &JobSpec) -> Vec<StepContainer> {
     let own = |step: u32| spec.pod.steps.iter().find(|place| place.step == step);
     let mut made: Vec<StepContainer> = Vec::new();
-    for (step, _) in (0_u32..).zip(&spec.steps) {
+    let mut beside = 0;
+    for (step, done) in (0_u32..).zip(&spec.steps) {
+        if done.action.needs_no_container() {
+            match made.last_mut() {
+                Some(last) => last.steps.end = step + 1,
+                None => beside = step + 1,
+            }
+            continue;
+        }
         let place = own(step);
         let (image, container) = match place {
             Some(StepPlace { image: Some(image), container, .. }) => (Some(image.clone()), container.clone()),
@@ -202,7 +211,7 @@ pub fn step_containers(spec: &JobSpec) -> Vec<StepContainer> {
             _ => made.push(StepContainer {
                 name: String::new(),
                 image,
-                steps: step..step + 1,
+                steps: if made.is_empty() { 0..step + 1 } else { step..step + 1 },
                 resources: asked.clone(),
                 asked_by,
                 container,
@@ -215,7 +224,7 @@ pub fn step_containers(spec: &JobSpec) -> Vec<StepContainer> {
         made.push(StepContainer {
             name: String::new(),
             image,
-            steps: 0..0,
+            steps: 0..beside,
             resources,
             asked_by: None,
             container,
@@ -255,7 +264,7 @@ fn is_nothing(env: &EnvLayer) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::StepSpec;
+    use crate::job::{ActionSpec, GateSpec, StepSpec};
 
     fn spec(images: &[Option<&str>]) -> JobSpec {
         let places = (0_u32..).zip(images).filter_map(|(step, image)| {
@@ -284,6 +293,42 @@ mod tests {
             shape(&spec(&[None, Some("a"), Some("a"), None])),
             ["steps-1 job 0..1", "steps-2 a 1..3", "steps job 3..4"]
         );
+    }
+
+    #[test]
+    fn what_the_agent_does_parts_no_container_and_needs_none() {
+        let uses = |uses: &str| ActionSpec::Uses { uses: uses.into(), with: Vec::new() };
+        let gate = || ActionSpec::Gate(GateSpec::default());
+        let with = |images: &[Option<&str>], actions: Vec<(usize, ActionSpec)>| {
+            let mut made = spec(images);
+            for (step, action) in actions {
+                made.steps[step].action = action;
+            }
+            made
+        };
+        let (a, b) = (Some("a"), Some("b"));
+        let table = [
+            (with(&[a, None, a], vec![(1, gate())]), vec!["steps a 0..3"]),
+            (
+                with(&[a, None, b, None], vec![(1, gate()), (3, gate())]),
+                vec!["steps-1 a 0..2", "steps b 2..4"],
+            ),
+            (
+                with(&[None, None, b], vec![(0, uses("actions/checkout@v4")), (1, gate())]),
+                vec!["steps b 0..3"],
+            ),
+            // A local action runs its steps where the job does.
+            (
+                with(&[a, None, a], vec![(1, uses("./act"))]),
+                vec!["steps-1 a 0..1", "steps-2 job 1..2", "steps a 2..3"],
+            ),
+            // An image that such a step names is nobody's.
+            (with(&[None, b], vec![(1, gate())]), vec!["steps job 0..2"]),
+            (with(&[None, None], vec![(0, gate()), (1, gate())]), vec!["steps job 0..2"]),
+        ];
+        for (spec, wanted) in table {
+            assert_eq!(shape(&spec), wanted);
+        }
     }
 
     #[test]

@@ -149,6 +149,18 @@ pub enum ActionSpec {
     Validate(ValidateSpec),
 }
 
+impl ActionSpec {
+    /// Tells whether the agent does it itself, beside the containers of steps: gates, validations and built-in actions.
+    /// Other names of `uses` than paths are built in, or fail.
+    pub fn needs_no_container(&self) -> bool {
+        match self {
+            Self::Run { .. } => false,
+            Self::Uses { uses, .. } => !(uses == "." || uses.starts_with("./") || uses.starts_with("../")),
+            Self::Gate(_) | Self::Validate(_) => true,
+        }
+    }
+}
+
 impl Default for ActionSpec {
     fn default() -> Self {
         Self::Run { script: String::new(), shell: None, working_directory: None }

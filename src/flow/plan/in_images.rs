@@ -4,6 +4,7 @@
 //! Not here: values that an expression gives (`service`, `pod`: they are looked at once they are known).
 
 use super::absent::{Absent, Place, name};
+use super::pod;
 use super::service::{self, Finding};
 use crate::job::ServiceSpec;
 use tidegate_lang::expr::Template;
@@ -22,6 +23,23 @@ pub(super) fn in_images(workflow: &Workflow, job: &Job, place: Place) -> Vec<Abs
         found.extend(gpus(job));
     }
     found.extend(services(job, place));
+    found.extend(beside(job));
+    found
+}
+
+/// What the agent does itself runs in no container.
+fn beside(job: &Job) -> Vec<Absent> {
+    let JobKind::Steps(steps) = &job.kind else { return Vec::new() };
+    let mut found = Vec::new();
+    for (step, index) in steps.iter().zip(0_usize..).filter(|(step, _)| pod::runs_beside(step)) {
+        for (key, given) in [("container", step.container.is_some()), ("resources", step.resources.is_some())]
+        {
+            if given {
+                let words = "gates, validations and built-in actions run beside the containers of steps";
+                found.push(Absent::harmless(&format!("{}.{key}", name(step, index)), words).at(step.span));
+            }
+        }
+    }
     found
 }
 

@@ -6,11 +6,12 @@
 use super::absent::Place;
 use super::evaluate::{get, optional, shown, text, whole};
 use super::service::{ours, same_port, service, split};
+use super::steps::action;
 use super::{Contexts, evaluate, instance};
 use crate::job::{ContainerSpec, Credentials, PodRequest, ServiceSpec, Spot, StepPlace};
 use tidegate_lang::expr::Template;
 use tidegate_lang::value::Value;
-use tidegate_lang::workflow::{Container, Job, JobKind, Workflow};
+use tidegate_lang::workflow::{Container, Job, JobKind, Step, Workflow};
 
 /// Evaluates what a job asks of where it runs. `notes` gets what has no effect there.
 pub(super) fn request(
@@ -68,11 +69,16 @@ fn options(
     Ok(Some(made).filter(|made| *made != ContainerSpec::default()))
 }
 
-/// Tells whether each step has an image of its own.
+/// Tells whether each step that runs in a container has an image of its own, and there are some.
 pub(super) fn names_all(job: &Job, request: &PodRequest) -> bool {
     let JobKind::Steps(steps) = &job.kind else { return true };
     let named = request.steps.iter().filter(|step| step.image.is_some()).count();
-    named == steps.len() && named > 0
+    named == steps.iter().filter(|step| !runs_beside(step)).count() && named > 0
+}
+
+/// Tells whether the agent does a step itself, beside the containers.
+pub(super) fn runs_beside(step: &Step) -> bool {
+    action(&step.action).is_some_and(|action| action.needs_no_container())
 }
 
 fn services(
@@ -132,7 +138,7 @@ fn steps(
     let JobKind::Steps(steps) = &job.kind else { return Ok(Vec::new()) };
     let mut places = Vec::new();
     for (index, step) in (0_u32..).zip(steps) {
-        if step.container.is_none() && step.resources.is_none() {
+        if step.container.is_none() && step.resources.is_none() || runs_beside(step) {
             continue;
         }
         let (mut image, mut container) = (None, None);

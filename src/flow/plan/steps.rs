@@ -132,7 +132,8 @@ fn base_id(action: &Action) -> String {
 
 /// What a step does as it travels; `None` for kinds that are not there yet, whose jobs `absent`
 /// refuses.
-fn action(action: &Action) -> Option<ActionSpec> {
+/// What a step does; `None` for what is not there yet.
+pub(super) fn action(action: &Action) -> Option<ActionSpec> {
     Some(match action {
         Action::Run(run) => ActionSpec::Run {
             script: raw(&run.script),

@@ -189,7 +189,7 @@ fn an_old_attempt_is_refused() {
 fn images_may_be_told_of_attempts_that_were_also_when_all_is_over() {
     let mut world = World::new(&[("a", &[])], |_, _| None);
     world.drive();
-    let images = std::collections::BTreeMap::from([("steps".to_owned(), "x@sha256:1".to_owned())]);
+    let images = BTreeMap::from([("steps".to_owned(), "x@sha256:1".to_owned())]);
     let told = |instance, attempt| EventKind::ImagesTold {
         instance: InstanceId(instance),
         attempt,

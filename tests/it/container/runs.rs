@@ -2,7 +2,7 @@
 
 use super::{engine, nothing_left, project, run, spawn, tidegate, wait_log};
 use crate::harness::Project;
-use crate::images::{GOES_AND_COMES, PASSES_ON, goes_and_comes, passes_on};
+use crate::images::{GOES_AND_COMES, OWN_IMAGES, PASSES_ON, goes_and_comes, own_images, passes_on};
 
 #[test]
 fn outputs_artifacts_metrics_a_matrix_and_the_cache() {
@@ -75,7 +75,7 @@ fn what_docker_does_not_do_is_said_before_it_runs() {
     queue: q
     container: { image: x, ports: [80], options: '--name b --cpus 1' }
     resources: { ephemeral-storage: 1Gi, gpu: { count: 1, memory: 40Gi } }
-    steps: [{ run: 'true' }]
+    steps: [{ run: 'true' }, { container: x, gate: { expect: ['metrics.acc > 0'] } }]
 ",
     );
     let checked = project.tidegate(["check", "--on", "container"]).code(2);
@@ -85,7 +85,8 @@ fn what_docker_does_not_do_is_said_before_it_runs() {
         .stdout("`container.ports`: no port is mapped to this machine")
         .stdout("`container.options`: --name b has no effect")
         .stdout("`resources.ephemeral-storage`")
-        .stdout("`resources.gpu.memory`");
+        .stdout("`resources.gpu.memory`")
+        .stdout("`steps[1].container`: gates, validations and built-in actions run beside the containers of steps");
     checked.nowhere("--cpus");
     project
         .tidegate(["plan", "--on", "container"])
@@ -93,6 +94,8 @@ fn what_docker_does_not_do_is_said_before_it_runs() {
     let bare = Project::workflow("on: workflow_dispatch\njobs: { a: { steps: [{ run: 'true' }] } }\n").git();
     bare.tidegate(["plan", "--on", "container"]).code(2).stdout("it names no image");
     run(&bare, &["--image", super::IMAGE]).code(0);
+    let own = Project::workflow(OWN_IMAGES).git();
+    own_images(&own, || run(&own, &[]), 0);
     bare.tidegate_with(["run", "--on", "container"], &[("PATH", "/nowhere")])
         .code(4)
         .stderr("neither docker nor podman is installed")

@@ -1,7 +1,7 @@
 //! What a workflow does on a cluster as it does elsewhere: outputs, artifacts, gates, cache, failures.
 
 use super::*;
-use crate::images::{PASSES_ON, WANTS_MEMORY, passes_on, wants_memory};
+use crate::images::{OWN_IMAGES, PASSES_ON, WANTS_MEMORY, own_images, passes_on, wants_memory};
 
 #[test]
 fn outputs_artifacts_metrics_and_a_matrix() {
@@ -191,8 +191,11 @@ fn a_secret_is_not_read_from_another_steps_process() {
 }
 
 #[test]
-fn jobs_without_an_image_are_told_so() {
-    let text = "on: workflow_dispatch\njobs: { a: { steps: [{ run: 'true' }] } }\n";
-    let project = Project::workflow(text).git();
-    run(&project, &[]).code(1).stdout("names no image");
+fn jobs_without_an_image_are_told_so_unless_they_need_none() {
+    let more = "  a: { steps: [{ run: 'true' }] }\n  c: { steps: [{ uses: actions/checkout@v4 }] }\n";
+    let project = Project::workflow(&format!("{OWN_IMAGES}{more}")).git();
+    let done = own_images(&project, || run(&project, &[]), 1);
+    // What only the agent does needs no image.
+    done.stdout("names no image").stdout("✓ c");
+    wait_gone(&project);
 }

@@ -295,11 +295,14 @@ mod tests {
         spec.steps = vec![StepSpec::default(); 3];
         spec.pod.steps = vec![place];
         let killed = |name: &str| {
-            let state = |dead: bool| match dead {
-                true => json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}}),
-                false => json!({"waiting": {"reason": "PodInitializing"}}),
+            let state = |own: &str| {
+                if own == name {
+                    json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}})
+                } else {
+                    json!({"waiting": {"reason": "PodInitializing"}})
+                }
             };
-            let one = |own: &str| json!({"name": own, "image": "i", "imageID": "", "ready": false, "restartCount": 0, "state": state(own == name)});
+            let one = |own: &str| json!({"name": own, "image": "i", "imageID": "", "ready": false, "restartCount": 0, "state": state(own)});
             pod(
                 json!({"phase": "Running", "initContainerStatuses": [one("steps-1"), one("steps-2")], "containerStatuses": [one("steps")]}),
             )

@@ -139,7 +139,11 @@ fn pod(spec: &JobSpec, settings: &PodSettings, digest: &str) -> Result<Json, Man
     let (mut gpus, mut steps) = (Vec::new(), Vec::with_capacity(parts.len()));
     for part in &parts {
         let gpu = gpu(&part.resources)?;
-        let image = part.image.clone().unwrap_or_else(|| settings.image.clone());
+        let mut image = part.image.clone().unwrap_or_else(|| settings.image.clone());
+        if image.is_empty() && spec.steps.iter().all(|step| step.action.needs_no_container()) {
+            // Nothing runs there but the shim.
+            image.clone_from(&settings.agent_image);
+        }
         if image.is_empty() {
             return Err(ManifestError::Image);
         }
