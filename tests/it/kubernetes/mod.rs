@@ -2,9 +2,10 @@
 //! another whose nodes have the images that `tests/cluster` makes.
 //!
 //! Tests run side by side, each with a store of its own. One that stops a part of the cluster runs
-//! alone (`project_alone`) and needs the cluster of `tests/cluster`, which `TIDEGATE_CLUSTER` names.
+//! alone (`project_alone`, in a module `alone`) and needs the cluster of `tests/cluster`, which `TIDEGATE_CLUSTER` names.
 
 mod adoption;
+mod alone;
 mod as_before;
 mod caches;
 mod collected;
@@ -169,6 +170,7 @@ impl Namespace {
     }
 
     /// What an engine in it has said, for the reader of a test that failed.
+    #[expect(clippy::print_stderr, reason = "the test runner shows it with the test that failed")]
     fn show_engine(&self) {
         let args = ["logs", "-n", &self.0, "deploy/tidegate-engine", "--timestamps", "--tail", "40"];
         if let Ok(done) = command(&kubectl_program(), &args).output() {
@@ -274,11 +276,14 @@ fn wait<T>(what: &str, seconds: u64, look: impl FnMut() -> Option<T>) -> T {
 fn wait_or<T>(_what: &str, seconds: u64, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let end = Instant::now() + Duration::from_secs(seconds);
     loop {
+        let began = Instant::now();
         let found = look();
         if found.is_some() || Instant::now() >= end {
             return found;
         }
-        std::thread::sleep(Duration::from_millis(100));
+        // Looking is a process or two: where they are slow already, looking often would make all else slow.
+        let pause = (began.elapsed() * 2).clamp(Duration::from_millis(50), Duration::from_secs(1));
+        std::thread::sleep(pause);
     }
 }
 

@@ -1,9 +1,6 @@
 //! `queue`, `spot`, `checkpoint`: where pods run, when, and what survives when they are taken away.
 
-use super::{
-    apply, beside, cluster, kubectl, made, project, project_alone, run, selector, spawn, wait, wait_gone,
-    wait_logs,
-};
+use super::{apply, beside, cluster, kubectl, made, project, selector, spawn, wait, wait_gone, wait_logs};
 use crate::harness::Project;
 use std::process::Child;
 
@@ -102,49 +99,6 @@ fn a_spot_job_that_is_preempted_twice_goes_on_from_its_checkpoint() {
     for (attempt, last) in [("1", "\nepoch 10\n"), ("2", "\nepoch 20\n")] {
         project.tidegate(["runs", "logs", "1", "--attempt", attempt]).code(0).stdout(last);
     }
-    wait_gone(&project);
-}
-
-/// The taint that nodes with GPUs have, on all nodes; gone when the test is over.
-struct Tainted;
-
-impl Tainted {
-    fn new() -> Self {
-        kubectl(&["taint", "nodes", "--all", "nvidia.com/gpu=present:NoSchedule"]);
-        Self
-    }
-}
-
-impl Drop for Tainted {
-    fn drop(&mut self) {
-        kubectl(&["taint", "nodes", "--all", "nvidia.com/gpu-"]);
-    }
-}
-
-/// A slice has 9728 MiB, its card 81920.
-#[test]
-#[ignore = "needs the cluster of tests/cluster"]
-fn a_slice_of_a_gpu_has_a_memory_of_its_own_on_a_node_tainted_for_gpus() {
-    let slice = |memory: &str| {
-        format!(
-            "resources: {{ gpu: {{ count: 1, mig: 1g.10gb, memory: {memory}, product: NVIDIA-A100-SXM4-80GB }} }}"
-        )
-    };
-    let jobs = format!(
-        "  first: {{ steps: [{{ run: 'true' }}] }}
-  fits: {{ {}, steps: [{{ run: 'echo ran' }}] }}
-  large: {{ {}, steps: [{{ run: 'true' }}] }}
-",
-        slice("9Gi"),
-        slice("20Gi")
-    );
-    let project = project_alone(&jobs, "  pending-timeout: 20s\n");
-    // So that the hub is there before the taint is.
-    run(&project, &["--job", "first"]).code(0);
-    let tainted = Tainted::new();
-    run(&project, &["--job", "fits"]).code(0);
-    run(&project, &["--job", "large"]).code(1).stdout("unschedulable");
-    drop(tainted);
     wait_gone(&project);
 }
 

@@ -3,10 +3,9 @@
 
 mod accounts;
 mod again;
+mod alone;
 mod engines;
 mod requests;
-mod rights;
-mod rights_outside;
 mod thin;
 
 use super::*;

@@ -1,9 +1,9 @@
 //! Rights of an engine outside of the cluster: the Role `tidegate-runner` has those that it uses and no other; who lacks
 //! some is told which, and goes without what is not needed.
 
-use super::accounts::{Account, Audit, Use, bind, printed, restart};
 use super::rights::EVERYTHING;
 use super::*;
+use crate::kubernetes::detach::accounts::{Account, Audit, Use, bind, printed, restart};
 use crate::kubernetes::objects::Volume;
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};

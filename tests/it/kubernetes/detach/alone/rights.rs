@@ -1,7 +1,7 @@
 //! Rights in a namespace with an engine: it has those that it uses and no other, people who hand over have fewer.
 
-use super::accounts::{Account, Audit, Use, printed};
 use super::*;
+use crate::kubernetes::detach::accounts::{Account, Audit, Use, printed};
 use std::collections::BTreeSet;
 
 /// What takes every right of an engine.
