@@ -3,9 +3,9 @@
 usage: python3 benches/scale.py [--jobs N] [--nodes N] [--at-once N] [--no-bare] [--json FILE] [--tidegate FILE] [--qps N]
 
 It needs the cluster of `tests/cluster` (KUBECONFIG, TIDEGATE_CLUSTER), which it leaves changed: the API server keeps an audit log
-of Tidegate's requests, the controller manager and the scheduler get --kube-api-qps, and the nodes stay. kwok is built once by Go.
-The agents of the pods are played by `benches/agents.rs`, over the real hub. Beside it, afterwards, as many bare Jobs of the same
-pod shape are made at once, and timed to their last `Complete`.
+of Tidegate's requests, the controller manager and the scheduler get --kube-api-qps (0: they have their defaults), and the nodes stay.
+kwok is built once by Go. The agents of the pods are played by `benches/agents.rs`, over the real hub. Beside it, afterwards, as many
+bare Jobs of the same pod shape are made, first all at once, then as many at once as Tidegate has, and timed to their last `Complete`.
 """
 
 import argparse
@@ -28,6 +28,7 @@ from workloads import CACHE, HERE, Row, commit, show
 KWOK = "sigs.k8s.io/kwok/cmd/kwok@v0.7.0"
 NAMESPACE = f"tidegate-scale-{os.getpid()}"
 STAGES = HERE / "kwok.yaml"
+PODS_AT_ONCE = 200  # Tidegate's own.
 
 AUDIT = """apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -79,8 +80,9 @@ def prepare(base, qps):
     policy.write_text(AUDIT)
     part("signal", "apiserver", "KILL")
     part("start", "apiserver", f"--audit-policy-file={policy}", f"--audit-log-path={log}")
-    flags = [f"--kube-api-qps={qps}", f"--kube-api-burst={2 * qps}"]
-    for name, more in (("controller-manager", ["--concurrent-job-syncs=50", "--concurrent-gc-syncs=50"]), ("scheduler", [])):
+    flags = [f"--kube-api-qps={qps}", f"--kube-api-burst={2 * qps}"] if qps else []
+    syncs = ["--concurrent-job-syncs=50", "--concurrent-gc-syncs=50"] if qps else []
+    for name, more in (("controller-manager", syncs), ("scheduler", [])):
         part("signal", name, "KILL")
         part("start", name, *flags, *more)
     return mine, log
@@ -97,25 +99,30 @@ def nodes(api, count):
             "status": {"capacity": room, "allocatable": room}})
 
 
-def bare(api, count):
-    """Makes bare Jobs as fast as the API server takes them; returns the seconds to the last one's `Complete`."""
-    ended, all_ended = set(), threading.Event()
+def bare(api, count, at_once):
+    """Makes bare Jobs, so many at once, as fast as the API server takes them; returns the seconds to the last one's `Complete`."""
+    ended, room = set(), threading.Semaphore(at_once)
+    label = f"bare-{at_once}"
 
     def seen(_, job):
-        if any(c["type"] == "Complete" and c["status"] == "True" for c in job["status"].get("conditions", [])):
-            ended.add(job["metadata"]["name"])
-            if len(ended) == count:
-                all_ended.set()
+        name = job["metadata"]["name"]
+        done = any(c["type"] == "Complete" and c["status"] == "True" for c in job["status"].get("conditions", []))
+        if done and name not in ended:
+            ended.add(name)
+            room.release()
 
     began = time.time()
-    with api.watching("/apis/batch/v1", "jobs", "bench=bare", seen):
-        for i in range(count):
-            job = bare_job(f"bare-{i}")
+    with api.watching("/apis/batch/v1", "jobs", f"bench={label}", seen):
+        for i in range(count + at_once):
+            if not room.acquire(timeout=3600):
+                raise SystemExit(f"{len(ended)} of {count} bare Jobs ended")
+            if i >= count:
+                continue  # Waits for those that are under way.
+            job = bare_job(f"{label}-{i}")
+            job["metadata"]["labels"]["bench"] = label
             job["spec"]["template"]["spec"].update({
                 "nodeSelector": {"type": "kwok"}, "tolerations": [{"key": "kwok.x-k8s.io/node", "operator": "Exists"}]})
             api.call("POST", "/apis/batch/v1", "jobs", job)
-        if not all_ended.wait(3600):
-            raise SystemExit(f"{len(ended)} of {count} bare Jobs ended")
     return time.time() - began
 
 
@@ -187,8 +194,10 @@ def scale(given, base):
             once = sum(counts.values()) - watches - asked
             yield Row(f"{given.jobs} pods on {given.nodes} nodes", f"{took:.0f} s", f"{given.jobs / took:.0f} jobs a second", took, "s")
             if given.bare:
-                theirs = bare(api, given.jobs)
-                yield Row("beside bare Jobs", f"{took:.0f} s", f"bare Jobs {theirs:.0f} s", took / theirs, "×")
+                at_once = given.at_once or PODS_AT_ONCE
+                for many, what in ((given.jobs, "all at once"), (at_once, f"{at_once} at once")):
+                    theirs = bare(api, given.jobs, many)
+                    yield Row(f"beside bare Jobs, {what}", f"{took:.0f} s", f"bare Jobs {theirs:.0f} s", took / theirs, "×")
             yield Row("engine's processors", f"{usage.ru_utime + usage.ru_stime:.0f} s", f"{took:.0f} s", (usage.ru_utime + usage.ru_stime) / took, "cores")
             yield Row("engine's memory", f"{usage.ru_maxrss / 1024:.0f} MB", "", usage.ru_maxrss / 1024, "MB", 100)
             yield Row("requests", f"{asked}", f"{once + asked % given.jobs} a run, {watches} watches", asked // given.jobs, "a job", 3)
@@ -223,7 +232,7 @@ def main():
     parser.add_argument("--at-once", type=int, help="tidegate's --jobs [default: its own]")
     parser.add_argument("--no-bare", dest="bare", action="store_false", help="without the bare Jobs")
     parser.add_argument("--work", type=int, default=1000, help="milliseconds from a pod's start to its receipt")
-    parser.add_argument("--qps", type=int, default=500, help="of the controller manager and the scheduler")
+    parser.add_argument("--qps", type=int, default=500, help="of the controller manager and the scheduler; 0: their defaults")
     parser.add_argument("--agents", type=pathlib.Path, help="the program of benches/agents.rs, if it is built already")
     parser.add_argument("--json", type=pathlib.Path, help="write the rows to this file, too")
     parser.add_argument("--tidegate", type=pathlib.Path, default="target/release/tidegate")
