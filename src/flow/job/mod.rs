@@ -10,6 +10,7 @@ mod message;
 mod pod;
 mod service_label;
 mod spec;
+mod volume;
 mod workflow_command;
 
 pub use class::{Conclusion, FailureClass};
@@ -21,4 +22,5 @@ pub use message::*;
 pub use pod::*;
 pub use service_label::{is_host_label, service_labels};
 pub use spec::*;
+pub use volume::{PodVolume, pod_volume};
 pub use workflow_command::{Admitted, CommandGate, WorkflowCommand, may_be_command};

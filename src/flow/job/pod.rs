@@ -43,7 +43,7 @@ pub struct ContainerSpec {
     /// `env`, unevaluated: it may read `secrets`. The agent gives it to the steps.
     #[serde(default, skip_serializing_if = "is_nothing")]
     pub env: EnvLayer,
-    /// `volumes`, as `docker create --volume` takes them; empty in a pod.
+    /// `volumes`, as `docker create --volume` takes them; in a pod those that have a name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub volumes: Vec<String>,
     /// `options` of `docker create`, as words; empty in a pod.
@@ -83,7 +83,7 @@ pub struct ServiceSpec {
     /// Ports that it listens on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<u16>,
-    /// Folders of its own that outlive its restarts.
+    /// `volumes` as written; in a pod without folders of the machine. They outlive its restarts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub volumes: Vec<String>,
     /// What tells whether it is ready.

@@ -3,9 +3,9 @@
 
 use super::in_images::in_images;
 use super::reads::Reads;
-use super::service::{ours, split};
+use super::service::{no_effect, no_folder, ours, split};
 use super::spec;
-use crate::job::is_host_label;
+use crate::job::{is_host_label, pod_volume};
 use serde::{Deserialize, Serialize};
 use tidegate_lang::source::Span;
 use tidegate_lang::workflow::{Action, Container, Dynamic, Job, JobKind, Step, Tree, TreeKind, Workflow};
@@ -145,20 +145,22 @@ fn in_pods(workflow: &Workflow, job: &Job) -> Vec<Absent> {
         found.push(Absent::blocking(format!("services.{}", name.value), words).at(name.span));
     }
     for (key, container) in containers(workflow, job) {
-        // What lies in such a folder is data that the steps want.
-        let of_host =
-            |volume: &&tidegate_lang::expr::Template| volume.raw.starts_with('/') && volume.raw.contains(':');
-        let folder = container.volumes.iter().find(of_host);
-        if let Some(folder) = folder {
-            let words = format!(
-                "`{}`: a pod has no folder of the machine; `pod-template` adds volumes of the cluster",
-                folder.raw
-            );
-            found.push(Absent::blocking(format!("{key}.volumes"), &words));
+        let mut plain = false;
+        for volume in container.volumes.iter().filter(|volume| volume.is_literal()) {
+            let at = format!("{key}.volumes");
+            match pod_volume(&volume.raw) {
+                // What lies in such a folder is data that the steps want.
+                None => found.push(Absent::blocking(at, &no_folder(&volume.raw))),
+                Some(given) => {
+                    plain |= given.name.is_none();
+                    let words = no_effect(&volume.raw, given);
+                    found.extend(words.map(|words| Absent::harmless(&at, &words)));
+                }
+            }
         }
         let parts = [
             ("options", container.options.is_some()),
-            ("volumes", folder.is_none() && !container.volumes.is_empty()),
+            ("volumes", plain),
             ("ports", !container.ports.is_empty()),
         ];
         for (part, _) in parts.into_iter().filter(|(_, there)| *there) {

@@ -5,10 +5,10 @@
 
 use super::absent::Place;
 use super::evaluate::{get, optional, shown, text, whole};
-use super::service::{ours, same_port, service, split};
+use super::service::{no_effect, no_folder, ours, same_port, service, split};
 use super::steps::action;
 use super::{Contexts, evaluate, instance};
-use crate::job::{ContainerSpec, Credentials, PodRequest, ServiceSpec, Spot, StepPlace};
+use crate::job::{ContainerSpec, Credentials, PodRequest, ServiceSpec, Spot, StepPlace, pod_volume};
 use tidegate_lang::expr::Template;
 use tidegate_lang::value::Value;
 use tidegate_lang::workflow::{Container, Job, JobKind, Step, Workflow};
@@ -55,10 +55,22 @@ fn options(
     notes: &mut Vec<String>,
 ) -> Result<Option<ContainerSpec>, String> {
     let mut made = ContainerSpec { env: super::spec::env_layer(&given.env), ..ContainerSpec::default() };
-    if place == Place::Containers {
-        for volume in &given.volumes {
-            made.volumes.push(text(&format!("{key}.volumes"), volume, contexts)?);
+    for volume in &given.volumes {
+        let volume = text(&format!("{key}.volumes"), volume, contexts)?;
+        if place == Place::Containers {
+            made.volumes.push(volume);
+            continue;
         }
+        let Some(found) = pod_volume(&volume) else {
+            return Err(format!("`{key}.volumes`: {}", no_folder(&volume)));
+        };
+        notes.extend(no_effect(&volume, found).map(|words| format!("`{key}.volumes`: {words}")));
+        // One without a name would only hide what the image has there.
+        if found.name.is_some() {
+            made.volumes.push(volume);
+        }
+    }
+    if place == Place::Containers {
         let written = optional(&format!("{key}.options"), given.options.as_ref(), contexts)?;
         let refused;
         (refused, made.options) = ours(split(&written.unwrap_or_default()));

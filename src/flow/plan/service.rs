@@ -3,7 +3,7 @@
 use super::absent::Place;
 use super::evaluate::{optional, text};
 use super::{Contexts, pod};
-use crate::job::{Health, ServiceSpec};
+use crate::job::{Health, PodVolume, ServiceSpec, pod_volume};
 use tidegate_lang::expr::Template;
 use tidegate_lang::workflow::Container;
 
@@ -118,14 +118,27 @@ fn take_volume(volume: String, place: Place, into: &mut ServiceSpec) -> Option<F
         into.volumes.push(volume);
         return None;
     }
-    let parts: Vec<&str> = volume.split(':').collect();
-    let path = match parts.as_slice() {
-        [path] if path.starts_with('/') => *path,
-        [from, path, ..] if path.starts_with('/') && !from.starts_with('/') => *path,
-        _ => return Some(Finding::Wrong(format!("`{volume}`: a pod has no folder of the machine"))),
+    let said = match pod_volume(&volume) {
+        Some(found) => no_effect(&volume, found),
+        None => return Some(Finding::Wrong(no_folder(&volume))),
     };
-    into.volumes.push(path.to_owned());
-    None
+    into.volumes.push(volume);
+    said.map(Finding::Ignored)
+}
+
+/// That a volume is none that a pod has.
+pub(super) fn no_folder(volume: &str) -> String {
+    format!(
+        "`{volume}`: a pod has no folder of the machine, only empty ones: `/path`, `name:/path` and `name:/path:ro`; \
+         `pod-template` adds volumes of the cluster"
+    )
+}
+
+/// What of a pod's volume is not carried out.
+pub(super) fn no_effect(written: &str, volume: PodVolume<'_>) -> Option<String> {
+    let options = volume.options;
+    let other: Vec<&str> = options.split(',').filter(|o| !matches!(*o, "" | "ro" | "rw")).collect();
+    (!other.is_empty()).then(|| format!("{} of `{written}` has no effect in a pod", other.join(",")))
 }
 
 fn take_all_options(options: &str, place: Place, into: &mut ServiceSpec) -> Option<Finding> {

@@ -372,10 +372,18 @@ fn what_images_and_nodes_do_not_give_is_said_of_the_file() {
     ];
     let pods = [
         (
-            "    container: { image: x, volumes: [/data, '/x:/y'] }\n",
+            "    container: { image: x, volumes: ['/x:/y'] }\n",
             "!container.volumes: `/x:/y`: a pod has no folder",
         ),
         ("    container: { image: x, volumes: [/data] }\n", "container.volumes: it has no effect in a pod"),
+        (
+            "    container: { image: x, volumes: ['data:/y:ro,z'] }\n",
+            "container.volumes: z of `data:/y:ro,z` has no effect in a pod",
+        ),
+        (
+            "    services: { db: { image: x, volumes: ['data:/y:nocopy'] } }\n",
+            "services.db.volumes: nocopy of `data:/y:nocopy` has no effect in a pod",
+        ),
         ("    runs-on: gpu-pool\n", "runs-on: `gpu-pool` chooses no node; `resources`"),
         ("    runs-on: { group: big }\n", "runs-on: `big` chooses no node"),
         (
@@ -405,6 +413,7 @@ fn what_images_and_nodes_do_not_give_is_said_of_the_file() {
         "    resources: { gpu: { count: 1, vendor: nvidia, memory: 40Gi } }\n",
         "    services: { db: { image: x, ports: ['5432:5432'], volumes: ['data:/y', /z], options: --health-cmd y } }\n",
         "    services: { db: { image: x, volumes: ['${{ github.ref }}:/y'] } }\n",
+        "    container: { image: x, volumes: ['data:/y', 'more:/z:ro', '${{ github.ref }}:/y'] }\n",
     ];
     for job in nothing {
         assert_eq!(said(job, Place::Pods), Vec::<String>::new(), "{job}");

@@ -10,6 +10,7 @@ fn a_step_has_an_image_of_its_own_and_steps_that_always_run_do() {
     wait_gone(&project);
 }
 
+/// Beside it, one that shares a folder by name with the steps, and ends under them: it is started again, and that is said.
 #[test]
 fn a_service_is_healthy_before_the_first_step_and_has_its_secret() {
     let project = project(
@@ -23,11 +24,28 @@ fn a_service_is_healthy_before_the_first_step_and_has_its_secret() {
         entrypoint: sh
         command: -c \"sleep 3; touch /tmp/ready; while true; do echo \\\"$WORD $PLAIN\\\" | nc -l -p 8080; done\"
     steps: [{ run: 'nc web 8080 < /dev/null | sed s/hush/found/' }]
+  b:
+    services:
+      frail:
+        image: docker.io/test/busybox:1
+        volumes: ['shelf:/out', /var/own]
+        entrypoint: sh
+        command: -c \"echo $$ >> /out/came; nc -l -p 9090 > /var/own/said; exit 7\"
+    container: { image: 'docker.io/test/busybox:1', volumes: ['shelf:/in:ro'] }
+    steps:
+      - run: |
+          until echo stop | nc frail 9090; do sleep 0.2; done
+          until [ $(wc -l < /in/came) = 2 ]; do sleep 0.2; done
+          touch /in/x || echo read only
+          sleep 6
+          exit 3
 ",
     );
-    let done = run(&project, &["--secret", "WORD=hush-7"]).code(0);
-    drop(done);
-    let logs = project.tidegate(["runs", "logs", "1"]).code(0);
+    let done = run(&project, &["--secret", "WORD=hush-7"]).code(1);
+    done.stdout("exit 3; before that the service `frail` ended with exit 7")
+        .stderr("b: the service `frail` ended with exit 7 while steps ran, and is started again");
+    project.tidegate(["runs", "logs", "1", "b"]).code(0).stdout("read only");
+    let logs = project.tidegate(["runs", "logs", "1", "a"]).code(0);
     logs.stdout("found-7 x1").nowhere("hush-7");
     let plan = project.tidegate(["plan", "--on", "kubernetes"]).code(0);
     plan.stdout("`services.web.options`: --cpus 1 has no effect in a pod");

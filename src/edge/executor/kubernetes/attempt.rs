@@ -4,6 +4,7 @@ use super::observe::{Bound, Death, Queued, Seen, Telling, Waiting, is_set_up, is
 use super::queues;
 use super::quotes::{Quote, Rest};
 use super::ranks::Ranks;
+use super::restarts::Services;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use std::collections::BTreeMap;
@@ -71,6 +72,8 @@ pub(super) struct Attempt {
     pub(super) removed: bool,
     /// What was said of its waits.
     pub(super) telling: Telling,
+    /// What became of its services under the steps.
+    pub(super) services: Services,
     /// The last lines of the container that it failed of.
     pub(super) quote: Quote,
     /// The end of its log, where its agent was killed.
@@ -113,6 +116,7 @@ impl Attempt {
             agent: false,
             removed: false,
             telling: Telling::default(),
+            services: Services::default(),
             quote: Quote::default(),
             rest: Rest::default(),
             masks,

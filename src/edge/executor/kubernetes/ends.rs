@@ -40,6 +40,7 @@ impl State {
             }
             self.answer(&token, now);
             self.explain(&token, now);
+            self.pass_on_failures(&token, now);
             let receipt = self.verdict(&token, now).and_then(|r| self.quoted(&token, r, now));
             if let Some(receipt) = receipt.and_then(|r| self.with_rest(&token, r, now)) {
                 self.end(&token, receipt);
@@ -138,7 +139,7 @@ impl State {
         if attempt.end_by.is_some_and(|by| now >= by) {
             return attempt.ranks.failed().cloned();
         }
-        if !attempt.held.is_empty() {
+        if !attempt.held.is_empty() || attempt.services.hold() {
             return None;
         }
         let failed = |death: Death| {
@@ -217,6 +218,7 @@ impl State {
         if !attempt.over {
             attempt.over = true;
             receipt.images = told(&self.images, attempt);
+            attempt.services.beside(&mut receipt);
             (self.sink)(ExecutorMessage::Ended { token: token.to_owned(), receipt: Box::new(receipt) });
         }
     }

@@ -34,6 +34,7 @@ mod queues;
 mod quotes;
 mod ranks;
 mod requests;
+mod restarts;
 mod rights;
 mod rules;
 mod service;

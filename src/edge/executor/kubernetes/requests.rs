@@ -255,6 +255,7 @@ impl State {
             {
                 return;
             }
+            MessageBody::Ended(_) if attempt.services.holds(&message.token) => return,
             // The agent was told to stop, and not by this engine, or its steps were killed under it: the
             // cluster says why.
             MessageBody::Ended(receipt)
@@ -268,7 +269,9 @@ impl State {
             }
             _ => {}
         }
-        self.put_together(&token, rank, message);
+        if let Some(message) = attempt.awaits_services(rank, message) {
+            self.put_together(&token, rank, message);
+        }
     }
 
     /// Hears what one of the pods says together with what the others said.
@@ -279,6 +282,7 @@ impl State {
             Then::Pass(mut message) => {
                 if let MessageBody::Ended(receipt) = &mut message.body {
                     receipt.images = told(&self.images, attempt);
+                    attempt.services.beside(receipt);
                 }
                 attempt.over |= matches!(message.body, MessageBody::Ended(_));
                 (self.sink)(ExecutorMessage::Job(*message));

@@ -186,15 +186,16 @@ impl State {
         self.images.learn(&pod);
         let Some(attempt) = self.of(pod.metadata.annotations.as_ref()) else { return };
         let index = pod.metadata.annotations.as_ref().and_then(|a| a.get(RANK)?.parse::<u32>().ok());
+        let token = attempt.spec.token.clone();
         if let Some(rank) = index.filter(|rank| *rank > 0) {
             let known = attempt.others.get(&rank);
             if !known.is_some_and(|known| is_newer(known, &pod)) {
                 attempt.node_is(rank, !gone && node_is_away(&pod));
                 attempt.others.insert(rank, projection::pod(pod));
+                self.tell_services(&token, rank);
             }
             return;
         }
-        let token = attempt.spec.token.clone();
         match &attempt.pod {
             // News of a pod that had to go before this one came.
             Some(known) if is_newer(known, &pod) => return,
@@ -204,6 +205,7 @@ impl State {
         attempt.pod_gone = gone;
         attempt.node_is(0, node_is_away(&pod));
         attempt.pod = Some(projection::pod(pod));
+        self.tell_services(&token, 0);
         self.tell_images(&token);
         self.forget(&token);
     }

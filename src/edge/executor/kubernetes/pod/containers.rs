@@ -1,7 +1,7 @@
 //! The containers of a pod: the agent, those of the steps, what they share.
 
 use super::gpu::Gpu;
-use super::{GROUP, PodSettings};
+use super::{GROUP, PodSettings, volumes};
 use crate::executor::inside::CLAIMED;
 use serde_json::{Value as Json, json};
 use tidegate_flow::job::{JobSpec, StepContainer};
@@ -80,6 +80,8 @@ pub(super) fn steps(spec: &JobSpec, container: &StepContainer, image: &str, gpu:
     if asked.shm_bytes > 0 {
         mounts.push(json!({ "name": "shm", "mountPath": "/dev/shm" }));
     }
+    let written = container.container.as_ref().map(|own| own.volumes.as_slice()).unwrap_or_default();
+    mounts.extend(volumes::mounts(spec, &container.name, written));
     let socket = format!("/run/tidegate/shared/io/{}.sock", container.name);
     let mut made = json!({
         "name": container.name,

@@ -12,7 +12,7 @@ use super::own::Own;
 use super::policy::Policy;
 use super::scheduling::{self, SpotNodes};
 use super::template::{self, Rendered, Template};
-use super::{GROUP, containers, overlay, services};
+use super::{GROUP, containers, overlay, services, volumes};
 use serde_json::{Value as Json, json};
 use tidegate_flow::job::{JobSpec, step_containers};
 use tidegate_lang::source::{Diagnostic, Style};
@@ -152,19 +152,18 @@ fn pod(spec: &JobSpec, settings: &PodSettings, digest: &str) -> Result<Json, Man
     }
     let last = steps.pop();
     let mut init = vec![containers::agent(spec, settings, digest)];
-    let (mut services, volumes_of_services) = services::containers(&spec.pod.services, &name);
-    init.append(&mut services);
+    init.append(&mut services::containers(spec, &name));
     init.append(&mut steps);
     let shm = parts.iter().map(|part| part.resources.shm_bytes).max().unwrap_or_default();
-    let mut volumes = containers::volumes(spec, &name, shm);
-    volumes.extend(volumes_of_services);
+    let mut folders = containers::volumes(spec, &name, shm);
+    folders.extend(volumes::volumes(spec));
     let mut pod = json!({
         "restartPolicy": "Never",
         "automountServiceAccountToken": false,
         "enableServiceLinks": false,
         "terminationGracePeriodSeconds": seconds(spec.grace_seconds + LEAVE_SECONDS),
         "securityContext": { "fsGroup": GROUP, "seccompProfile": { "type": "RuntimeDefault" } },
-        "volumes": volumes,
+        "volumes": folders,
         "initContainers": init,
         "containers": last.into_iter().collect::<Vec<_>>(),
     });

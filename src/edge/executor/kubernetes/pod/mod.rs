@@ -1,6 +1,6 @@
 //! A `JobSpec` as a `batch/v1` Job. Pure: names, ids and secrets come in as arguments.
 //!
-//! `job` puts it together from `containers`, `services`, `nodes`, `gpu` and `scheduling`; a team's
+//! `job` puts it together from `containers`, `services`, `volumes`, `nodes`, `gpu` and `scheduling`; a team's
 //! `template` is `merge`d over it where it `touches` nothing of the engine's, and the `policy` is what came
 //! out is `judge`d by; `own` is what the engine itself gave. `names` says what things are called, `private`
 //! makes the Secrets.
@@ -21,6 +21,7 @@ mod scheduling;
 mod services;
 mod template;
 mod touches;
+mod volumes;
 
 pub use finding::Findings;
 pub(super) use gpu::gpu;

@@ -1,7 +1,8 @@
 //! `services:` as native sidecars: the steps start when each of them is healthy.
 
+use super::volumes::mounts;
 use serde_json::{Value as Json, json};
-use tidegate_flow::job::{Health, ServiceSpec, service_labels};
+use tidegate_flow::job::{Health, JobSpec, ServiceSpec, service_labels};
 
 /// The key of the attempt's Secret that holds a variable of a service.
 pub fn secret_key_of(service: &str, variable: &str) -> String {
@@ -13,20 +14,14 @@ pub(super) fn container_names(services: &[ServiceSpec]) -> Vec<String> {
     service_labels(services).into_iter().map(|label| format!("service-{label}")).collect()
 }
 
-/// The containers of a job's services, and their volumes: empty folders that live as long as the pod.
-/// `secret` is the attempt's Secret.
-pub(super) fn containers(services: &[ServiceSpec], secret: &str) -> (Vec<Json>, Vec<Json>) {
-    let (mut made, mut volumes) = (Vec::new(), Vec::new());
-    for (service, name) in services.iter().zip(container_names(services)) {
-        made.push(container(service, &name, secret));
-        let own = (0..service.volumes.len())
-            .map(|index| json!({ "name": volume_name(&name, index), "emptyDir": {} }));
-        volumes.extend(own);
-    }
-    (made, volumes)
+/// The containers of a job's services. `secret` is the attempt's Secret.
+pub(super) fn containers(spec: &JobSpec, secret: &str) -> Vec<Json> {
+    let services = &spec.pod.services;
+    let made = services.iter().zip(container_names(services));
+    made.map(|(service, name)| container(spec, service, &name, secret)).collect()
 }
 
-fn container(service: &ServiceSpec, called: &str, secret: &str) -> Json {
+fn container(spec: &JobSpec, service: &ServiceSpec, called: &str, secret: &str) -> Json {
     let env: Vec<Json> = service
         .env
         .iter()
@@ -55,10 +50,7 @@ fn container(service: &ServiceSpec, called: &str, secret: &str) -> Json {
     put("ports", service.ports.iter().map(|port| json!({ "containerPort": port })).collect());
     put("command", json!(service.entrypoint));
     put("args", json!(service.command));
-    let mounts = (0..)
-        .zip(&service.volumes)
-        .map(|(index, path)| json!({ "name": volume_name(called, index), "mountPath": path }));
-    put("volumeMounts", mounts.collect());
+    put("volumeMounts", Json::Array(mounts(spec, called, &service.volumes)));
     if let Some(health) = &service.health {
         put("startupProbe", probe(health));
     }
@@ -94,10 +86,6 @@ fn probe(health: &Health) -> Json {
 #[expect(clippy::cast_precision_loss, reason = "1 or 2")]
 fn seconds_of(period: f64) -> f64 {
     super::job::seconds(period).max(1) as f64
-}
-
-fn volume_name(container: &str, index: usize) -> String {
-    format!("{container}-{index}")
 }
 
 #[cfg(test)]
