@@ -30,6 +30,7 @@ mod images;
 mod in_process;
 mod init;
 mod keys;
+mod keys_in_pods;
 #[cfg(feature = "cluster")]
 mod kubernetes;
 mod plan;

@@ -73,6 +73,17 @@ pub fn absent(workflow: &Workflow, job: &Job, place: Place) -> Vec<Absent> {
     if asks_registry(workflow, job) {
         found.push(Absent::blocking("models", NO_REGISTRY));
     }
+    if let Some(span) = job.snapshot {
+        found.push(
+            Absent::harmless("snapshot", "it has no effect: it makes images of GitHub's own runners")
+                .at(span),
+        );
+    }
+    if let Some(given) = &job.cancel_timeout_minutes {
+        let words =
+            "it has no effect; `checkpoint.grace` says how long steps have between SIGTERM and SIGKILL";
+        found.push(Absent::harmless("cancel-timeout-minutes", words).at(given.span));
+    }
     for given in job.ml.consumes.iter().filter(|given| given.shared) {
         found.push(Absent::harmless(
             &format!("consumes.{}.mount", given.path.value),
@@ -256,9 +267,15 @@ pub(super) fn name(step: &Step, index: usize) -> String {
     step.id.as_ref().map_or_else(|| format!("steps[{index}]"), |id| format!("steps.{}", id.value))
 }
 
+/// Why no step runs beside others.
+const NOT_BESIDE: &str = "steps that run beside others are not there yet";
+
 /// Adds what a step asks for and this version has not.
 fn absent_step(step: &Step, index: usize, found: &mut Vec<Absent>) {
     let at = name(step, index);
+    if step.background {
+        found.push(Absent::blocking(format!("{at}.background"), NOT_BESIDE));
+    }
     match &step.action {
         Action::Notebook(_) => {
             found.push(Absent::blocking(format!("{at}.notebook"), "running notebooks is not there yet"));
@@ -267,8 +284,7 @@ fn absent_step(step: &Step, index: usize, found: &mut Vec<Absent>) {
             found.push(Absent::blocking(format!("{at}.register"), NO_REGISTRY));
         }
         Action::Coordinate(key) => {
-            let what = format!("{at}.{}", key.value);
-            found.push(Absent::blocking(what, "steps that run beside others are not there yet"));
+            found.push(Absent::blocking(format!("{at}.{}", key.value), NOT_BESIDE));
         }
         Action::Uses(uses) if uses.with_expression.is_some() => {
             let words = "inputs given by one expression are not there yet; write them one by one";

@@ -37,6 +37,8 @@ pub struct Job {
     pub timeout_minutes: Option<Spanned<Dynamic<f64>>>,
     /// `cancel-timeout-minutes`, in minutes.
     pub cancel_timeout_minutes: Option<Spanned<Dynamic<f64>>>,
+    /// Where `snapshot` is written: read, not carried out.
+    pub snapshot: Option<Span>,
     /// `continue-on-error`.
     pub continue_on_error: Option<Dynamic<bool>>,
     /// `concurrency`.

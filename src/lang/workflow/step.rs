@@ -25,6 +25,8 @@ pub struct Step {
     pub resources: Option<Box<Resources>>,
     /// `retry` (Tidegate).
     pub retry: Option<Box<Retry>>,
+    /// `background`: read, not run.
+    pub background: bool,
     /// What it does.
     pub action: Action,
     /// Where.

@@ -166,6 +166,7 @@ fn spec(job: &PlannedJob, instance: &PlannedInstance, index: u32, number: u32) -
         image: settings.image.clone(),
         resources: settings.resources.clone(),
         pod: settings.pod.clone(),
+        checkpoint: settings.checkpoint.clone(),
         ..JobSpec::default()
     }
 }

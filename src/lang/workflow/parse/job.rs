@@ -121,6 +121,7 @@ impl Reader<'_> {
             outputs: Vec::new(),
             timeout_minutes: None,
             cancel_timeout_minutes: None,
+            snapshot: None,
             continue_on_error: None,
             concurrency: None,
             environment: None,
@@ -209,7 +210,10 @@ impl Reader<'_> {
                     job.kind = JobKind::Steps(self.steps(items, "jobs.steps"));
                 }
             }
-            "snapshot" => self.snapshot(value),
+            "snapshot" => {
+                self.snapshot(value);
+                job.snapshot = Some(value.span);
+            }
             _ => return false,
         }
         true

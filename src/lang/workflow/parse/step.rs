@@ -110,6 +110,7 @@ impl Reader<'_> {
             container: None,
             resources: None,
             retry: None,
+            background: false,
             action: Action::Run(Run {
                 script: crate::expr::Template::literal("".into(), node.span),
                 shell: None,
@@ -151,7 +152,7 @@ impl Reader<'_> {
                 "retry" if self.tidegate() => {
                     step.retry = self.retry(value, "jobs.steps.retry").map(Box::new);
                 }
-                "background" => drop(self.flag(value, "`background`")),
+                "background" => step.background = self.flag(value, "`background`").unwrap_or(false),
                 _ => {}
             }
         }
