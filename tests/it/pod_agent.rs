@@ -106,6 +106,7 @@ impl Cluster {
             .args(["shim", "--patience", "20", "--socket"])
             .arg(door_of(&shared, "steps"))
             .env("FROM_IMAGE", "yes")
+            .env("HOME", "/nowhere")
             .spawn()
             .unwrap();
         Pod { agent, shim }
@@ -195,6 +196,10 @@ fn steps_run_in_the_other_container_and_everything_comes_back() {
     cluster.engine.objects.push(&tree, &cluster.objects).unwrap();
     let mut spec = job(vec![
         step("one", "", "cat data.txt; echo \"$FROM_IMAGE $TOKEN\" >&2; echo 'x=41' >> $GITHUB_OUTPUT"),
+        // The work folder is another user's for git, and the image knows no home.
+        script(
+            "cd && touch kept && cd - && git init -q . && GIT_TEST_ASSUME_DIFFERENT_OWNER=1 git status --short && ls ~",
+        ),
         script("echo \"${{ steps.one.outputs.x }}\" > out.txt; echo '{\"acc\": 0.5}' > m.json"),
     ]);
     spec.source.tree = tree.digest;
@@ -217,6 +222,7 @@ fn steps_run_in_the_other_container_and_everything_comes_back() {
     assert!(ended(&mut pod.shim).success());
     let log = cluster.log();
     assert!(log.contains("from the tree\nyes ***\n"), "{log}");
+    assert!(log.contains("\n?? data.txt\nkept\n"), "{log}");
     assert_eq!(log.len() as u64, receipt.log, "the whole log is here before the receipt");
 }
 

@@ -14,6 +14,7 @@ mod fence;
 mod frames;
 mod gate;
 mod hash_files;
+mod home;
 mod job;
 mod keep;
 mod launcher;

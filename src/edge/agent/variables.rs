@@ -1,5 +1,5 @@
 //! The variables that are the same for all steps of a job: the machine's or the image's, GitHub's own, and `env` of workflow,
-//! job and container. What a step adds for those after it is in `files`.
+//! job and container. What a step adds for those after it is in `files`, what users without a home get in `home`.
 
 use super::children::MARK;
 use super::job::Job;
@@ -71,7 +71,7 @@ impl Job<'_> {
         base.entry("CI".into()).or_insert_with(|| "true".into());
         base.extend(set.into_iter().map(|(k, v)| (OsString::from(k), v)));
         self.base = base;
-        Ok(())
+        self.set_up_home()
     }
 
     /// Evaluates `env` of the container that a step runs in: where there is none it is empty.

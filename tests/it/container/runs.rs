@@ -115,11 +115,16 @@ fn any_user_and_a_read_only_root() {
     checkpoint: c
     steps:
       - run: 'id -u; echo made > made; echo state > c/state; touch /x || echo no root'
-      - run: 'rm made; cat c/state'
+      - run: 'rm made; cat c/state; echo x > ~/x && echo at home'
 ",
     );
     run(&project, &[]).code(0);
-    project.tidegate(["runs", "logs", "1"]).stdout("65534").stdout("no root").stdout("state");
+    project
+        .tidegate(["runs", "logs", "1"])
+        .stdout("65534")
+        .stdout("no root")
+        .stdout("state")
+        .stdout("at home");
     nothing_left(&project);
 }
 

@@ -54,7 +54,7 @@ const HOST: &str = "spec:
 ";
 const WHO: &str = "  a:
     pod-template: .ml/templates/own.yaml
-    steps: [{ run: 'echo \"I am $(id -u)\"; echo x > made; ls -d /scratch || true' }]
+    steps: [{ run: 'echo \"I am $(id -u)\"; echo x > made; echo x > ~/made && echo at home; ls -d /scratch || true' }]
 ";
 
 fn policy(text: &str) -> tempfile::NamedTempFile {
@@ -87,7 +87,8 @@ fn the_namespaces_policy_goes_before_the_engines() {
     // What it demands is so.
     project.write(".ml/templates/own.yaml", "spec:\n  volumes: [{ name: scratch, emptyDir: {} }]\n");
     run(&project, &args).code(0);
-    project.tidegate(["runs", "logs", "2"]).stdout("I am 1000");
+    // The image knows no such user, who has a home all the same.
+    project.tidegate(["runs", "logs", "2"]).stdout("I am 1000").stdout("at home");
 }
 
 /// A namespace that is gone afterwards.

@@ -8,7 +8,7 @@ use crate::agent::launcher::{Launcher as _, Running, find, spawn};
 use crate::agent::oom;
 use crate::agent::process::Program;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::Mode;
+use rustix::fs::{Access, Mode};
 use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -49,13 +49,19 @@ pub fn serve(socket: &Path, patience: Duration, leaving: &UnixStream) -> Result<
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     oom::remember();
     let agent = connect(socket, patience)?;
-    let env = std::env::vars_os().map(|(k, v)| (Bytes::from(k.as_os_str()), Bytes::from(v.as_os_str())));
+    let env = std::env::vars_os().filter(|(name, value)| name != "HOME" || is_home(Path::new(value)));
+    let env = env.map(|(k, v)| (Bytes::from(k.as_os_str()), Bytes::from(v.as_os_str())));
     say(&agent, &Word::Hello { version: VERSION, env: env.collect() }).map_err(ShimError::AgentGone)?;
     let mut shim = Shim { agent, children: Arc::new(Children::default()), running: None, left: false };
     shim.children.enter();
     let done = shim.orders(leaving);
     // The end of a container's first process ends all others.
     done.map_err(ShimError::AgentGone)
+}
+
+/// Tells whether a folder serves this user as home: engines say `/` for one that the image does not know.
+fn is_home(folder: &Path) -> bool {
+    folder.is_dir() && rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK).is_ok()
 }
 
 fn connect(socket: &Path, patience: Duration) -> Result<UnixStream, ShimError> {
