@@ -359,7 +359,7 @@ for at in uploads downloads cache cache-save produced; do ln -s $H $T/../$at; do
         uses("actions/download-artifact@v4", &[("name", "good"), ("path", "out")]),
         uses("actions/download-artifact@v4", &[("name", "good"), ("path", "out/deep/er")]),
         cache("out"),
-        cache("~/.cache/pip"),
+        cache("/root/.cache/pip"),
         uses("actions/checkout@v4", &[("path", "copy")]),
         script("test \"${{ hashFiles('out/key', 'metrics.json') }}\" = ''; echo said=so >> $GITHUB_OUTPUT"),
         script("mv \"$PWD\" \"$PWD\"-away; ln -s $(dirname $RUNNER_TEMP)/uploads \"$PWD\""),
