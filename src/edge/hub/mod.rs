@@ -2,7 +2,7 @@
 //!
 //! `server` is the service in the namespace: agents dial out to it, it keeps what they say until the
 //! engine has it (`spool`) and gives agents the objects that are theirs (`access`). `client` keeps a connection up; `agent`, `engine` and `objects` are built on it.
-//! `words` is what it does on their words, `disk` what becomes of them where its own disk is full.
+//! `words` is what it does on their words, `older` on those it does not know, `disk` what becomes of them where its own disk is full.
 //! `bucket` is an object store behind the hub, `transfer` what a client does with the URLs that the hub signs for it.
 //! What stores rely on is in `claims`, written down by `ledger`; what nobody needs goes (`collection`).
 //! Not here: what is said (`flow::wire::v1`), pods (`executor::kubernetes`).
@@ -22,6 +22,7 @@ mod ledger;
 mod mirrored;
 mod moving;
 mod objects;
+mod older;
 mod outgoing;
 mod passing;
 mod questions;

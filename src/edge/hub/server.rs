@@ -205,6 +205,10 @@ impl Hub {
         let first = tokio::time::timeout(self.first_word, reader.next(decode_to_hub)).await;
         let who = match first {
             Ok(Ok(Some(word))) => self.let_in(word, &frames),
+            Ok(Err(error)) => {
+                self.does_not_know(None, &error, &frames);
+                None
+            }
             _ => None,
         };
         drop(stranger);
@@ -226,7 +230,14 @@ impl Hub {
                     word = word => word,
                     () = frames.over.notified() => break,
                 };
-                let Ok(Some(word)) = word else { break };
+                let word = match word {
+                    Ok(Some(word)) => word,
+                    Ok(None) => break,
+                    Err(error) => {
+                        self.does_not_know(Some(who), &error, &frames);
+                        break;
+                    }
+                };
                 if self.hear(who, word, &mut reader, &frames).await.is_err() {
                     break;
                 }

@@ -177,6 +177,11 @@ impl Spool {
         new
     }
 
+    /// Returns the number of the message that comes next.
+    pub(super) fn next(&self) -> u64 {
+        self.kept + 1
+    }
+
     /// Tells whether there are messages that are not in the file.
     pub(super) fn lacks(&self) -> bool {
         self.written < self.kept

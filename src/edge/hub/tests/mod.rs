@@ -4,6 +4,7 @@ mod access;
 mod breaks;
 mod clouds;
 mod collecting;
+mod newer;
 mod raw;
 mod store;
 mod strangers;
