@@ -21,6 +21,7 @@ const DIFFERS: &[(&str, &str)] = &[
     ("attempt-ready.notes", "what has no effect here has one there"),
     ("images-told", "only a cluster tells images after a receipt"),
     ("attempt-waiting", "only a cluster lets an attempt wait for a place"),
+    ("service-ended", "only a cluster starts a service again"),
     ("step-started.log", "bytes of a log that holds paths and names"),
     ("step-ended.log", "the same"),
     ("attempt-ended.receipt.log", "the same"),

@@ -17,6 +17,9 @@ impl Engine<'_> {
             Incoming::Executor(ExecutorMessage::Waiting { token, reason }) => {
                 self.said_waiting(&token, reason)
             }
+            Incoming::Executor(ExecutorMessage::ServiceEnded { token, service, reason }) => {
+                self.said_service_ended(&token, service, reason)
+            }
             Incoming::Executor(ExecutorMessage::Images { token, images }) => self.said_images(&token, images),
             Incoming::Executor(ExecutorMessage::Note { text }) => {
                 self.observer.warn(&text);
@@ -127,6 +130,19 @@ impl Engine<'_> {
     fn said_waiting(&mut self, token: &str, reason: String) -> Result<(), EngineError> {
         let Some((instance, attempt)) = self.tokens.get(token).copied() else { return Ok(()) };
         match self.record(EventKind::AttemptWaiting { instance, attempt, reason }) {
+            Err(EngineError::Refused(Refusal::OldAttempt { .. } | Refusal::Ended)) => Ok(()),
+            other => other,
+        }
+    }
+
+    fn said_service_ended(
+        &mut self,
+        token: &str,
+        service: String,
+        reason: String,
+    ) -> Result<(), EngineError> {
+        let Some((instance, attempt)) = self.tokens.get(token).copied() else { return Ok(()) };
+        match self.record(EventKind::ServiceEnded { instance, attempt, service, reason }) {
             Err(EngineError::Refused(Refusal::OldAttempt { .. } | Refusal::Ended)) => Ok(()),
             other => other,
         }

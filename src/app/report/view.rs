@@ -386,6 +386,7 @@ fn instance_of(kind: &EventKind) -> Option<u32> {
         | EventKind::AttemptStarted { instance, .. }
         | EventKind::AttemptReady { instance, .. }
         | EventKind::AttemptWaiting { instance, .. }
+        | EventKind::ServiceEnded { instance, .. }
         | EventKind::StepStarted { instance, .. }
         | EventKind::StepEnded { instance, .. }
         | EventKind::Annotated { instance, .. }

@@ -37,6 +37,15 @@ pub enum ExecutorMessage {
         /// Why, in one line.
         reason: String,
     },
+    /// A service of a running attempt has ended.
+    ServiceEnded {
+        /// Which attempt.
+        token: String,
+        /// The service.
+        service: String,
+        /// How, and what becomes of it, in one line.
+        reason: String,
+    },
     /// Something of the surroundings does not answer, or does so again; nothing is lost.
     Note {
         /// For people, in one line.

@@ -52,6 +52,7 @@ impl Run {
             }
             EventKind::AttemptReady { instance, attempt, .. }
             | EventKind::AttemptWaiting { instance, attempt, .. }
+            | EventKind::ServiceEnded { instance, attempt, .. }
             | EventKind::StepStarted { instance, attempt, .. }
             | EventKind::StepEnded { instance, attempt, .. }
             | EventKind::Judged { instance, attempt, .. }

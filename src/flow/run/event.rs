@@ -124,6 +124,17 @@ pub enum EventKind {
         /// Why, in one line.
         reason: String,
     },
+    /// A service ended while steps ran, and is started again.
+    ServiceEnded {
+        /// Which instance.
+        instance: InstanceId,
+        /// The attempt.
+        attempt: u32,
+        /// Its name.
+        service: String,
+        /// How, in one line.
+        reason: String,
+    },
     /// A step started.
     StepStarted {
         /// Which instance.

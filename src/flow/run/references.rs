@@ -65,6 +65,7 @@ pub fn references(event: &RunEvent) -> References<'_> {
         | EventKind::InstanceStopped { .. }
         | EventKind::AttemptReady { .. }
         | EventKind::AttemptWaiting { .. }
+        | EventKind::ServiceEnded { .. }
         | EventKind::StepStarted { .. }
         | EventKind::StepEnded { .. }
         | EventKind::Annotated { .. }

@@ -43,7 +43,7 @@ fn a_service_is_healthy_before_the_first_step_and_has_its_secret() {
     );
     let done = run(&project, &["--secret", "WORD=hush-7"]).code(1);
     done.stdout("exit 3; before that the service `frail` ended with exit 7")
-        .stderr("b: the service `frail` ended with exit 7 while steps ran, and is started again");
+        .stdout("the service `frail` ended with exit 7 while steps ran, and is started again");
     project.tidegate(["runs", "logs", "1", "b"]).code(0).stdout("read only");
     let logs = project.tidegate(["runs", "logs", "1", "a"]).code(0);
     logs.stdout("found-7 x1").nowhere("hush-7");

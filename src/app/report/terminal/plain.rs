@@ -92,6 +92,13 @@ impl Plain {
             {
                 row::row("…", &row::name(view, instance), "", None, &[style.dim(&format!("waits: {reason}"))])
             }
+            EventKind::ServiceEnded { reason, .. } => row::row(
+                &style.again("!"),
+                &row::name(view, instance),
+                "",
+                None,
+                std::slice::from_ref(reason),
+            ),
             EventKind::RetryScheduled { due, infra, memory, .. } => {
                 let wait_ms = u64::try_from(due.0 - event.at.0).unwrap_or(0);
                 let again = failure::Again { wait_ms, infra: *infra, memory: *memory };

@@ -23,12 +23,12 @@ pub(super) struct Services {
 
 impl Services {
     /// Takes what a pod says; returns what is new of it.
-    fn take(&mut self, rank: u32, ends: Vec<ServiceEnd>) -> Vec<String> {
+    fn take(&mut self, rank: u32, ends: Vec<ServiceEnd>) -> Vec<(String, String)> {
         let mut new = Vec::new();
         for end in ends {
             let known = self.ends.get(&(rank, end.service.clone())).map_or(0, |known| known.times);
             if end.times > known {
-                new.push(end.said(known));
+                new.push((end.service.clone(), end.said(known)));
                 self.ends.insert((rank, end.service.clone()), end);
             }
         }
@@ -80,10 +80,10 @@ impl State {
             return;
         }
         let ends = attempt.pod_of(rank).map(service_ends).unwrap_or_default();
-        let node = if attempt.spec.pod.nodes > 0 { format!(", node {rank}") } else { String::new() };
-        for said in attempt.services.take(rank, ends) {
-            let text = format!("{}{node}: {said}", attempt.spec.display);
-            (self.sink)(ExecutorMessage::Note { text });
+        let node = if attempt.spec.pod.nodes > 0 { format!("node {rank}: ") } else { String::new() };
+        for (service, said) in attempt.services.take(rank, ends) {
+            let (token, reason) = (token.to_owned(), format!("{node}{said}"));
+            (self.sink)(ExecutorMessage::ServiceEnded { token, service, reason });
         }
     }
 
@@ -115,7 +115,7 @@ mod tests {
         services.beside(&mut receipt);
         assert_eq!(receipt, failed("exit 1"));
         assert_eq!(services.take(0, vec![end(1)]).len(), 1);
-        assert_eq!(services.take(0, vec![end(1)]), Vec::<String>::new(), "once");
+        assert_eq!(services.take(0, vec![end(1)]).len(), 0, "once");
         assert_eq!(services.take(1, vec![end(1)]).len(), 1, "of another node");
         assert_eq!(services.take(0, vec![end(2)]).len(), 1);
         services.ends.remove(&(1, "db".to_owned()));

@@ -11,7 +11,8 @@ const EVENTS: &str = concat!(
     include_str!("golden/events-waiting.jsonl"),
     include_str!("golden/events-images.jsonl"),
     include_str!("golden/events-project.jsonl"),
-    include_str!("golden/events-step-memory.jsonl")
+    include_str!("golden/events-step-memory.jsonl"),
+    include_str!("golden/events-service.jsonl")
 );
 const REQUESTS: &str =
     concat!(include_str!("golden/requests.jsonl"), include_str!("golden/requests-cache.jsonl"));

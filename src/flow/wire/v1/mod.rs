@@ -47,6 +47,7 @@ pub const EVENT_KINDS: &[&str] = &[
     "attempt-started",
     "attempt-ready",
     "attempt-waiting",
+    "service-ended",
     "step-started",
     "step-ended",
     "annotated",

@@ -143,6 +143,7 @@ pub(crate) fn events() -> Vec<RunEvent> {
         images_kinds(),
         project_kinds(),
         step_memory_kinds(),
+        service_kinds(),
     ]
     .concat();
     kinds.into_iter().zip(1_700_000_000_000..).map(|(kind, at)| RunEvent { at: Millis(at), kind }).collect()
@@ -273,6 +274,15 @@ fn of_a_project() -> RunCreated {
 fn images_kinds() -> Vec<EventKind> {
     let images = map([("steps", text("python@sha256:01"))]);
     vec![EventKind::ImagesTold { instance: InstanceId(2), attempt: 3, images }]
+}
+
+fn service_kinds() -> Vec<EventKind> {
+    vec![EventKind::ServiceEnded {
+        instance: InstanceId(2),
+        attempt: 3,
+        service: text("db"),
+        reason: text("the service `db` ended with exit 7 while steps ran, and is started again"),
+    }]
 }
 
 fn step_memory_kinds() -> Vec<EventKind> {
