@@ -146,10 +146,10 @@ impl Project {
     }
 }
 
-/// Waits until something is there, looking often; panics after half a minute.
+/// Waits until something is there, looking often; panics after two minutes.
 #[track_caller]
 pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + Duration::from_secs(30);
+    let end = Instant::now() + Duration::from_mins(2);
     loop {
         if let Some(found) = look() {
             return found;

@@ -100,7 +100,7 @@ fn nothing_left(project: &Project) {
 /// Waits until a running job's log has some text.
 #[track_caller]
 fn wait_log(project: &Project, text: &str) {
-    let end = std::time::Instant::now() + std::time::Duration::from_mins(1);
+    let end = std::time::Instant::now() + std::time::Duration::from_mins(4);
     while !project.tidegate(["runs", "logs", "1"]).stdout.contains(text) {
         assert!(std::time::Instant::now() < end, "waited in vain for {text:?} in the log");
         std::thread::sleep(std::time::Duration::from_millis(50));

@@ -221,7 +221,7 @@ fn queues_that_let_nobody_in_say_so_until_the_time_is_up() {
             stopped.0,
             q = queue.0
         ),
-        "  pending-timeout: 20s\n",
+        "  pending-timeout: 40s\n",
     );
     let done = run(&project, &[]).code(1);
     let said = [
@@ -297,7 +297,7 @@ fn an_engine_that_is_killed_while_its_job_is_queued() {
         (!kubectl(&["get", "pods", "-l", &selector(&project), "-o", "name"]).trim().is_empty()).then_some(())
     });
     run(&project, &["--resume", "1"]).code(0).nowhere("attempt 2");
-    let pods = pods_made(&project);
+    let pods = pods_made(&project, 2);
     assert!(pods.len() == 2 && pods.values().all(|made| *made == 1), "{pods:?}");
     wait_gone(&project);
 }

@@ -18,7 +18,6 @@ mod explained;
 mod hub_disk;
 mod kueue;
 mod left;
-mod live;
 mod nodes;
 mod objects;
 mod plan;
@@ -111,8 +110,8 @@ fn project_with(jobs: &str, settings: &str) -> Place {
 
 fn made(jobs: &str, settings: &str) -> Project {
     let head = format!("on: workflow_dispatch\ndefaults: {{ container: '{IMAGE}', run: {{ shell: sh }} }}\n");
-    // A busy node may fail at first where it succeeds later; who waits for the end of it says less.
-    let patience = if settings.contains("image-patience") { "" } else { "  image-patience: 15\n" };
+    // A busy node may fail for minutes where it succeeds later: only who waits for the end of that says less.
+    let patience = if settings.contains("image-patience") { "" } else { "  image-patience: 10m\n" };
     let settings = format!("kubernetes:\n{patience}{settings}");
     Project::workflow(&format!("{head}jobs:\n{jobs}")).file(".ml/config.yaml", &settings).git()
 }
@@ -196,11 +195,16 @@ fn apply(text: &str) {
     kubectl(&["apply", "-f", file.path().to_str().unwrap()]);
 }
 
-/// Lets the step of a job go on that waits for the file `/tmp/go`.
+/// Lets the step of a job go on that waits for the file `/tmp/go`, on each of its nodes and in whatever namespace.
+#[track_caller]
 fn let_go(project: &Project, job: &str) {
     let chosen = format!("{},tidegate.dev/job={job}", selector(project));
-    let pod = kubectl(&["get", "pods", "-l", &chosen, "-o", "name"]);
-    kubectl(&["exec", pod.trim(), "-c", "steps", "--", "/bin/busybox", "touch", "/tmp/go"]);
+    let each = "jsonpath={range .items[*]}{.metadata.namespace} {.metadata.name}{\"\\n\"}{end}";
+    let pods = kubectl(&["get", "pods", "-A", "-l", &chosen, "-o", each]);
+    assert!(!pods.trim().is_empty(), "no pod of {job} is there");
+    for (namespace, pod) in pods.lines().filter_map(|line| line.split_once(' ')) {
+        kubectl(&["exec", "-n", namespace, pod, "-c", "steps", "--", "/bin/busybox", "touch", "/tmp/go"]);
+    }
 }
 
 /// The name of this project's only pod, once there is one.
@@ -232,16 +236,22 @@ fn interrupt(child: &Child) {
 }
 
 /// Cancels a run of a job that waits for its end: it is over within the usual grace of 10 s and some more, long before
-/// its pods would be given up, and they are gone then.
+/// its pods would be given up, and they are gone then. Where asking for them takes long, all else does, too.
 #[track_caller]
 fn cancelled(project: &Project, child: Child) -> Done {
+    let pods = || {
+        let began = Instant::now();
+        (kubectl(&["get", "pods", "-l", &selector(project), "-o", "name"]), began.elapsed())
+    };
+    let (_, before) = pods();
     let began = Instant::now();
     interrupt(&child);
     let done = project.done(child).code(5);
     let took = began.elapsed();
-    let pods = kubectl(&["get", "pods", "-l", &selector(project), "-o", "name"]);
-    assert_eq!(pods.trim(), "", "the run ends when they are gone");
-    assert!(took < Duration::from_secs(25), "it took {took:?}");
+    let (left, after) = pods();
+    assert_eq!(left.trim(), "", "the run ends when they are gone");
+    let limit = Duration::from_secs(25) + (before + after) * 20;
+    assert!(took < limit, "it took {took:?} of {limit:?}");
     done
 }
 
@@ -258,15 +268,18 @@ fn left(project: &Project) -> String {
 
 #[track_caller]
 fn wait_gone(project: &Project) {
-    // A controller manager that lost the API server looks again after up to a minute.
-    let gone = wait_or("they are gone", 240, || left(project).trim().is_empty().then_some(()));
+    let gone = wait_or("they are gone", PATIENCE, || left(project).trim().is_empty().then_some(()));
     if gone.is_none() {
         let label = selector(project);
         panic!("still there: {}", kubectl(&["get", "jobs,pods,secrets", "-A", "-l", &label, "-o", "yaml"]));
     }
 }
 
-/// Waits until something is there, for some seconds; a loaded machine takes its time.
+/// Seconds that a test waits at the least: a node has the pods of six tests, and a controller that lost the API server looks
+/// again after up to a minute. Only a test that fails waits so long.
+const PATIENCE: u64 = 240;
+
+/// Waits until something is there, for some seconds and [`PATIENCE`]; a loaded machine takes its time.
 #[track_caller]
 fn wait<T>(what: &str, seconds: u64, look: impl FnMut() -> Option<T>) -> T {
     wait_or(what, seconds, look).unwrap_or_else(|| panic!("waited in vain until {what}"))
@@ -274,7 +287,7 @@ fn wait<T>(what: &str, seconds: u64, look: impl FnMut() -> Option<T>) -> T {
 
 /// The same, for one who has to clean up first.
 fn wait_or<T>(_what: &str, seconds: u64, mut look: impl FnMut() -> Option<T>) -> Option<T> {
-    let end = Instant::now() + Duration::from_secs(seconds);
+    let end = Instant::now() + Duration::from_secs(seconds.max(PATIENCE));
     loop {
         let began = Instant::now();
         let found = look();

@@ -21,7 +21,7 @@ pub(super) fn replace_hub(namespace: &str) {
             ["get", "pods", "-o", "jsonpath={.items[?(@.status.containerStatuses[0].ready)].metadata.name}"];
         kubectl(&[names.as_slice(), &chosen].concat()).trim().to_owned()
     };
-    let former = pod();
+    let former = wait("a hub is ready", 90, || Some(pod()).filter(|name| !name.is_empty()));
     kubectl(&["delete", "pod", "-n", namespace, &former, "--wait=true", "--grace-period=1"]);
     wait("another hub is ready", 90, || {
         let now = pod();
@@ -94,7 +94,7 @@ fn what_a_hub_without_a_volume_lost_is_named_and_made_again() {
     cache: true
     steps: [{ run: 'echo made > x' }]
     produces: { x: x }
-  wait: { needs: a, steps: [{ run: 'echo started; sleep 25' }] }
+  wait: { needs: a, steps: [{ run: 'echo started; while ! test -e /tmp/go; do sleep 0.2; done' }] }
   b:
     needs: [a, wait]
     consumes: { x: '${{ needs.a.artifacts.x }}' }
@@ -107,6 +107,7 @@ fn what_a_hub_without_a_volume_lost_is_named_and_made_again() {
         log.contains("started").then_some(())
     });
     replace_hub(space);
+    let_go(&project, "wait");
     let done = project.done(child).code(1);
     done.stderr("they live as long as its pod").stdout("not at the hub any more").stdout("emptyDir");
     // The cache does not rely on it either.
@@ -134,7 +135,7 @@ fn a_hub_of_another_shape_stays_and_is_named() {
     };
     let before = uid();
     let settings = format!(
-        "kubernetes:\n  image-patience: 2\n  namespace: {}\n  hub: {{ volume: 3Gi, storage-class: nowhere }}\n",
+        "kubernetes:\n  namespace: {}\n  hub: {{ volume: 3Gi, storage-class: nowhere }}\n",
         namespace.0
     );
     std::fs::write(project.path().join(".ml/config.yaml"), settings).unwrap();

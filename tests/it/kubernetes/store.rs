@@ -90,7 +90,7 @@ impl Drop for S3 {
 /// A job that makes 70 MB, two chunks, and one that reads them.
 const BIG: &str = "  a:
     cache: true
-    steps: [{ run: 'head -c 70000000 /dev/zero > big; echo $RANDOM >> big; md5sum big; echo made; sleep PAUSE' }]
+    steps: [{ run: 'head -c 70000000 /dev/zero > big; echo $RANDOM >> big; md5sum big; echo made; while ! test -e /tmp/go; do sleep 0.2; done' }]
     produces: { big: big }
   b:
     needs: a
@@ -110,7 +110,7 @@ fn artifacts_are_in_the_store_and_its_credentials_with_the_hub_alone() {
     let space = &namespace.0;
     let s3 = S3::new();
     s3.known_to(&namespace);
-    let project = made(&BIG.replace("PAUSE", "20"), &settings(&namespace));
+    let project = made(BIG, &settings(&namespace));
     let child = spawn(&project, &[]);
     wait("the first job runs", 120, || {
         project.tidegate(["runs", "logs", "1", "a"]).stdout.contains("made").then_some(())
@@ -120,6 +120,7 @@ fn artifacts_are_in_the_store_and_its_credentials_with_the_hub_alone() {
     let pod =
         kubectl(&["get", "pods", "-n", space, "-l", &chosen, "-o", "jsonpath={.items[0].metadata.name}"]);
     seen.push_str(&kubectl(&["logs", "-n", space, pod.trim(), "-c", "agent"]));
+    let_go(&project, "a");
     project.done(child).code(0).nowhere("emptyDir").nowhere("keeps artifacts");
     seen.push_str(&project.tidegate(["runs", "logs", "1", "a"]).stdout);
     seen.push_str(&project.tidegate(["runs", "logs", "1", "b"]).stdout("70000").stdout);
@@ -154,12 +155,13 @@ fn a_store_that_is_away_for_a_while_is_waited_for() {
     let namespace = Namespace::new("store-down", "");
     let mut s3 = S3::new();
     s3.known_to(&namespace);
-    let project = made(&BIG.replace("PAUSE", "10"), &settings(&namespace));
+    let project = made(BIG, &settings(&namespace));
     let child = spawn(&project, &[]);
     wait("the first job runs", 120, || {
         project.tidegate(["runs", "logs", "1", "a"]).stdout.contains("made").then_some(())
     });
     s3.stop();
+    let_go(&project, "a");
     std::thread::sleep(Duration::from_mins(1));
     s3.start();
     let done = project.done(child).code(0).nowhere("attempt 2");

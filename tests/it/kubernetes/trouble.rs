@@ -3,7 +3,8 @@
 use super::*;
 use std::io::{BufRead as _, BufReader};
 
-pub(super) const SLOW: &str = "  a: { steps: [{ run: 'echo started; sleep 8; echo a done' }] }
+pub(super) const SLOW: &str =
+    "  a: { steps: [{ run: 'echo started; while ! test -e /tmp/go; do sleep 0.1; done; echo a done' }] }
   b: { needs: a, steps: [{ run: 'echo b done' }] }
 ";
 
@@ -63,9 +64,10 @@ fn a_door_that_answers(mode: &str) {
     let child = door.spawn(&project);
     wait_log(&project, "started");
     door.is(mode);
-    // Until after the first job's end: the second one's start is refused at first.
-    std::thread::sleep(Duration::from_secs(14));
-    assert!(door.refused() > 0, "nobody was refused anything");
+    wait("somebody is refused", 90, || (door.refused() > 0).then_some(()));
+    let_go(&project, "a");
+    // Until after the first job's end, which is told when there is a way again.
+    std::thread::sleep(Duration::from_secs(6));
     door.is("open");
     project.done(child).code(0).nowhere("attempt 2");
     project.tidegate(["runs", "logs", "1"]).code(0).stdout("a done").stdout("b done");
@@ -94,8 +96,9 @@ fn a_door_that_is_shut() {
 
 #[test]
 fn a_watch_that_stalls_without_a_word() {
-    let (project, door) =
-        (project("  a: { steps: [{ run: 'echo started; sleep 20; echo done' }] }\n"), Door::new());
+    let job =
+        "  a: { steps: [{ run: 'echo started; case $HOSTNAME in *-0-1-*) sleep 600;; esac; echo done' }] }\n";
+    let (project, door) = (project(job), Door::new());
     let child = door.spawn(&project);
     wait_log(&project, "started");
     // What stands goes on standing and says nothing any more; what is new works.
@@ -130,9 +133,11 @@ fn jobs_that_the_api_server_does_not_take_for_now_are_made_later_and_once() {
         let_go(&project, job);
     }
     let done = project.done(child).code(0).nowhere("attempt 2");
-    assert_eq!(done.stdout.matches("waits: creating the Job tg-").count(), 2, "{}", done.stdout);
+    // Of the third one, too, if the server takes its time.
+    let told = done.stdout.matches("waits: creating the Job tg-").count();
+    assert!((2..=3).contains(&told), "{}", done.stdout);
     assert!(std::fs::read_to_string(door.folder.path().join("mode.told")).unwrap().contains("unsaid"));
-    let made = adoption::pods_made(&project);
+    let made = adoption::pods_made(&project, 3);
     assert!(made.len() == 3 && made.values().all(|count| *count == 1), "{made:?}");
     wait_gone(&project);
 }

@@ -41,12 +41,12 @@ fn a_run_of_the_engine_is_run_again_by_it() {
     shown.stdout("taken over");
     let logs = place.asked(&["runs", "logs", &second]).code(0);
     logs.stdout("made by 1").stdout("as it was pinned").stdout("input 41");
-    assert_eq!(place.pods_made(), [1; 3]);
+    assert_eq!(place.pods_made(3), [1; 3]);
     // A job that succeeded, and what needs it.
     let third = again(&[&second, "--from", "a"]);
     place.watch(&third).code(0);
     place.asked(&["runs", "logs", &third]).code(0).stdout(&format!("made by {third}"));
-    assert_eq!(place.pods_made(), [1; 5]);
+    assert_eq!(place.pods_made(5), [1; 5]);
     // What it kept comes here, and nothing of it through the engine's pod.
     let download = |to: &str| place.asked(&["runs", "download", &third, "--dir", to]);
     download("got").code(0).stdout("✓ out").stdout("→ got/out");

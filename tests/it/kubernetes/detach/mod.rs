@@ -121,8 +121,14 @@ impl Detached {
         self.kubectl(&["get", "secrets", "-l", "tidegate.dev/run-request", "-o", "name"])
     }
 
-    /// How many pods there ever were for attempts, by Job.
-    fn pods_made(&self) -> Vec<u32> {
+    /// How many pods there ever were for attempts, by Job, once so many Jobs had one: events come when there is time for
+    /// them.
+    fn pods_made(&self, jobs: usize) -> Vec<u32> {
+        let told = || Some(self.pods_told()).filter(|made| made.len() >= jobs);
+        wait_or("their pods are told", 90, told).unwrap_or_else(|| self.pods_told())
+    }
+
+    fn pods_told(&self) -> Vec<u32> {
         let events = self.kubectl(&[
             "get",
             "events",
@@ -138,9 +144,15 @@ impl Detached {
         made.into_values().collect()
     }
 
-    /// Kills all that runs in the engine's container.
+    /// Kills all that runs in the engine's container. One that was just started again is told a moment later.
     fn kill_engine(&self) {
-        cluster(&["enter", "ctr", "-n", "k8s.io", "tasks", "kill", "-s", "SIGKILL", "-a", &self.container()]);
+        wait("the engine's container is killed", 90, || {
+            let script = format!(
+                "ctr -n k8s.io tasks kill -s SIGKILL -a {} 2>/dev/null && echo killed || true",
+                self.container()
+            );
+            cluster(&["enter", "sh", "-c", &script]).contains("killed").then_some(())
+        });
     }
 
     /// What the engine has noted on requests.

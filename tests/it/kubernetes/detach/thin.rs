@@ -36,7 +36,7 @@ fn a_run_goes_on_without_the_laptop_and_is_watched_from_outside() {
     place.asked(&["runs", "list"]).code(0).stdout("passed");
     place.asked(&["runs", "show", "1", "--format", "json"]).code(0).stdout("\"number\":1");
     place.asked(&["why", "b"]).code(0).stdout("b ran in run 1");
-    assert_eq!(place.pods_made(), [1, 1]);
+    assert_eq!(place.pods_made(2), [1, 1]);
     place.wait_gone();
 }
 
