@@ -91,17 +91,13 @@ fn a_cancel_runs_what_always_runs() {
 /// A service that ends, and one that never gets well.
 #[test]
 fn a_service_that_is_not_healthy_says_why() {
-    let service = |command: &str, health: &str| {
+    let service = |command: &str, retries: u32| {
         format!(
-            "    services: {{ db: {{ image: '{}', entrypoint: sh, command: \"-c '{command}'\", options: '--health-cmd {health} --health-interval 1s --health-retries 2' }} }}\n    steps: [{{ run: 'true' }}]\n",
+            "    services: {{ db: {{ image: '{}', entrypoint: sh, command: \"-c '{command}'\", options: '--health-cmd false --health-interval 1s --health-retries {retries}' }} }}\n    steps: [{{ run: 'true' }}]\n",
             super::IMAGE
         )
     };
-    let text = format!(
-        "  a:\n{}  b:\n{}",
-        service("echo no data >&2; exit 3", "false"),
-        service("sleep 600", "false")
-    );
+    let text = format!("  a:\n{}  b:\n{}", service("echo no data >&2; exit 3", 60), service("sleep 600", 2));
     let project: Project = project(&text);
     let done = run(&project, &[]).code(1);
     let done = done.stdout("service `db` ended with exit 3 before it was healthy: no data");

@@ -147,8 +147,10 @@ fn a_secret_is_only_where_it_must_be() {
     wait_log(&project, "token");
     let mut seen = kubectl(&["get", "jobs,pods", "-l", &selector(&project), "-o", "yaml"]);
     assert!(seen.contains("tidegate.dev/attempt"), "{seen}");
-    let events = kubectl(&["get", "events", "-o", "yaml"]);
-    assert!(events.contains(&pod(&project)), "{events}");
+    let name = pod(&project);
+    let events = wait("the cluster tells of its pod", 90, || {
+        Some(kubectl(&["get", "events", "-o", "yaml"])).filter(|events| events.contains(&name))
+    });
     // Every process of the node: of the pod's containers, of the hub, of the cluster.
     let processes = cluster(&["enter", "sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\000' ' '"]);
     assert!(processes.contains("tidegate hub") && processes.contains("shim"), "{processes}");

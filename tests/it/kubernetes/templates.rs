@@ -1,6 +1,6 @@
 //! `pod-template`: a team's own volumes, tolerations and variables, and what the policy says to them.
 
-use super::{Place, left, project, run, spawn, wait, wait_gone};
+use super::{Namespace, Place, left, project, run, spawn, wait, wait_gone};
 
 const STEP: &str = "  a:
     pod-template: .ml/templates/own.yaml
@@ -79,32 +79,16 @@ fn a_template_asks_for_what_the_policy_does_not_allow() {
 fn the_namespaces_policy_goes_before_the_engines() {
     let project = with(HOST, WHO);
     let outside = policy("allow: { host-path: [/tmp] }\n");
-    let namespace = Namespace::new("tidegate-policy-test");
+    let namespace = Namespace::new("policy-first", "");
     let text = "--from-literal=policy.yaml=restricted: { run-as: 1000 }";
-    super::kubectl(&["create", "configmap", "tidegate-policy", "-n", namespace.0, text]);
-    let args = ["--namespace", namespace.0, "--policy", outside.path().to_str().unwrap()];
+    super::kubectl(&["create", "configmap", "tidegate-policy", "-n", &namespace.0, text]);
+    let args = ["--namespace", &namespace.0, "--policy", outside.path().to_str().unwrap()];
     run(&project, &args).code(1).stdout("the node's folder /tmp");
     // What it demands is so.
     project.write(".ml/templates/own.yaml", "spec:\n  volumes: [{ name: scratch, emptyDir: {} }]\n");
     run(&project, &args).code(0);
     // The image knows no such user, who has a home all the same.
     project.tidegate(["runs", "logs", "2"]).stdout("I am 1000").stdout("at home");
-}
-
-/// A namespace that is gone afterwards.
-struct Namespace(&'static str);
-
-impl Namespace {
-    fn new(name: &'static str) -> Self {
-        super::kubectl(&["create", "namespace", name]);
-        Self(name)
-    }
-}
-
-impl Drop for Namespace {
-    fn drop(&mut self) {
-        super::kubectl(&["delete", "namespace", self.0, "--wait=false"]);
-    }
 }
 
 #[test]

@@ -38,7 +38,7 @@ pub const GRAPH: &str = r#"  first:
       web:
         image: docker.io/test/busybox:1
         ports: [8080]
-        options: --health-cmd "test -e /tmp/ready" --health-interval 1s --health-retries 20
+        options: --health-cmd "test -e /tmp/ready" --health-interval 1s --health-retries 240
         entrypoint: sh
         command: -c "touch /tmp/ready; while true; do echo served | nc -l -p 8080; done"
     steps:

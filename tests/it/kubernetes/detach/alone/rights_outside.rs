@@ -51,6 +51,21 @@ impl Outside {
     }
 }
 
+/// Waits until the API server goes by the rights that an account was given, or that were taken: it hears of both a moment
+/// later.
+fn in_force(space: &Namespace, rights: &[&str], given: bool) {
+    let who = format!("--as=system:serviceaccount:{}:ada", space.0);
+    for right in rights {
+        let (verb, resource) = right.split_once(' ').unwrap();
+        wait(&format!("{right}: {given}"), 90, || {
+            // It ends with 1 where the answer is no.
+            let asked = ["auth", "can-i", verb, resource, "-n", &space.0, &who];
+            let done = command(&kubectl_program(), &asked).output().unwrap();
+            (String::from_utf8_lossy(&done.stdout).trim() == if given { "yes" } else { "no" }).then_some(())
+        });
+    }
+}
+
 fn in_namespace(space: &Namespace, more: &str) -> String {
     format!("  namespace: {}\n{more}", space.0)
 }
@@ -135,16 +150,22 @@ fn who_lacks_rights_is_told_which_and_how_to_get_them() {
     make_role(&ada.project);
     bind(&space, "ada", "tidegate-runner");
     without(&space, &["get pods/portforward"]);
+    in_force(&space, &["list jobs.batch", "create pods/portforward"], true);
+    in_force(&space, &["get pods/portforward"], false);
     let done = refused(ada.run(&[])).stderr(": get `pods/portforward`\n");
     assert!(!done.stderr.contains("`jobs`"), "{}", done.stderr);
     // What puts up a hub is needed where there is none.
     make_role(&ada.project);
     without(&space, &["create deployments"]);
+    in_force(&space, &["get pods/portforward"], true);
+    in_force(&space, &["create deployments.apps"], false);
     let done = ada.run(&[]).code(4).stderr("cannot create resource \"deployments\"");
     done.stderr("install --for runner");
     make_role(&ada.project);
+    in_force(&space, &["create deployments.apps"], true);
     ada.run(&[]).code(0);
     without(&space, &["create deployments", "create services"]);
+    in_force(&space, &["create deployments.apps", "create services"], false);
     ada.run(&[]).code(0);
 }
 
@@ -222,6 +243,7 @@ fn two(space: &Namespace) -> (Outside, Child) {
     let child = ada.spawn(&[]);
     ada.wait_started("1");
     kubectl(&["delete", "rolebinding", "ada", "-n", &space.0]);
+    in_force(space, &["create jobs.batch"], false);
     (ada, child)
 }
 
