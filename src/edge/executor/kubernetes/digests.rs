@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A pod that ended says what it ran within this time, or not at all.
-const TOLD_PATIENCE: Duration = Duration::from_secs(3);
+/// A pod that ended says what it ran within this time, or not at all: where it is gone, nobody waits.
+const TOLD_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Returns what is known of an attempt's images for its receipt; what is not is waited for from now on.
 pub(super) fn told(images: &Images, attempt: &mut Attempt) -> BTreeMap<String, String> {
