@@ -149,8 +149,12 @@ fn is_its_own(store: &Store, created: &RunCreated) -> Result<(), Refused> {
     if before.project.is_empty() || before.project == *project {
         return Ok(());
     }
+    let this = match project.as_str() {
+        "" => "a tidegate of an older release, which does not say whose it is, handed this one over",
+        project => &format!("this is {project}: name a run of this project"),
+    };
     Err(Refused::Wrong(format!(
-        "run {}, which it runs again, is one of {}, and this is {project}: name a run of this project",
+        "run {}, which it runs again, is one of {}, and {this}",
         before.number, before.project
     )))
 }

@@ -85,17 +85,22 @@ pub fn absent(workflow: &Workflow, job: &Job, place: Place) -> Vec<Absent> {
         found.push(Absent::harmless("cancel-timeout-minutes", words).at(given.span));
     }
     for given in job.ml.consumes.iter().filter(|given| given.shared) {
-        found.push(Absent::harmless(
-            &format!("consumes.{}.mount", given.path.value),
-            "a shared tree is not there yet; the job gets a copy",
-        ));
+        found.push(
+            Absent::harmless(
+                &format!("consumes.{}.mount", given.path.value),
+                "a shared tree is not there yet; the job gets a copy",
+            )
+            .at(given.path.span),
+        );
     }
     if let JobKind::Steps(steps) = &job.kind {
         for (step, index) in steps.iter().zip(0_usize..) {
             if place == Place::Machine {
                 found.extend(elsewhere_step(step, index));
             }
+            let before = found.len();
             absent_step(step, index, &mut found);
+            found.iter_mut().skip(before).for_each(|part| part.at = Some(step.span));
         }
     }
     found
@@ -328,17 +333,13 @@ fn is_false(tree: &Tree) -> bool {
 /// Lists what the whole workflow asks for and this version has not.
 pub fn absent_triggers(workflow: &Workflow) -> Vec<Absent> {
     let mut found = Vec::new();
-    if !workflow.on.data.is_empty() {
-        found.push(Absent::harmless(
-            "on.data",
-            "waiting for data is not there yet; start it by hand or by an event",
-        ));
+    if let Some(first) = workflow.on.data.first() {
+        let words = "waiting for data is not there yet; start it by hand or by an event";
+        found.push(Absent::harmless("on.data", words).at(first.source.span));
     }
-    if !workflow.on.model.is_empty() {
-        found.push(Absent::harmless(
-            "on.model",
-            "waiting for a model is not there yet; start it by hand or by an event",
-        ));
+    if let Some(first) = workflow.on.model.first() {
+        let words = "waiting for a model is not there yet; start it by hand or by an event";
+        found.push(Absent::harmless("on.model", words).at(first.span));
     }
     found
 }

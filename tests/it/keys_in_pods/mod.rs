@@ -99,8 +99,6 @@ fn wrong(text: &str, without: &str, does: &Does) -> Option<String> {
         Does::Keeps(words) => new("json", words),
         Does::Says(words) => both(0, words),
         Does::Refuses(words) => both(2, words),
-        Does::Nowhere(words) => ends(0, words),
-        Does::NotYet(words) => ends(2, words),
         Does::Runs(file, words) => {
             let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file));
             let shown = text.is_ok_and(|text| text.contains(words));

@@ -10,15 +10,11 @@ pub(super) enum Does {
     Says(&'static str),
     /// The job cannot do without: both refuse.
     Refuses(&'static str),
-    /// As [`Does::Says`], of what is nowhere: `check` takes the language, `plan` and `run` say it.
-    Nowhere(&'static str),
-    /// As [`Does::Refuses`], of what is nowhere.
-    NotYet(&'static str),
     /// The agent goes by it, with the step runner of all places. Here is the test of that runner, or of pods, and what of it.
     Runs(&'static str, &'static str),
 }
 
-use Does::{Keeps, Makes, NotYet, Nowhere, Refuses, Runs, Says};
+use Does::{Keeps, Makes, Refuses, Runs, Says};
 
 /// A key as `SHAPE.KEY` of the schema, with more words where it has several rows; what stands in the file; what it does.
 pub(super) type Row = (&'static str, &'static str, Does);
@@ -72,9 +68,9 @@ pub(super) const JOB: &[Row] = &[
     (
         "job.cancel-timeout-minutes",
         "cancel-timeout-minutes: 5",
-        Nowhere("`cancel-timeout-minutes`: it has no effect"),
+        Says("`cancel-timeout-minutes`: it has no effect"),
     ),
-    ("job.snapshot", "snapshot: image", Nowhere("`snapshot`: it has no effect")),
+    ("job.snapshot", "snapshot: image", Says("`snapshot`: it has no effect")),
     ("job.strategy", "strategy: { matrix: { x: [1, 2] } }", Makes("-a-2-1")),
     ("strategy.matrix", "strategy: { matrix: { x: [1, 2] } }", Keeps("\"x\": 2")),
     (
@@ -109,7 +105,7 @@ pub(super) const JOB: &[Row] = &[
     (
         "container.volumes",
         "container: { image: other:1, volumes: ['kept:/kept'] }",
-        Says("`container.volumes`: it has no effect in a pod"),
+        Makes("mountPath: /kept"),
     ),
     (
         "container.volumes, the machine's",
@@ -234,7 +230,7 @@ pub(super) const JOB: &[Row] = &[
     (
         "consume.mount",
         "consumes: { in/: { from: '${{ needs.first.artifacts.o }}', mount: shared } }\n    needs: first",
-        Nowhere("a shared tree is not there yet"),
+        Says("a shared tree is not there yet"),
     ),
     ("job.metrics", "metrics: m.json", Runs("tests/it/kubernetes/runs.rs", "metrics: ")),
     (
@@ -299,16 +295,16 @@ pub(super) const STEP: &[Row] = &[
     (
         "step.background",
         "{ run: 'true', background: true }",
-        NotYet("`steps[1].background`: steps that run beside"),
+        Refuses("`steps[1].background`: steps that run beside"),
     ),
     (
         "step.parallel",
         "{ parallel: [{ run: 'true' }] }",
-        NotYet("`steps[1].parallel`: steps that run beside"),
+        Refuses("`steps[1].parallel`: steps that run beside"),
     ),
-    ("step.wait", "{ wait: x }", NotYet("`steps[1].wait`: steps that run beside")),
-    ("step.wait-all", "{ wait-all: true }", NotYet("`steps[1].wait-all`: steps that run beside")),
-    ("step.cancel", "{ cancel: x }", NotYet("`steps[1].cancel`: steps that run beside")),
+    ("step.wait", "{ wait: x }", Refuses("`steps[1].wait`: steps that run beside")),
+    ("step.wait-all", "{ wait-all: true }", Refuses("`steps[1].wait-all`: steps that run beside")),
+    ("step.cancel", "{ cancel: x }", Refuses("`steps[1].cancel`: steps that run beside")),
     ("step.container", "{ run: 'true', container: other:1 }", Makes("image: other:1")),
     (
         "step.container, its keys",
@@ -334,7 +330,7 @@ pub(super) const STEP: &[Row] = &[
     (
         "gate.baseline, a model",
         "{ gate: { metrics: { loss: { max: 1, max-worse: 2% } }, baseline: digits@production } }",
-        NotYet("baselines from a model registry are not there yet"),
+        Refuses("baselines from a model registry are not there yet"),
     ),
     ("step.validate", "{ validate: { data: lake/a.csv, rows: 1 } }", Keeps("lake/a.csv")),
     ("validate.data", "{ validate: { data: /a.csv, rows: 1 } }", Says("/a.csv is in the image")),
@@ -361,17 +357,17 @@ pub(super) const STEP: &[Row] = &[
     (
         "validate.drift",
         "{ validate: { data: lake/a.csv, drift: { reference: lake/a.csv } } }",
-        NotYet("drift against a reference is not there yet"),
+        Refuses("drift against a reference is not there yet"),
     ),
-    ("step.notebook", "{ notebook: a.ipynb }", NotYet("running notebooks is not there yet")),
+    ("step.notebook", "{ notebook: a.ipynb }", Refuses("running notebooks is not there yet")),
     (
         "step.register",
         "{ register: { model: digits, path: out, alias: candidate } }",
-        NotYet("the model registry is not there yet"),
+        Refuses("the model registry is not there yet"),
     ),
     (
         "step.deploy",
         "{ deploy: { model: digits@candidate, target: { kubernetes: { deployment: d } } } }",
-        NotYet("deployment is not there yet"),
+        Refuses("deployment is not there yet"),
     ),
 ];

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use tidegate_flow::plan::{Place, absent};
+use tidegate_flow::plan::{Absent, Place, absent, absent_triggers};
 use tidegate_lang::check::{CheckContext, LocalAction, check_one, local_actions, mend};
 use tidegate_lang::source::{
     Diagnostic, FileId, MergeKeys, Node, Sources, Span, decode, in_order, load_with,
@@ -133,22 +133,25 @@ fn one(input: &Input, dialect: Option<Dialect>, place: Option<Place>, shared: &S
     CheckedFile { path, sources, findings }
 }
 
-/// What the back end that jobs are meant for does not do.
+/// What the back end that jobs are meant for does not do, or none does yet: `plan` and `run` say the same.
 fn back_end(workflow: &Workflow, place: Place) -> Vec<Diagnostic> {
-    let of_job = |job: &Job| {
-        let parts = absent(workflow, job, place).into_iter().filter(|part| part.here);
-        let findings = parts.map(move |part| {
-            let words = format!("`{}`: {}", part.key, part.words);
-            let span = part.at.unwrap_or(job.id.span);
-            if part.blocking {
-                Diagnostic::error("back-end", span, words)
-            } else {
-                Diagnostic::warning("back-end", span, words)
-            }
-        });
-        findings.collect::<Vec<_>>()
+    let found = |part: Absent, span: Span| {
+        let words = format!("`{}`: {}", part.key, part.words);
+        let span = part.at.unwrap_or(span);
+        if part.blocking {
+            Diagnostic::error("back-end", span, words)
+        } else {
+            Diagnostic::warning("back-end", span, words)
+        }
     };
-    workflow.jobs.iter().flat_map(of_job).collect()
+    let of_job = |job: &Job| {
+        let parts = absent(workflow, job, place).into_iter();
+        parts.map(|part| found(part, job.id.span)).collect::<Vec<_>>()
+    };
+    let triggers = absent_triggers(workflow)
+        .into_iter()
+        .map(|part| found(part, Span { file: workflow.file, start: 0, end: 0 }));
+    triggers.chain(workflow.jobs.iter().flat_map(of_job)).collect()
 }
 
 fn workflow(file: FileId, text: &str, dialect: Dialect) -> (Option<Workflow>, Vec<Diagnostic>) {
