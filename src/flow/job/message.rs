@@ -238,6 +238,17 @@ impl Receipt {
     }
 }
 
+impl Receipt {
+    /// Adds to the first line of the reason what happened beside it.
+    pub fn add_beside(&mut self, words: &str) {
+        let reason = self.reason.take().unwrap_or_default();
+        let (first, rest) = reason.split_once('\n').map_or((reason.as_str(), None), |(a, b)| (a, Some(b)));
+        let rest = rest.map(|rest| format!("\n{rest}")).unwrap_or_default();
+        let part = if first.is_empty() { "" } else { "; " };
+        self.reason = Some(format!("{first}{part}{words}{rest}"));
+    }
+}
+
 /// What an agent may ask.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -35,6 +35,19 @@ fn a_step_killed_for_memory_is_tried_again_with_more() {
 }
 
 #[test]
+fn a_service_that_ended_is_named_beside_what_failed() {
+    let project = project(
+        "  a:
+    services:
+      frail: { image: 'docker.io/test/busybox:1', entrypoint: sh, command: -c \"nc -l -p 9090; exit 7\" }
+    steps: [{ run: 'until echo stop | nc frail 9090; do sleep 0.2; done; sleep 3; exit 3' }]
+",
+    );
+    run(&project, &[]).code(1).stdout("exit 3; before that the service `frail` ended with exit 7");
+    nothing_left(&project);
+}
+
+#[test]
 fn an_image_that_is_not_there_or_not_right_is_named() {
     let project = project(
         "  a: { container: 'localhost/test/none:1', steps: [{ run: 'true' }] }

@@ -179,6 +179,9 @@ impl Uplink for Ears {
                 if let Some(row) = self.row.lock().unwrap_or_else(PoisonError::into_inner).take() {
                     row.finish(0);
                 }
+                if receipt.conclusion == Conclusion::Failure {
+                    self.stand.ended_services().iter().for_each(|words| receipt.add_beside(words));
+                }
                 self.stand.end_services();
                 receipt.images = self.stand.resolved();
                 if receipt.conclusion == Conclusion::Cancelled && receipt.reason.as_deref() == Some(REMOVED) {

@@ -1,6 +1,6 @@
 //! `services:` beside the containers of steps: started, given their secrets, waited for.
 
-use super::death::state;
+use super::death::{State, state};
 use super::engine::{Bounds, CallError, words};
 use super::stand::{Stand, StartError};
 use crate::agent::Wish;
@@ -128,6 +128,16 @@ impl Stand {
         self.engine.call(&args, Bounds { attempt: Some((&self.control, Wish::Run)), time }).map(drop)
     }
 
+    /// Says which services have ended by themselves: nobody starts them again.
+    pub(super) fn ended_services(&self) -> Vec<String> {
+        let services = self.site.spec.pod.services.iter();
+        let ended = |service: &ServiceSpec| {
+            let there = state(&self.engine, &self.site.name_of(service)).ok()??;
+            (!there.running).then(|| ended_words(&service.name, &there))
+        };
+        services.filter_map(ended).collect()
+    }
+
     /// The last lines of a container's own output.
     pub(super) fn last_lines(&self, name: &str) -> String {
         let mut args = words("logs --tail 3");
@@ -137,6 +147,16 @@ impl Stand {
         let lines = said.iter().flat_map(|text| text.lines());
         let lines: Vec<&str> = lines.map(str::trim).filter(|line| !line.is_empty()).collect();
         if lines.is_empty() { "it said nothing".to_owned() } else { lines.join("; ") }
+    }
+}
+
+/// How a service ended that a failure is told beside.
+fn ended_words(service: &str, state: &State) -> String {
+    let exit = state.exit_code;
+    if state.oom_killed {
+        format!("before that the service `{service}` was killed for memory (exit {exit})")
+    } else {
+        format!("before that the service `{service}` ended with exit {exit}")
     }
 }
 

@@ -51,10 +51,7 @@ impl Services {
             return;
         }
         let ends: Vec<String> = self.ends.values().map(ServiceEnd::before).collect();
-        let reason = receipt.reason.take().unwrap_or_default();
-        let (first, rest) = reason.split_once('\n').map_or((reason.as_str(), None), |(a, b)| (a, Some(b)));
-        let rest = rest.map(|rest| format!("\n{rest}")).unwrap_or_default();
-        receipt.reason = Some(format!("{first}; {}{rest}", ends.join("; ")));
+        receipt.add_beside(&ends.join("; "));
     }
 }
 
