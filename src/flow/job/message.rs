@@ -238,14 +238,17 @@ impl Receipt {
     }
 }
 
+/// What parts in a reason what failed from what happened before it.
+pub const BESIDE: &str = "; before that ";
+
 impl Receipt {
-    /// Adds to the first line of the reason what happened beside it.
+    /// Adds to the first line of the reason what happened before it.
     pub fn add_beside(&mut self, words: &str) {
         let reason = self.reason.take().unwrap_or_default();
         let (first, rest) = reason.split_once('\n').map_or((reason.as_str(), None), |(a, b)| (a, Some(b)));
         let rest = rest.map(|rest| format!("\n{rest}")).unwrap_or_default();
-        let part = if first.is_empty() { "" } else { "; " };
-        self.reason = Some(format!("{first}{part}{words}{rest}"));
+        let first = if first.is_empty() { "it failed" } else { first };
+        self.reason = Some(format!("{first}{BESIDE}{words}{rest}"));
     }
 }
 

@@ -4,7 +4,9 @@ use super::ending::quoted;
 use super::{LastLines, row};
 use crate::app::report::{InstanceView, RunView, Style, cut, duration, verdict_lines};
 use tidegate_flow::gate::Outcome;
-use tidegate_flow::job::{Conclusion, FailureClass, StepMemory, memory_amount, memory_key, oom_advice};
+use tidegate_flow::job::{
+    BESIDE, Conclusion, FailureClass, StepMemory, memory_amount, memory_key, oom_advice,
+};
 
 /// Columns of a step's name; one without `name` is called as its command.
 const NAME: usize = 48;
@@ -212,16 +214,19 @@ fn headline(instance: &InstanceView) -> String {
         reason
     };
     let again = attempts(instance);
+    let (reason, before) = reason.split_once(BESIDE).unwrap_or((&reason, ""));
+    let before = if before.is_empty() { String::new() } else { format!("{BESIDE}{before}") };
     if reason.is_empty() {
-        format!("{again}{class}{place}")
+        format!("{again}{class}{place}{before}")
     } else {
-        format!("{again}{class}: {reason}{place}")
+        format!("{again}{class}: {reason}{place}{before}")
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::report::StepView;
     use tidegate_flow::job::Receipt;
     use tidegate_flow::run::Millis;
 
@@ -310,6 +315,18 @@ mod tests {
         let last = InstanceView { outcome: Some(Conclusion::Failure), ..killed(1.5) };
         let said = brief(&RunView::default(), &last, Style::default());
         assert!(said.contains("`oom.max-memory`") && !said.contains("or let"), "{said}");
+    }
+
+    #[test]
+    fn what_happened_before_a_failure_comes_after_its_step() {
+        let mut instance = failed(FailureClass::Failure, 1, 0, [1, 10]);
+        instance.steps.push(StepView { index: 0, name: "fit".into(), ..StepView::default() });
+        if let Some(receipt) = &mut instance.receipt {
+            receipt.failed_step = Some(0);
+            receipt.add_beside("the service `db` ended with exit 7");
+        }
+        let said = headline(&instance);
+        assert_eq!(said, "failure: why in step `fit`; before that the service `db` ended with exit 7");
     }
 
     #[test]

@@ -154,9 +154,9 @@ impl Stand {
 fn ended_words(service: &str, state: &State) -> String {
     let exit = state.exit_code;
     if state.oom_killed {
-        format!("before that the service `{service}` was killed for memory (exit {exit})")
+        format!("the service `{service}` was killed for memory (exit {exit})")
     } else {
-        format!("before that the service `{service}` ended with exit {exit}")
+        format!("the service `{service}` ended with exit {exit}")
     }
 }
 

@@ -59,7 +59,7 @@ impl ServiceEnd {
     /// The same beside what failed afterwards.
     pub(in super::super) fn before(&self) -> String {
         let times = if self.times > 1 { format!(", {} times", self.times) } else { String::new() };
-        format!("before that the service `{}` {}{times}", self.service, self.how)
+        format!("the service `{}` {}{times}", self.service, self.how)
     }
 }
 
@@ -124,7 +124,7 @@ mod tests {
             "the service `db` ended with exit 7 while steps ran, and is started again"
         );
         assert!(end(3).said(1).contains("exit 7 (2 times) while"));
-        assert_eq!(end(1).before(), "before that the service `db` ended with exit 7");
+        assert_eq!(end(1).before(), "the service `db` ended with exit 7");
         assert!(end(3).before().ends_with("ended with exit 7, 3 times"));
     }
 }
