@@ -42,8 +42,9 @@ fn a_pod_whose_engine_does_not_come_back_ends() {
 
 #[test]
 fn stores_of_one_namespace_leave_each_other_alone() {
-    let one = project("  a: { steps: [{ run: 'echo started; sleep 15; echo done' }] }\n");
-    let other = made("  a: { steps: [{ run: 'echo started; sleep 15; echo done' }] }\n", "");
+    let jobs =
+        "  a: { steps: [{ run: 'echo started; while ! test -e /tmp/go; do sleep 0.2; done; echo done' }] }\n";
+    let (one, other) = (project(jobs), made(jobs, ""));
     let (first, mut second) = (spawn(&one, &[]), spawn(&other, &[]));
     wait_log(&one, "started");
     wait_log(&other, "started");
@@ -54,6 +55,8 @@ fn stores_of_one_namespace_leave_each_other_alone() {
     one.tidegate_with(["runs", "gc", "--on", "kubernetes"], &env)
         .code(0)
         .stdout("nothing of this store is left");
+    let_go(&one, "a");
+    let_go(&other, "a");
     run(&other, &["--resume", "1"]).code(0).nowhere("attempt 2");
     one.done(first).code(0).nowhere("attempt 2");
     wait_gone(&one);

@@ -31,8 +31,10 @@ fn two_nodes_find_each_other_and_node_0_counts() {
     logs.stdout("rank 0 of 2").stdout("root heard hello from rank 1");
     project.tidegate(["runs", "logs", "1", "a", "--node", "1"]).code(0).stdout("rank 1 of 2");
     wait_gone(&project);
-    let services = kubectl(&["get", "services", "-l", &selector(&project), "-o", "name"]);
-    assert_eq!(services.trim(), "");
+    wait("their Service is gone", 90, || {
+        let services = kubectl(&["get", "services", "-l", &selector(&project), "-o", "name"]);
+        services.trim().is_empty().then_some(())
+    });
 }
 
 /// Each node writes into its own folder; the next attempt of all begins with node 0's.

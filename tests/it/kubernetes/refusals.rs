@@ -27,20 +27,14 @@ fn pod_security_is_named() {
 fn a_quota_is_waited_for() {
     let project = project("  a: { resources: { cpu: 1 }, steps: [{ run: 'echo ran' }] }\n");
     let namespace = Namespace::new("quota", "");
-    let quota = |cpu: &str| {
-        format!(
-            "{{\"apiVersion\":\"v1\",\"kind\":\"ResourceQuota\",\"metadata\":{{\"name\":\"small\",\"namespace\":\"{}\"}},\"spec\":{{\"hard\":{{\"requests.cpu\":\"{cpu}\"}}}}}}",
-            namespace.0
-        )
-    };
-    apply(&quota("500m"));
+    namespace.quota("requests.cpu", "500m");
     let more = in_namespace(&namespace);
     let child = spawn(&project, &more.iter().map(String::as_str).collect::<Vec<_>>());
     wait("its Job has no pod", 120, || {
         let said = kubectl(&["get", "events", "-n", &namespace.0, "--field-selector", "reason=FailedCreate"]);
         said.contains("exceeded quota").then_some(())
     });
-    apply(&quota("4"));
+    namespace.quota("requests.cpu", "4");
     project.done(child).code(0);
 }
 

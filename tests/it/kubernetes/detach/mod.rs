@@ -109,10 +109,10 @@ impl Detached {
         kubectl(&[&["-n", &self.space.0], args].concat())
     }
 
-    /// Jobs, their pods and requests are gone.
+    /// Jobs, their pods and Secrets, and requests are gone.
     fn wait_gone(&self) {
-        wait("Jobs, pods and requests are gone", 240, || {
-            let left = self.kubectl(&["get", "jobs,pods", "-l", "tidegate.dev/store", "-o", "name"]);
+        wait("Jobs, pods, Secrets and requests are gone", 240, || {
+            let left = self.kubectl(&["get", "jobs,pods,secrets", "-l", "tidegate.dev/store", "-o", "name"]);
             (left + &self.requests()).trim().is_empty().then_some(())
         });
     }
