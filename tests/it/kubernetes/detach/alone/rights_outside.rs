@@ -57,9 +57,12 @@ fn in_force(space: &Namespace, rights: &[&str], given: bool) {
     let who = format!("--as=system:serviceaccount:{}:ada", space.0);
     for right in rights {
         let (verb, resource) = right.split_once(' ').unwrap();
+        // After a slash, kubectl would take a name.
+        let (resource, below) = resource.split_once('/').unwrap_or((resource, ""));
+        let below = format!("--subresource={below}");
         wait(&format!("{right}: {given}"), 90, || {
             // It ends with 1 where the answer is no.
-            let asked = ["auth", "can-i", verb, resource, "-n", &space.0, &who];
+            let asked = ["auth", "can-i", verb, resource, &below, "-n", &space.0, &who];
             let done = command(&kubectl_program(), &asked).output().unwrap();
             (String::from_utf8_lossy(&done.stdout).trim() == if given { "yes" } else { "no" }).then_some(())
         });
