@@ -123,7 +123,13 @@ def bare(api, count, at_once):
             job["spec"]["template"]["spec"].update({
                 "nodeSelector": {"type": "kwok"}, "tolerations": [{"key": "kwok.x-k8s.io/node", "operator": "Exists"}]})
             api.call("POST", "/apis/batch/v1", "jobs", job)
-    return time.time() - began
+    took = time.time() - began
+    # The next ones shall not find them: more objects make every list and every index larger.
+    of_these = f"labelSelector=bench%3D{label}&limit=500"
+    while api.call("GET", "/apis/batch/v1", f"jobs?labelSelector=bench%3D{label}&limit=1")["items"]:
+        api.call("DELETE", "/apis/batch/v1", f"jobs?{of_these}&propagationPolicy=Background")
+    patiently(1200, "the bare Jobs' pods are gone", lambda: not api.call("GET", "/api/v1", "pods?limit=1&labelSelector=bench%3Dbare")["items"])
+    return took
 
 
 def patiently(seconds, what, look):
