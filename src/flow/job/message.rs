@@ -177,7 +177,7 @@ pub struct Receipt {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_step: Option<u32>,
     /// Of a kill for memory: what the killed container had, where a step's own `resources` say it.
-    #[serde(default, rename = "step-memory", skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step_memory: Option<StepMemory>,
     /// Job outputs; those with masked values were dropped.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
