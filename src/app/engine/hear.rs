@@ -17,8 +17,8 @@ impl Engine<'_> {
             Incoming::Executor(ExecutorMessage::Waiting { token, reason }) => {
                 self.said_waiting(&token, reason)
             }
-            Incoming::Executor(ExecutorMessage::ServiceEnded { token, service, reason }) => {
-                self.said_service_ended(&token, service, reason)
+            Incoming::Executor(ExecutorMessage::ServiceEnded { token, service, node, times, reason }) => {
+                self.said_service_ended(&token, (service, node, times), reason)
             }
             Incoming::Executor(ExecutorMessage::Images { token, images }) => self.said_images(&token, images),
             Incoming::Executor(ExecutorMessage::Note { text }) => {
@@ -135,15 +135,16 @@ impl Engine<'_> {
         }
     }
 
+    /// Of an attempt that goes on from a former engine, the executor says all ends once more: the log takes new ones.
     fn said_service_ended(
         &mut self,
         token: &str,
-        service: String,
+        (service, node, times): (String, Option<u32>, u32),
         reason: String,
     ) -> Result<(), EngineError> {
         let Some((instance, attempt)) = self.tokens.get(token).copied() else { return Ok(()) };
-        match self.record(EventKind::ServiceEnded { instance, attempt, service, reason }) {
-            Err(EngineError::Refused(Refusal::OldAttempt { .. } | Refusal::Ended)) => Ok(()),
+        match self.record(EventKind::ServiceEnded { instance, attempt, service, node, times, reason }) {
+            Err(EngineError::Refused(Refusal::OldAttempt { .. } | Refusal::Ended | Refusal::Known)) => Ok(()),
             other => other,
         }
     }

@@ -43,6 +43,10 @@ pub enum ExecutorMessage {
         token: String,
         /// The service.
         service: String,
+        /// The node of its pod, where there are several.
+        node: Option<u32>,
+        /// How often it has ended so far in this attempt.
+        times: u32,
         /// How, and what becomes of it, in one line.
         reason: String,
     },

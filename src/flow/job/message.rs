@@ -238,17 +238,28 @@ impl Receipt {
     }
 }
 
-/// What parts in a reason what failed from what happened before it.
-pub const BESIDE: &str = "; before that ";
+/// What in a reason parts what failed from the services that ended under the steps.
+pub const BESIDE: &str = "; the service `";
+
+/// That a service ended under the steps, for the so manieth time; `how` as in `ended with exit 7`, `node` where there are
+/// several. It says nothing of an order: a failure may follow from it, or a step that always runs have ended the service.
+pub fn service_ended(service: &str, node: Option<u32>, how: &str, times: u32) -> String {
+    let node = node.map(|node| format!(" of node {node}")).unwrap_or_default();
+    let times = if times > 1 { format!(" ({times} times)") } else { String::new() };
+    format!("the service `{service}`{node} {how} while steps ran{times}")
+}
 
 impl Receipt {
-    /// Adds to the first line of the reason what happened before it.
-    pub fn add_beside(&mut self, words: &str) {
+    /// Adds to the first line of a failure's reason which services ended under the steps, as [`service_ended`] says it.
+    pub fn add_beside(&mut self, services: &[String]) {
+        if self.conclusion != Conclusion::Failure || services.is_empty() {
+            return;
+        }
         let reason = self.reason.take().unwrap_or_default();
         let (first, rest) = reason.split_once('\n').map_or((reason.as_str(), None), |(a, b)| (a, Some(b)));
         let rest = rest.map(|rest| format!("\n{rest}")).unwrap_or_default();
         let first = if first.is_empty() { "it failed" } else { first };
-        self.reason = Some(format!("{first}{BESIDE}{words}{rest}"));
+        self.reason = Some(format!("{first}; {}{rest}", services.join("; ")));
     }
 }
 
@@ -308,4 +319,29 @@ pub enum Answer {
     Cache(Option<SavedCache>),
     /// The engine could not find out; the attempt fails as the tool's failure (exit 4).
     Unavailable(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn services_that_ended_stand_beside_a_failure_without_an_order() {
+        let services = [
+            service_ended("db", None, "ended with exit 7", 1),
+            service_ended("web", Some(2), "was killed for memory (exit 137)", 3),
+        ];
+        let said = |conclusion, reason: &str, services: &[String]| {
+            let mut receipt = Receipt::bare(conclusion, None, reason.to_owned());
+            receipt.add_beside(services);
+            receipt.reason.unwrap_or_default()
+        };
+        let all = "exit 3; the service `db` ended with exit 7 while steps ran; the service `web` of node 2 was killed for \
+                   memory (exit 137) while steps ran (3 times)\n  a line";
+        assert_eq!(said(Conclusion::Failure, "exit 3\n  a line", &services), all);
+        assert!(services.iter().all(|words| format!("; {words}").starts_with(BESIDE)));
+        assert!(said(Conclusion::Failure, "", &services).starts_with("it failed; the service `db`"));
+        assert_eq!(said(Conclusion::Failure, "exit 3", &[]), "exit 3");
+        assert_eq!(said(Conclusion::Success, "", &services), "");
+    }
 }

@@ -52,12 +52,19 @@ impl Run {
             }
             EventKind::AttemptReady { instance, attempt, .. }
             | EventKind::AttemptWaiting { instance, attempt, .. }
-            | EventKind::ServiceEnded { instance, attempt, .. }
             | EventKind::StepStarted { instance, attempt, .. }
             | EventKind::StepEnded { instance, attempt, .. }
             | EventKind::Judged { instance, attempt, .. }
             | EventKind::AttemptEnded { instance, attempt, .. }
             | EventKind::AttemptCancelled { instance, attempt, .. } => self.current(*instance, *attempt)?,
+            EventKind::ServiceEnded { instance, attempt, service, node, times, .. } => {
+                self.current(*instance, *attempt)?;
+                let ends = self.instance(*instance).map(|i| &i.service_ends);
+                let known = ends.and_then(|ends| ends.get(&(*node, service.clone())));
+                if known.is_some_and(|known| times <= known) {
+                    return Err(Refusal::Known);
+                }
+            }
             EventKind::ImagesTold { instance, attempt, .. } => {
                 self.phase(*instance)?;
                 let last = self.instance(*instance).map_or(0, |i| i.attempt);

@@ -86,15 +86,7 @@ impl Run {
                 self.touch(*instance);
             }
             EventKind::AttemptStarted { instance, attempt, token, spec } => {
-                if let Some(state) = self.instances.get_mut(instance.0 as usize) {
-                    state.attempt = *attempt;
-                    state.token.clone_from(token);
-                    state.spec.clone_from(spec);
-                    state.said = 0;
-                    state.told = None;
-                    state.verdicts.clear();
-                }
-                self.enter(*instance, Phase::Running);
+                self.attempt_started(*instance, *attempt, token, spec);
             }
             EventKind::AttemptReady { instance, .. }
             | EventKind::StepStarted { instance, .. }
@@ -102,6 +94,11 @@ impl Run {
             | EventKind::Annotated { instance, .. } => {
                 if let Some(state) = self.instances.get_mut(instance.0 as usize) {
                     state.said += 1;
+                }
+            }
+            EventKind::ServiceEnded { instance, service, node, times, .. } => {
+                if let Some(state) = self.instances.get_mut(instance.0 as usize) {
+                    state.service_ends.insert((*node, service.clone()), *times);
                 }
             }
             EventKind::Judged { instance, verdict, .. } => {
@@ -142,6 +139,19 @@ impl Run {
             }
             _ => {}
         }
+    }
+
+    fn attempt_started(&mut self, instance: InstanceId, attempt: u32, token: &str, spec: &str) {
+        if let Some(state) = self.instances.get_mut(instance.0 as usize) {
+            state.attempt = attempt;
+            token.clone_into(&mut state.token);
+            spec.clone_into(&mut state.spec);
+            state.said = 0;
+            state.service_ends.clear();
+            state.told = None;
+            state.verdicts.clear();
+        }
+        self.enter(instance, Phase::Running);
     }
 
     fn add_jobs(&mut self, declared: &[JobDeclared], caller: Option<InstanceId>) {

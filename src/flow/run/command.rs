@@ -55,6 +55,9 @@ pub enum Refusal {
         /// Which attempt.
         attempt: u32,
     },
+    /// The log says it already: another engine heard it, too.
+    #[error("the log has it already")]
+    Known,
     /// The run is over.
     #[error("the run has ended")]
     Ended,

@@ -132,6 +132,11 @@ pub enum EventKind {
         attempt: u32,
         /// Its name.
         service: String,
+        /// The node of its pod, where there are several.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        node: Option<u32>,
+        /// How often it has ended so far in this attempt, there.
+        times: u32,
         /// How, in one line.
         reason: String,
     },

@@ -133,6 +133,8 @@ pub struct InstanceState {
     pub spec: String,
     /// How many of its agent's messages are in the log.
     pub said: u64,
+    /// How often services of the running attempt have ended, by node and name.
+    pub(super) service_ends: BTreeMap<(Option<u32>, String), u32>,
     /// GPUs granted, by index.
     pub gpus: Option<Vec<u32>>,
     /// Memory in bytes for the next attempt, where `oom` raised it.
@@ -336,6 +338,7 @@ impl InstanceState {
             token: String::new(),
             spec: String::new(),
             said: 0,
+            service_ends: BTreeMap::new(),
             gpus: None,
             memory: None,
             step_memory: BTreeMap::new(),

@@ -183,6 +183,44 @@ fn an_old_attempt_is_refused() {
     assert_eq!(world.run.admit(late, Millis(0)), Err(Refusal::Ended));
 }
 
+/// Each engine counts the ends of an attempt's services from the first one: the log has each once.
+#[test]
+fn an_end_of_a_service_that_the_log_has_is_not_logged_again() {
+    let mut world = World::new(&[("a", &[])], |_, _| None);
+    world.attempts = 2;
+    let id = InstanceId(0);
+    let ended = |attempt, node, times| EventKind::ServiceEnded {
+        instance: id,
+        attempt,
+        service: "db".to_owned(),
+        node,
+        times,
+        reason: String::new(),
+    };
+    for attempt in 1..=2 {
+        while world.run.running().count() == 0 {
+            for command in world.run.decide(Millis(0)) {
+                world.carry_out(command);
+            }
+        }
+        world.take(ended(attempt, None, 1));
+        world.take(ended(attempt, None, 3));
+        for again in [1, 2, 3] {
+            let replayed = Run::replay(&world.log);
+            assert_eq!(replayed.admit(ended(attempt, None, again), Millis(0)), Err(Refusal::Known));
+        }
+        world.take(ended(attempt, Some(1), 1));
+        world.take(ended(attempt, None, 4));
+        let old = world.run.admit(ended(attempt - 1, None, 5), Millis(0));
+        assert_eq!(old, Err(Refusal::OldAttempt { instance: 0, attempt: attempt - 1 }));
+        world.take(EventKind::AttemptEnded {
+            instance: id,
+            attempt,
+            receipt: Box::new(receipt(Conclusion::Failure, Some(FailureClass::Failure))),
+        });
+    }
+}
+
 /// A run with one job whose first attempt ends so; returns the event that follows.
 /// Also while a later attempt runs: what the first one still says is not the second one's.
 #[test]

@@ -43,7 +43,7 @@ fn a_service_that_ended_is_named_beside_what_failed() {
     steps: [{ run: 'until echo stop | nc frail 9090; do sleep 0.2; done; sleep 3; exit 3' }]
 ",
     );
-    run(&project, &[]).code(1).stdout("; before that the service `frail` ended with exit 7");
+    run(&project, &[]).code(1).stdout("; the service `frail` ended with exit 7 while steps ran");
     nothing_left(&project);
 }
 

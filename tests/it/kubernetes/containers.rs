@@ -48,7 +48,7 @@ fn a_service_is_healthy_before_the_first_step_and_has_its_secret() {
     let told = "the service `frail` ended with exit 7 while steps ran, and is started again";
     assert!(said.any(|line| line.contains(told)), "not said: {told}");
     let_go(&project, "b");
-    let end = "; before that the service `frail` ended with exit 7";
+    let end = "; the service `frail` ended with exit 7 while steps ran";
     let rest: Vec<String> = said.collect();
     project.done(child).code(1);
     assert!(rest.iter().any(|line| line.contains(end)), "{rest:?}");

@@ -214,12 +214,11 @@ fn headline(instance: &InstanceView) -> String {
         reason
     };
     let again = attempts(instance);
-    let (reason, before) = reason.split_once(BESIDE).unwrap_or((&reason, ""));
-    let before = if before.is_empty() { String::new() } else { format!("{BESIDE}{before}") };
+    let (reason, beside) = reason.split_at(reason.find(BESIDE).unwrap_or(reason.len()));
     if reason.is_empty() {
-        format!("{again}{class}{place}{before}")
+        format!("{again}{class}{place}{beside}")
     } else {
-        format!("{again}{class}: {reason}{place}{before}")
+        format!("{again}{class}: {reason}{place}{beside}")
     }
 }
 
@@ -227,7 +226,7 @@ fn headline(instance: &InstanceView) -> String {
 mod tests {
     use super::*;
     use crate::app::report::StepView;
-    use tidegate_flow::job::Receipt;
+    use tidegate_flow::job::{Receipt, service_ended};
     use tidegate_flow::run::Millis;
 
     /// An instance of which some attempts, of those so far, spent the budget of the infrastructure.
@@ -318,15 +317,15 @@ mod tests {
     }
 
     #[test]
-    fn what_happened_before_a_failure_comes_after_its_step() {
+    fn what_ended_beside_a_failure_comes_after_its_step() {
         let mut instance = failed(FailureClass::Failure, 1, 0, [1, 10]);
         instance.steps.push(StepView { index: 0, name: "fit".into(), ..StepView::default() });
         if let Some(receipt) = &mut instance.receipt {
             receipt.failed_step = Some(0);
-            receipt.add_beside("the service `db` ended with exit 7");
+            receipt.add_beside(&[service_ended("db", None, "ended with exit 7", 1)]);
         }
         let said = headline(&instance);
-        assert_eq!(said, "failure: why in step `fit`; before that the service `db` ended with exit 7");
+        assert_eq!(said, "failure: why in step `fit`; the service `db` ended with exit 7 while steps ran");
     }
 
     #[test]

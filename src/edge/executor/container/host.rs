@@ -180,7 +180,7 @@ impl Uplink for Ears {
                     row.finish(0);
                 }
                 if receipt.conclusion == Conclusion::Failure {
-                    self.stand.ended_services().iter().for_each(|words| receipt.add_beside(words));
+                    receipt.add_beside(&self.stand.ended_services());
                 }
                 self.stand.end_services();
                 receipt.images = self.stand.resolved();

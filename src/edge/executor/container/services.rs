@@ -10,7 +10,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use tidegate_flow::job::{FailureClass, Health, ServiceSpec};
+use tidegate_flow::job::{FailureClass, Health, ServiceSpec, service_ended};
 
 /// A service takes its secrets at once, or it never started.
 const TAKES: Duration = Duration::from_secs(30);
@@ -153,11 +153,12 @@ impl Stand {
 /// How a service ended that a failure is told beside.
 fn ended_words(service: &str, state: &State) -> String {
     let exit = state.exit_code;
-    if state.oom_killed {
-        format!("the service `{service}` was killed for memory (exit {exit})")
+    let how = if state.oom_killed {
+        format!("was killed for memory (exit {exit})")
     } else {
-        format!("the service `{service}` ended with exit {exit}")
-    }
+        format!("ended with exit {exit}")
+    };
+    service_ended(service, None, &how, 1)
 }
 
 fn make_pipe(pipe: &Path) -> io::Result<()> {

@@ -142,6 +142,11 @@ impl Attempt {
         Death { class: FailureClass::Preempted, exit: None, reason }
     }
 
+    /// Tells whether a receipt of this token is here already: said again it changes nothing.
+    pub(super) fn has_receipt(&self, token: &str) -> bool {
+        self.over || self.services.holds(token) || self.held.iter().any(|(held, _)| held.token == token)
+    }
+
     /// The pod of a rank.
     pub(super) fn pod_of(&self, rank: u32) -> Option<&Pod> {
         if rank == 0 { self.pod.as_ref() } else { self.others.get(&rank) }

@@ -125,7 +125,7 @@ impl State {
                 };
                 *receipt = quoted;
             }
-            self.put_together(token, rank, message);
+            self.pass(token, rank, message, now);
         }
     }
 
@@ -212,13 +212,14 @@ impl State {
         }
     }
 
-    /// Ends an attempt on this executor's word; its Job goes once the engine has that in its log.
+    /// Ends an attempt on this executor's word, unless its agent's is here; its Job goes once the engine has that in its log.
     pub(super) fn end(&mut self, token: &str, mut receipt: Receipt) {
+        self.pass_on_all(token);
         let Some(attempt) = self.attempts.get_mut(token) else { return };
         if !attempt.over {
             attempt.over = true;
             receipt.images = told(&self.images, attempt);
-            attempt.services.beside(&mut receipt);
+            attempt.beside(&mut receipt);
             (self.sink)(ExecutorMessage::Ended { token: token.to_owned(), receipt: Box::new(receipt) });
         }
     }

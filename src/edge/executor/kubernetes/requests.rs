@@ -250,12 +250,7 @@ impl State {
                 }
                 return;
             }
-            MessageBody::Ended(_)
-                if attempt.over || attempt.held.iter().any(|(m, _)| m.token == message.token) =>
-            {
-                return;
-            }
-            MessageBody::Ended(_) if attempt.services.holds(&message.token) => return,
+            MessageBody::Ended(_) if attempt.has_receipt(&message.token) => return,
             // The agent was told to stop, and not by this engine, or its steps were killed under it: the
             // cluster says why.
             MessageBody::Ended(receipt)
@@ -269,8 +264,14 @@ impl State {
             }
             _ => {}
         }
-        if let Some(message) = attempt.awaits_services(rank, message) {
-            self.put_together(&token, rank, message);
+        self.pass(&token, rank, message, Instant::now());
+    }
+
+    /// Passes on what a pod says, unless a word about its services is waited for.
+    pub(super) fn pass(&mut self, token: &str, rank: u32, message: JobMessage, now: Instant) {
+        let Some(attempt) = self.attempts.get_mut(token) else { return };
+        if let Some(message) = attempt.awaits_services(rank, message, now) {
+            self.put_together(token, rank, message);
         }
     }
 
@@ -282,7 +283,7 @@ impl State {
             Then::Pass(mut message) => {
                 if let MessageBody::Ended(receipt) = &mut message.body {
                     receipt.images = told(&self.images, attempt);
-                    attempt.services.beside(receipt);
+                    attempt.beside(receipt);
                 }
                 attempt.over |= matches!(message.body, MessageBody::Ended(_));
                 (self.sink)(ExecutorMessage::Job(*message));

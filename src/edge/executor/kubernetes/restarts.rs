@@ -1,4 +1,4 @@
-//! Services that end under the steps: each end is said once, and beside what the job failed of afterwards.
+//! Services that end under the steps: each end is said once, and beside what the job failed of.
 
 use super::attempt::Attempt;
 use super::observe::{ServiceEnd, service_ends};
@@ -17,19 +17,20 @@ const TOLD_PATIENCE: Duration = Duration::from_secs(3);
 pub(super) struct Services {
     /// How they ended last, by rank and service.
     ends: BTreeMap<(u32, String), ServiceEnd>,
-    /// Failures that a service may be the cause of, and since when they are known.
+    /// A failure that a service may be the cause of and those that came after it, in this order, and since when they are
+    /// known.
     failed: Vec<(u32, JobMessage, Instant)>,
 }
 
 impl Services {
     /// Takes what a pod says; returns what is new of it.
-    fn take(&mut self, rank: u32, ends: Vec<ServiceEnd>) -> Vec<(String, String)> {
+    fn take(&mut self, rank: u32, ends: Vec<ServiceEnd>) -> Vec<ServiceEnd> {
         let mut new = Vec::new();
         for end in ends {
             let known = self.ends.get(&(rank, end.service.clone())).map_or(0, |known| known.times);
             if end.times > known {
-                new.push((end.service.clone(), end.said(known)));
-                self.ends.insert((rank, end.service.clone()), end);
+                self.ends.insert((rank, end.service.clone()), end.clone());
+                new.push(end);
             }
         }
         new
@@ -45,27 +46,52 @@ impl Services {
         self.failed.iter().any(|(_, message, _)| message.token == token)
     }
 
-    /// Says of a failure which services ended before it.
-    pub(super) fn beside(&self, receipt: &mut Receipt) {
-        if receipt.conclusion != Conclusion::Failure || self.ends.is_empty() {
-            return;
-        }
-        let ends: Vec<String> = self.ends.values().map(ServiceEnd::before).collect();
-        receipt.add_beside(&ends.join("; "));
+    /// Gives out what is kept back, in the order in which it came.
+    fn give_out(&mut self) -> impl Iterator<Item = (u32, JobMessage)> + use<> {
+        std::mem::take(&mut self.failed).into_iter().map(|(rank, message, _)| (rank, message))
     }
 }
 
 impl Attempt {
-    /// Keeps a receipt back of which a service may be the cause: its end is told a moment later. Gives it back if not.
-    pub(super) fn awaits_services(&mut self, rank: u32, message: JobMessage) -> Option<JobMessage> {
+    /// The node that words about a rank name: where there is one pod, none.
+    fn node(&self, rank: u32) -> Option<u32> {
+        (self.spec.pod.nodes > 1).then_some(rank)
+    }
+
+    /// Says of a failure which services ended under the steps.
+    pub(super) fn beside(&self, receipt: &mut Receipt) {
+        let ends = self.services.ends.iter().map(|((rank, _), end)| end.said(self.node(*rank)));
+        receipt.add_beside(&ends.collect::<Vec<_>>());
+    }
+
+    /// Keeps a receipt back of which a service may be the cause: its end is told a moment later. What fails meanwhile comes
+    /// after it: the failure that came first counts. Gives back what is not kept.
+    pub(super) fn awaits_services(
+        &mut self,
+        rank: u32,
+        message: JobMessage,
+        now: Instant,
+    ) -> Option<JobMessage> {
         let MessageBody::Ended(receipt) = &message.body else { return Some(message) };
         let failed = receipt.class == Some(FailureClass::Failure) && receipt.failed_step.is_some();
         let told = !self.services.ends.is_empty() || self.leave_by.is_some() || self.end_by.is_some();
-        if !failed || told || self.spec.pod.services.is_empty() {
+        let first = failed && !told && !self.spec.pod.services.is_empty();
+        let later = self.services.hold() && receipt.conclusion != Conclusion::Success;
+        if !first && !later {
             return Some(message);
         }
-        self.services.failed.push((rank, message, Instant::now()));
+        self.services.failed.push((rank, message, now));
         None
+    }
+
+    /// What is kept back no longer: a service's end is known, or nobody tells of one.
+    fn kept_long_enough(&mut self, now: Instant) -> Vec<(u32, JobMessage)> {
+        let known = !self.services.ends.is_empty() || self.pod_gone;
+        let due = |(_, _, since): &(u32, JobMessage, Instant)| now.duration_since(*since) >= TOLD_PATIENCE;
+        if self.over || !(known || self.services.failed.iter().any(due)) {
+            return Vec::new();
+        }
+        self.services.give_out().collect()
     }
 }
 
@@ -77,51 +103,31 @@ impl State {
             return;
         }
         let ends = attempt.pod_of(rank).map(service_ends).unwrap_or_default();
-        let node = if attempt.spec.pod.nodes > 0 { format!("node {rank}: ") } else { String::new() };
-        for (service, said) in attempt.services.take(rank, ends) {
-            let (token, reason) = (token.to_owned(), format!("{node}{said}"));
-            (self.sink)(ExecutorMessage::ServiceEnded { token, service, reason });
+        let node = attempt.node(rank);
+        for end in attempt.services.take(rank, ends) {
+            let reason = format!("{}, and is started again", end.said(node));
+            let ServiceEnd { service, times, .. } = end;
+            let token = token.to_owned();
+            (self.sink)(ExecutorMessage::ServiceEnded { token, service, node, times, reason });
         }
     }
 
     /// Passes on what was kept back, once a service's end is known or nobody tells of one.
     pub(super) fn pass_on_failures(&mut self, token: &str, now: Instant) {
         let Some(attempt) = self.attempts.get_mut(token) else { return };
-        let known = !attempt.services.ends.is_empty() || attempt.pod_gone;
-        let due = |(_, _, since): &(u32, JobMessage, Instant)| now.duration_since(*since) >= TOLD_PATIENCE;
-        if attempt.over || !(known || attempt.services.failed.iter().any(due)) {
-            return;
+        for (rank, message) in attempt.kept_long_enough(now) {
+            self.put_together(token, rank, message);
         }
-        for (rank, message, _) in std::mem::take(&mut attempt.services.failed) {
+    }
+
+    /// Passes on what was kept back, since the attempt is about to end on another word: what its agent said counts more.
+    pub(super) fn pass_on_all(&mut self, token: &str) {
+        let Some(attempt) = self.attempts.get_mut(token).filter(|attempt| !attempt.over) else { return };
+        for (rank, message) in attempt.services.give_out() {
             self.put_together(token, rank, message);
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_failure_names_the_services_that_ended_before_it() {
-        let mut services = Services::default();
-        let end = |times| ServiceEnd { service: "db".into(), times, how: "ended with exit 7".into() };
-        let failed =
-            |reason: &str| Receipt::bare(Conclusion::Failure, Some(FailureClass::Failure), reason.into());
-        let mut receipt = failed("exit 1");
-        services.beside(&mut receipt);
-        assert_eq!(receipt, failed("exit 1"));
-        assert_eq!(services.take(0, vec![end(1)]).len(), 1);
-        assert_eq!(services.take(0, vec![end(1)]).len(), 0, "once");
-        assert_eq!(services.take(1, vec![end(1)]).len(), 1, "of another node");
-        assert_eq!(services.take(0, vec![end(2)]).len(), 1);
-        services.ends.remove(&(1, "db".to_owned()));
-        let mut receipt = failed("exit 1\n  a line");
-        services.beside(&mut receipt);
-        let words = "exit 1; before that the service `db` ended with exit 7, 2 times\n  a line";
-        assert_eq!(receipt.reason.as_deref(), Some(words));
-        let mut good = Receipt::bare(Conclusion::Success, None, String::new());
-        services.beside(&mut good);
-        assert_eq!(good.reason.as_deref(), Some(""));
-    }
-}
+mod tests;

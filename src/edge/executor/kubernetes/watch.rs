@@ -172,11 +172,14 @@ impl State {
         }
     }
 
-    fn job_is_gone(&mut self, token: &str) {
-        if self.attempts.get(token).is_some_and(|attempt| !attempt.removed) {
-            let reason = "its Job was removed by somebody else".to_owned();
-            self.end(token, Receipt::bare(Conclusion::Failure, Some(FailureClass::Lost), reason));
-        }
+    pub(super) fn job_is_gone(&mut self, token: &str) {
+        self.pass_on_all(token);
+        let Some(attempt) = self.attempts.get(token).filter(|attempt| !attempt.removed) else { return };
+        let reason = "its Job was removed by somebody else".to_owned();
+        let gone = || Receipt::bare(Conclusion::Failure, Some(FailureClass::Lost), reason);
+        // A node that failed before, of which the others were being ended, is why.
+        let receipt = attempt.ranks.failed().cloned().unwrap_or_else(gone);
+        self.end(token, receipt);
     }
 
     fn pod(&mut self, event: Result<Event<Pod>, watcher::Error>) {

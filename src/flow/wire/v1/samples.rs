@@ -281,7 +281,11 @@ fn service_kinds() -> Vec<EventKind> {
         instance: InstanceId(2),
         attempt: 3,
         service: text("db"),
-        reason: text("the service `db` ended with exit 7 while steps ran, and is started again"),
+        node: Some(1),
+        times: 2,
+        reason: text(
+            "the service `db` of node 1 ended with exit 7 while steps ran (2 times), and is started again",
+        ),
     }]
 }
 

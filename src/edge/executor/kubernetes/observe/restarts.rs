@@ -4,6 +4,7 @@
 
 use super::status::{Owner, init_statuses, owner, statuses, steps_began};
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
+use tidegate_flow::job::service_ended;
 
 /// A service that has ended under the steps.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,7 +12,7 @@ pub(in super::super) struct ServiceEnd {
     /// Its name as a label.
     pub(in super::super) service: String,
     /// How often it has ended so far.
-    pub(in super::super) times: i32,
+    pub(in super::super) times: u32,
     /// How it ended last: `ended with exit 7`.
     pub(in super::super) how: String,
 }
@@ -34,7 +35,7 @@ fn service_end(status: &ContainerStatus) -> Option<ServiceEnd> {
     let now = state.and_then(|s| s.terminated.as_ref());
     // One that waits to be started again is not counted as a restart yet.
     let waits = before.is_some() && state.is_some_and(|s| s.waiting.is_some());
-    let times = status.restart_count + i32::from(now.is_some() || waits);
+    let times = u32::try_from(status.restart_count).unwrap_or(0) + u32::from(now.is_some() || waits);
     let how = now.or(before).map_or_else(|| "ended".to_owned(), how);
     (times > 0).then(|| ServiceEnd { service: service.to_owned(), times, how })
 }
@@ -47,19 +48,9 @@ fn how(ended: &ContainerStateTerminated) -> String {
 }
 
 impl ServiceEnd {
-    /// That it was started again, in one line; `told` is how often that was said.
-    pub(in super::super) fn said(&self, told: i32) -> String {
-        let times = match self.times - told {
-            1 => String::new(),
-            more => format!(" ({more} times)"),
-        };
-        format!("the service `{}` {}{times} while steps ran, and is started again", self.service, self.how)
-    }
-
-    /// The same beside what failed afterwards.
-    pub(in super::super) fn before(&self) -> String {
-        let times = if self.times > 1 { format!(", {} times", self.times) } else { String::new() };
-        format!("the service `{}` {}{times}", self.service, self.how)
+    /// That it ended, in one line; `node` where there are several.
+    pub(in super::super) fn said(&self, node: Option<u32>) -> String {
+        service_ended(&self.service, node, &self.how, self.times)
     }
 }
 
@@ -114,17 +105,5 @@ mod tests {
             let found: Vec<_> = found.iter().map(|end| (end.times, end.how.as_str())).collect();
             assert_eq!(found, wanted.into_iter().collect::<Vec<_>>(), "{service} {steps}");
         }
-    }
-
-    #[test]
-    fn each_end_is_said_once() {
-        let end = |times| ServiceEnd { service: "db".into(), times, how: "ended with exit 7".into() };
-        assert_eq!(
-            end(1).said(0),
-            "the service `db` ended with exit 7 while steps ran, and is started again"
-        );
-        assert!(end(3).said(1).contains("exit 7 (2 times) while"));
-        assert_eq!(end(1).before(), "the service `db` ended with exit 7");
-        assert!(end(3).before().ends_with("ended with exit 7, 3 times"));
     }
 }
