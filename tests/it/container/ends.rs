@@ -39,11 +39,17 @@ fn a_service_that_ended_is_named_beside_what_failed() {
     let project = project(
         "  a:
     services:
-      frail: { image: 'docker.io/test/busybox:1', entrypoint: sh, command: -c \"nc -l -p 9090; exit 7\" }
+      early: { image: 'docker.io/test/busybox:1', entrypoint: sh, command: -c \"exit 4\" }
+      frail:
+        image: 'docker.io/test/busybox:1'
+        options: --health-cmd \"test -e /tmp/ready\" --health-interval 1s --health-retries 240
+        entrypoint: sh
+        command: -c \"sleep 3; touch /tmp/ready; nc -l -p 9090; exit 7\"
     steps: [{ run: 'until echo stop | nc frail 9090; do sleep 0.2; done; sleep 3; exit 3' }]
 ",
     );
-    run(&project, &[]).code(1).stdout("; the service `frail` ended with exit 7 while steps ran");
+    let done = run(&project, &[]).code(1).stdout("; the service `early` ended with exit 4 before steps ran");
+    done.stdout("; the service `frail` ended with exit 7 while steps ran");
     nothing_left(&project);
 }
 

@@ -133,9 +133,19 @@ impl Stand {
         let services = self.site.spec.pod.services.iter();
         let ended = |service: &ServiceSpec| {
             let there = state(&self.engine, &self.site.name_of(service)).ok()??;
-            (!there.running).then(|| ended_words(&service.name, &there))
+            (!there.running).then(|| ended_words(&service.name, &there, self.is_early(&service.name)))
         };
         services.filter_map(ended).collect()
+    }
+
+    /// Those that have ended by themselves by now; one that has just been healthy has not.
+    pub(super) fn ended_early(&self) -> Vec<String> {
+        let services = self.site.spec.pod.services.iter().filter(|service| service.health.is_none());
+        let ended = |service: &&ServiceSpec| {
+            let there = state(&self.engine, &self.site.name_of(service));
+            there.is_ok_and(|there| there.is_some_and(|there| !there.running))
+        };
+        services.filter(ended).map(|service| service.name.clone()).collect()
     }
 
     /// The last lines of a container's own output.
@@ -150,14 +160,17 @@ impl Stand {
     }
 }
 
-/// How a service ended that a failure is told beside.
-fn ended_words(service: &str, state: &State) -> String {
+/// How a service ended that a failure is told beside; `early`: before the first step.
+fn ended_words(service: &str, state: &State, early: bool) -> String {
     let exit = state.exit_code;
     let how = if state.oom_killed {
         format!("was killed for memory (exit {exit})")
     } else {
         format!("ended with exit {exit}")
     };
+    if early {
+        return format!("the service `{service}` {how} before steps ran");
+    }
     service_ended(service, None, &how, 1)
 }
 
@@ -172,4 +185,24 @@ fn make_pipe(pipe: &Path) -> io::Result<()> {
 
 fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or(Duration::from_hours(24))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidegate_flow::job::BESIDE;
+
+    #[test]
+    fn words_say_how_a_service_ended_and_whether_steps_ran() {
+        let ended = |oom_killed, exit_code| State { running: false, oom_killed, exit_code };
+        for (state, early, wanted) in [
+            (ended(false, 7), false, "the service `db` ended with exit 7 while steps ran"),
+            (ended(true, 137), false, "the service `db` was killed for memory (exit 137) while steps ran"),
+            (ended(false, 0), true, "the service `db` ended with exit 0 before steps ran"),
+        ] {
+            let words = ended_words("db", &state, early);
+            assert_eq!(words, wanted);
+            assert!(format!("; {words}").starts_with(BESIDE), "{words}");
+        }
+    }
 }

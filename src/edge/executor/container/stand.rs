@@ -71,6 +71,8 @@ struct Made {
     net: Option<(String, ShimLauncher)>,
     /// The container of steps that was started last.
     steps: usize,
+    /// Services that had ended by themselves when the first step could run.
+    early: Vec<String>,
 }
 
 impl Stand {
@@ -115,7 +117,14 @@ impl Stand {
         let doors: io::Result<Vec<Door>> =
             self.parts.iter().map(|part| Door::open(&self.site.door(&part.name))).collect();
         let steps = self.parts.iter().map(|part| part.steps.clone()).collect();
-        Ok(Row::enter(doors?, steps, &self.control, self.clone())?.map(Arc::new))
+        let row = Row::enter(doors?, steps, &self.control, self.clone())?.map(Arc::new);
+        self.made().early = self.ended_early();
+        Ok(row)
+    }
+
+    /// Tells whether a service had ended before the first step could run.
+    pub(super) fn is_early(&self, service: &str) -> bool {
+        self.made().early.iter().any(|early| early == service)
     }
 
     /// Starts the container that holds the network, and the services in it.
