@@ -199,6 +199,7 @@ fn headline(instance: &InstanceView) -> String {
     let class = receipt.class.map_or("failure", FailureClass::word);
     let first = receipt.reason.as_deref().and_then(|reason| reason.lines().next()).map(str::to_owned);
     let reason = first.or_else(|| receipt.exit.map(|e| format!("exit {e}"))).unwrap_or_default();
+    let (reason, beside) = reason.split_at(reason.find(BESIDE).unwrap_or(reason.len()));
     let step = receipt.failed_step.and_then(|n| instance.steps.iter().find(|s| s.index == n));
     let place = match step {
         Some(step) if !reason.contains(&step.name) => format!(" in step `{}`", cut(&step.name, NAME)),
@@ -211,10 +212,9 @@ fn headline(instance: &InstanceView) -> String {
         let key = memory_key(own_memory(instance));
         reason.replace(&advice, &format!("raise `{key}`, `oom.max-memory` or `retry.attempts`"))
     } else {
-        reason
+        reason.to_owned()
     };
     let again = attempts(instance);
-    let (reason, beside) = reason.split_at(reason.find(BESIDE).unwrap_or(reason.len()));
     if reason.is_empty() {
         format!("{again}{class}{place}{beside}")
     } else {
@@ -326,6 +326,9 @@ mod tests {
         }
         let said = headline(&instance);
         assert_eq!(said, "failure: why in step `fit`; the service `db` ended with exit 7 while steps ran");
+        // A step that is called as the service is.
+        instance.steps[0].name = "db".into();
+        assert!(headline(&instance).starts_with("failure: why in step `db`; the service `db`"));
     }
 
     #[test]
