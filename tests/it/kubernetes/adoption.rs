@@ -38,7 +38,7 @@ fn resume(project: &Project) -> Done {
 /// time for them.
 pub(super) fn pods_made(project: &Project, so_many: u32) -> BTreeMap<String, u32> {
     let told = || Some(pods_told(project)).filter(|made| made.values().sum::<u32>() >= so_many);
-    wait_or("its pods are told", 90, told).unwrap_or_else(|| pods_told(project))
+    wait_or("its pods are told", told).unwrap_or_else(|| pods_told(project))
 }
 
 fn pods_told(project: &Project) -> BTreeMap<String, u32> {
@@ -104,7 +104,7 @@ fn a_receipt_that_came_while_no_engine_was_there_counts() {
     let jobs = || {
         kubectl(&["get", "jobs", "-l", &selector(&project), "-o", "jsonpath={.items[*].status.succeeded}"])
     };
-    wait("the Job is complete", 100, || (jobs().trim() == "1").then_some(()));
+    wait("the Job is complete", || (jobs().trim() == "1").then_some(()));
     // Even its Job may be gone.
     kubectl(&["delete", "jobs", "-l", &selector(&project)]);
     resume(&project).code(0).nowhere("attempt 2");
@@ -138,7 +138,7 @@ fn a_cancel_after_a_change_of_engines_runs_what_always_runs() {
     child.kill().unwrap();
     child.wait().unwrap();
     let child = spawn(&project, &["--resume", "1"]);
-    wait("the next engine has it", 90, || {
+    wait("the next engine has it", || {
         let owned = |e: &RunEvent| matches!(e.kind, EventKind::EngineStarted { .. });
         log(&store(&project)).iter().any(owned).then_some(())
     });
@@ -305,7 +305,7 @@ fn several_nodes_go_on_under_the_next_engine() {
     let said = |node: &str, text: &str| {
         project.tidegate(["runs", "logs", "1", "a", "--node", node]).stdout.contains(text)
     };
-    wait("both have started", 90, || (said("0", "started on 0") && said("1", "started on 1")).then_some(()));
+    wait("both have started", || (said("0", "started on 0") && said("1", "started on 1")).then_some(()));
     child.kill().unwrap();
     child.wait().unwrap();
     let_go(&project, "a");

@@ -36,7 +36,7 @@ fn what_pods_kept_is_fetched_from_the_hub() {
     done.stderr("out/d/link is there already, and one more");
     // Stopped half way.
     let child = project.spawn_with(["runs", "download", "1", "--name", "big", "--dir", "half"], &env);
-    wait("something has come", 90, || {
+    wait("something has come", || {
         let seen = project.shell("find half -path '*/objects/*' -type f -size +100k").stdout;
         (!seen.is_empty() || project.path().join("half/big").exists()).then_some(())
     });

@@ -62,7 +62,7 @@ fn a_whole_container_killed_for_memory() {
     );
     let mut child = spawn(&project, &[]);
     // The kernel may have taken more than one of its processes already.
-    let waits = wait("it waits to be killed, or is", 90, || {
+    let waits = wait("it waits to be killed, or is", || {
         let said = project.tidegate(["runs", "logs", "1"]).stdout.contains("started").then_some(true);
         said.or_else(|| child.try_wait().unwrap().map(|_| false))
     });
@@ -191,7 +191,7 @@ fn a_suspended_job_is_preempted() {
 
 /// Suspends an attempt's Job or lets it go, as a queue does.
 fn suspend(project: &Project, attempt: &str, suspended: bool) {
-    let job = wait("there is its Job", 90, || {
+    let job = wait("there is its Job", || {
         let chosen = format!("{},tidegate.dev/attempt={attempt}", selector(project));
         let found = kubectl(&["get", "jobs", "-l", &chosen, "-o", "name"]);
         (selector(project).len() > 30 && !found.trim().is_empty()).then(|| found.trim().to_owned())
@@ -209,7 +209,7 @@ fn a_job_of_a_queue_is_suspended_and_let_go_again() {
     wait_log(&project, "started");
     suspend(&project, "1", true);
     // Its next attempt stands in the queue, too.
-    wait("the next one waits in the queue", 90, || {
+    wait("the next one waits in the queue", || {
         let said = project.tidegate(["runs", "show", "1"]).stdout;
         (said.contains("attempt 2") && said.contains("waits: it waits in the queue")).then_some(())
     });
@@ -229,7 +229,7 @@ fn a_job_that_is_suspended_and_resumed_at_once() {
     let chosen = selector(&project);
     let job = kubectl(&["get", "jobs", "-l", &chosen, "-o", "name"]);
     suspend(&project, "1", true);
-    wait("the cluster has taken its pod, or the engine its Job", 90, || {
+    wait("the cluster has taken its pod, or the engine its Job", || {
         let state = "jsonpath={.items[?(@.status.active==1)].metadata.name}";
         let active =
             kubectl(&["get", "jobs", "-l", &format!("{chosen},tidegate.dev/attempt=1"), "-o", state]);

@@ -97,7 +97,7 @@ fn a_spot_job_is_preempted_twice_and_resumes() {
     }
     project.done(child).code(0).stdout("preempted").stdout("attempt 3");
     project.tidegate(["runs", "logs", "1"]).code(0).stdout("of 120 epochs from a checkpoint");
-    wait("no pod is left", 90, || {
+    wait("no pod is left", || {
         kubectl(&["get", "pods", "-l", &selector(&project), "-o", "name"]).trim().is_empty().then_some(())
     });
 }

@@ -37,7 +37,7 @@ fn a_pod_that_its_node_refuses_says_why_and_is_tried_again() {
     let first = pod(&project);
     bind(&first);
     // The first one's may be there still.
-    let second = wait("there is another pod", 90, || {
+    let second = wait("there is another pod", || {
         let chosen = format!("{},tidegate.dev/attempt=2", selector(&project));
         let found = kubectl(&["get", "pods", "-l", &chosen, "-o", "jsonpath={.items[*].metadata.name}"]);
         (!found.trim().is_empty()).then(|| found.trim().to_owned())
@@ -92,7 +92,7 @@ fn what_no_node_is_or_has_is_said_in_the_words_of_the_workflow_and_for_how_long(
     );
     let child = spawn(&project, &[]);
     let shown = |text: &str| {
-        wait(&format!("it is shown: {text}"), 90, || {
+        wait(&format!("it is shown: {text}"), || {
             let said = project.tidegate(["runs", "show", "1"]).stdout;
             said.contains(text).then_some(said)
         })

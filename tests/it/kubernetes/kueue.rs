@@ -41,7 +41,7 @@ impl Queue {
         apply(&format!(
             r#"{{{kueue},"kind":"LocalQueue","metadata":{{"name":"{name}","namespace":"default"}},"spec":{{"clusterQueue":"{name}"}}}}"#
         ));
-        wait("the queue takes jobs", 90, || {
+        wait("the queue takes jobs", || {
             let path = "jsonpath={.status.conditions[?(@.type==\"Active\")].status}";
             (kubectl(&["get", "localqueue", &name, "-o", path]) == "True").then_some(())
         });
@@ -88,7 +88,7 @@ fn lost_its_place_once(done: Done) {
 
 /// Waits until `runs show` says so of the only run.
 fn wait_shown(project: &Project, text: &str) {
-    wait(&format!("it is shown: {text}"), 90, || {
+    wait(&format!("it is shown: {text}"), || {
         project.tidegate(["runs", "show", "1"]).stdout.contains(text).then_some(())
     });
 }
@@ -183,7 +183,7 @@ fn a_more_important_job_takes_the_place_of_one_that_goes_on_from_its_checkpoint_
     );
     let second = spawn(&more, &[]);
     // It starts, so it has the place; the other one stands in the queue again.
-    wait("the more important one runs", 120, || {
+    wait("the more important one runs", || {
         let args = ["get", "pods", "-l", &selector(&more), "-o", "jsonpath={.items[*].status.phase}"];
         (selector(&more).len() > 30 && kubectl(&args) == "Running").then_some(())
     });
@@ -269,7 +269,7 @@ fn a_job_that_waits_in_a_queue_is_cancelled_and_leaves_it() {
     assert_eq!(waiting.len(), 1, "{waiting:?}");
     cancelled(&project, child);
     wait_gone(&project);
-    wait("nobody stands in the queue", 90, || {
+    wait("nobody stands in the queue", || {
         (!kubectl(&["get", "workloads", "-o", "name"]).contains(&waiting[0])).then_some(())
     });
 }
@@ -289,11 +289,11 @@ fn an_engine_that_is_killed_while_its_job_is_queued() {
     child.wait().unwrap();
     // The next one finds it where it was, and is killed, too; then nobody is there when the queue lets it go.
     let mut child = spawn(&project, &["--resume", "1"]);
-    wait("it says again what it waits for", 90, || (times_told(&project) == 2).then_some(()));
+    wait("it says again what it waits for", || (times_told(&project) == 2).then_some(()));
     child.kill().unwrap();
     child.wait().unwrap();
     queue.is("None");
-    wait("its pod was made", 90, || {
+    wait("its pod was made", || {
         (!kubectl(&["get", "pods", "-l", &selector(&project), "-o", "name"]).trim().is_empty()).then_some(())
     });
     run(&project, &["--resume", "1"]).code(0).nowhere("attempt 2");
@@ -317,7 +317,7 @@ fn a_job_that_loses_its_place_while_no_engine_is_there() {
     child.wait().unwrap();
     queue.is("HoldAndDrain");
     // Its agent keeps the receipt for an engine for a while.
-    wait("its pod is gone", 120, || {
+    wait("its pod is gone", || {
         kubectl(&["get", "pods", "-l", &selector(&project), "-o", "name"]).trim().is_empty().then_some(())
     });
     let child = spawn(&project, &["--resume", "1"]);

@@ -12,7 +12,7 @@ fn a_pod_whose_engine_does_not_come_back_ends() {
     wait_log(&project, "started");
     child.kill().unwrap();
     child.wait().unwrap();
-    wait("its pod has ended", 120, || {
+    wait("its pod has ended", || {
         let phase =
             kubectl(&["get", "pods", "-l", &selector(&project), "-o", "jsonpath={.items[*].status.phase}"]);
         (phase.trim() == "Failed").then_some(())
@@ -31,7 +31,7 @@ fn a_pod_whose_engine_does_not_come_back_ends() {
     wait_gone(&project);
     // Who takes the run up again hears why, and the log is there.
     let child = spawn(&project, &["--resume", "1"]);
-    wait("the next attempt runs", 60, || {
+    wait("the next attempt runs", || {
         project.tidegate(["runs", "show", "1"]).stdout.contains("attempt 2").then_some(())
     });
     interrupt(&child);

@@ -150,7 +150,7 @@ impl Namespace {
             "{{\"apiVersion\":\"v1\",\"kind\":\"Namespace\",\"metadata\":{{\"name\":\"{name}\",\"labels\":{{{labels}}}}}}}"
         );
         apply(&text);
-        wait("the namespace has its account", 90, || {
+        wait("the namespace has its account", || {
             kubectl(&["get", "serviceaccounts", "-n", &name, "-o", "name"]).contains("default").then_some(())
         });
         Self(name)
@@ -162,7 +162,7 @@ impl Namespace {
             r#"{{"apiVersion":"v1","kind":"ResourceQuota","metadata":{{"name":"small","namespace":"{}"}},"spec":{{"hard":{{"{what}":"{hard}"}}}}}}"#,
             self.0
         ));
-        wait("the quota is counted", 90, || {
+        wait("the quota is counted", || {
             let args = ["get", "quota", "small", "-n", &self.0, "-o", "jsonpath={.status.used}"];
             kubectl(&args).contains(what).then_some(())
         });
@@ -209,7 +209,7 @@ fn let_go(project: &Project, job: &str) {
 
 /// The name of this project's only pod, once there is one.
 fn pod(project: &Project) -> String {
-    wait("there is a pod", 60, || {
+    wait("there is a pod", || {
         let names =
             kubectl(&["get", "pods", "-l", &selector(project), "-o", "jsonpath={.items[*].metadata.name}"]);
         (selector(project).len() > 30 && !names.trim().is_empty()).then(|| names.trim().to_owned())
@@ -235,8 +235,8 @@ fn interrupt(child: &Child) {
     rustix::process::kill_process(rustix::process::Pid::from_child(child), signal).unwrap();
 }
 
-/// Cancels a run of a job that waits for its end: it is over within the usual grace of 10 s and some more, long before
-/// its pods would be given up, and they are gone then. Where asking for them takes long, all else does, too.
+/// Cancels a run of a job that waits for its end: its pods leave by themselves, none is given up (40 s after it was asked to
+/// leave, with the usual grace), and they are gone then. Where asking for them takes long, all else does, too.
 #[track_caller]
 fn cancelled(project: &Project, child: Child) -> Done {
     let pods = || {
@@ -252,6 +252,9 @@ fn cancelled(project: &Project, child: Child) -> Done {
     assert_eq!(left.trim(), "", "the run ends when they are gone");
     let limit = Duration::from_secs(25) + (before + after) * 20;
     assert!(took < limit, "it took {took:?} of {limit:?}");
+    let events = project.tidegate(["runs", "watch", "1", "--format", "json"]).stdout;
+    assert!(events.contains("\"run-ended\""), "{events}");
+    assert!(!events.contains("did not leave in time"), "{events}");
     done
 }
 
@@ -268,26 +271,37 @@ fn left(project: &Project) -> String {
 
 #[track_caller]
 fn wait_gone(project: &Project) {
-    let gone = wait_or("they are gone", PATIENCE, || left(project).trim().is_empty().then_some(()));
+    let gone = wait_or("they are gone", || left(project).trim().is_empty().then_some(()));
     if gone.is_none() {
         let label = selector(project);
         panic!("still there: {}", kubectl(&["get", "jobs,pods,secrets", "-A", "-l", &label, "-o", "yaml"]));
     }
 }
 
-/// Seconds that a test waits at the least: a node has the pods of six tests, and a controller that lost the API server looks
-/// again after up to a minute. Only a test that fails waits so long.
-const PATIENCE: u64 = 240;
+/// How long a test waits for what has to come: a node has the pods of six tests, and a controller that lost the API server
+/// looks again after up to a minute. Only a test that fails waits so long.
+const PATIENCE: Duration = Duration::from_mins(4);
 
-/// Waits until something is there, for some seconds and [`PATIENCE`]; a loaded machine takes its time.
+/// Waits until something is there, for [`PATIENCE`].
 #[track_caller]
-fn wait<T>(what: &str, seconds: u64, look: impl FnMut() -> Option<T>) -> T {
-    wait_or(what, seconds, look).unwrap_or_else(|| panic!("waited in vain until {what}"))
+fn wait<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    wait_or(what, look).unwrap_or_else(|| panic!("waited in vain until {what}"))
 }
 
 /// The same, for one who has to clean up first.
-fn wait_or<T>(_what: &str, seconds: u64, mut look: impl FnMut() -> Option<T>) -> Option<T> {
-    let end = Instant::now() + Duration::from_secs(seconds.max(PATIENCE));
+fn wait_or<T>(_what: &str, look: impl FnMut() -> Option<T>) -> Option<T> {
+    within(PATIENCE, look)
+}
+
+/// The same for what takes longer by itself.
+#[track_caller]
+fn wait_long<T>(what: &str, seconds: u64, look: impl FnMut() -> Option<T>) -> T {
+    let found = within(PATIENCE.max(Duration::from_secs(seconds)), look);
+    found.unwrap_or_else(|| panic!("waited in vain for {seconds} s until {what}"))
+}
+
+fn within<T>(limit: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let end = Instant::now() + limit;
     loop {
         let began = Instant::now();
         let found = look();
@@ -307,7 +321,7 @@ fn wait_log(project: &Project, text: &str) {
 
 /// The same of what `runs logs` gives with more options.
 fn wait_logs(project: &Project, more: &[&str], text: &str) {
-    wait(&format!("the log says {text:?}"), 90, || {
+    wait(&format!("the log says {text:?}"), || {
         let args = [&["runs", "logs", "1"], more].concat();
         project.tidegate(args).stdout.contains(text).then_some(())
     });

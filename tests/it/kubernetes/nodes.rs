@@ -31,7 +31,7 @@ fn two_nodes_find_each_other_and_node_0_counts() {
     logs.stdout("rank 0 of 2").stdout("root heard hello from rank 1");
     project.tidegate(["runs", "logs", "1", "a", "--node", "1"]).code(0).stdout("rank 1 of 2");
     wait_gone(&project);
-    wait("their Service is gone", 90, || {
+    wait("their Service is gone", || {
         let services = kubectl(&["get", "services", "-l", &selector(&project), "-o", "name"]);
         services.trim().is_empty().then_some(())
     });
@@ -79,7 +79,7 @@ fn a_rank_that_fails_ends_the_others_at_once() {
 fn a_cancel_ends_all_nodes() {
     let project = project("  a: { nodes: 2, steps: [{ run: 'echo started; sleep 600' }] }\n");
     let child = spawn(&project, &[]);
-    wait("both say something", 90, || {
+    wait("both say something", || {
         let said =
             |node: &str| project.tidegate(["runs", "logs", "1", "--node", node]).stdout.contains("started");
         (said("0") && said("1")).then_some(())

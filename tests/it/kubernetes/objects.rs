@@ -21,9 +21,9 @@ pub(super) fn replace_hub(namespace: &str) {
             ["get", "pods", "-o", "jsonpath={.items[?(@.status.containerStatuses[0].ready)].metadata.name}"];
         kubectl(&[names.as_slice(), &chosen].concat()).trim().to_owned()
     };
-    let former = wait("a hub is ready", 90, || Some(pod()).filter(|name| !name.is_empty()));
+    let former = wait("a hub is ready", || Some(pod()).filter(|name| !name.is_empty()));
     kubectl(&["delete", "pod", "-n", namespace, &former, "--wait=true", "--grace-period=1"]);
-    wait("another hub is ready", 90, || {
+    wait("another hub is ready", || {
         let now = pod();
         (!now.is_empty() && !now.contains(&former)).then_some(())
     });
@@ -52,7 +52,7 @@ impl Volume {
 "volumes":[{{"name":"volume","hostPath":{{"path":"{path}","type":"DirectoryOrCreate"}}}}],
 "containers":[{{"name":"c","image":"{IMAGE}","command":["sh","-c","{command}"],"volumeMounts":[{{"name":"volume","mountPath":"/volume"}}]}}]}}}}"#
         ));
-        wait("the folder is ready", 60, || {
+        wait("the folder is ready", || {
             let phase = kubectl(&["get", "pod", "-n", space, pod, "-o", "jsonpath={.status.phase}"]);
             (phase.trim() == "Succeeded").then_some(())
         });
@@ -102,7 +102,7 @@ fn what_a_hub_without_a_volume_lost_is_named_and_made_again() {
 ";
     let project = made(jobs, &format!("  namespace: {space}\n"));
     let child = spawn(&project, &[]);
-    wait("the second job runs", 90, || {
+    wait("the second job runs", || {
         let log = project.tidegate(["runs", "logs", "1", "wait"]).stdout;
         log.contains("started").then_some(())
     });

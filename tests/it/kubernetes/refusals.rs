@@ -30,7 +30,7 @@ fn a_quota_is_waited_for() {
     namespace.quota("requests.cpu", "500m");
     let more = in_namespace(&namespace);
     let child = spawn(&project, &more.iter().map(String::as_str).collect::<Vec<_>>());
-    wait("its Job has no pod", 120, || {
+    wait("its Job has no pod", || {
         let said = kubectl(&["get", "events", "-n", &namespace.0, "--field-selector", "reason=FailedCreate"]);
         said.contains("exceeded quota").then_some(())
     });
@@ -52,7 +52,7 @@ fn a_policy_of_the_cluster_is_named() {
         r#"{{"apiVersion":"admissionregistration.k8s.io/v1","kind":"ValidatingAdmissionPolicyBinding","metadata":{{"name":"{name}"}},
 "spec":{{"policyName":"{name}","validationActions":["Deny"],"matchResources":{{"namespaceSelector":{{"matchLabels":{{"kubernetes.io/metadata.name":"{name}"}}}}}}}}}}"#
     ));
-    wait("the policy is in force", 90, || {
+    wait("the policy is in force", || {
         let program = std::env::var("TIDEGATE_KUBECTL").unwrap_or_else(|_| "kubectl".into());
         let pod = ["run", "probe", "-n", name, "--image", IMAGE, "--annotations", "tidegate.dev/attempt=x"];
         let mut words = program.split_whitespace();

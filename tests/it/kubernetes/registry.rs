@@ -29,7 +29,7 @@ fn a_job_a_step_and_a_service_have_credentials_of_their_own() {
     wait_log(&project, "in the job");
     nothing_secret(&seen(&project));
     // A kubelet takes a second to say which image it started, a busy one some more.
-    wait("the node says what it started", 60, || {
+    wait("the node says what it started", || {
         let ids = "jsonpath={.items[*].status.containerStatuses[*].imageID} {.items[*].status.initContainerStatuses[*].imageID}";
         let said = kubectl(&["get", "pods", "-l", &selector(&project), "-o", ids]);
         images.iter().all(|image| said.contains(&image.resolved)).then_some(())

@@ -73,7 +73,7 @@ fn an_image_that_is_not_there_is_named() {
 fn a_pod_that_no_node_takes_waits_and_is_gone_after_a_cancel() {
     let project = project("  a: { resources: { gpu: 9 }, steps: [{ run: 'true' }] }\n");
     let child = spawn(&project, &[]);
-    wait("the pod is there", 90, || {
+    wait("the pod is there", || {
         let pods = kubectl(&["get", "pods", "-l", &selector(&project), "-o", "name"]);
         (selector(&project).len() > 30 && !pods.trim().is_empty()).then_some(())
     });
@@ -89,7 +89,7 @@ fn a_cancel_runs_what_always_runs() {
 ",
     );
     let child = spawn(&project, &[]);
-    wait("the step says something", 90, || {
+    wait("the step says something", || {
         let logs = project.tidegate(["runs", "logs", "1"]);
         logs.stdout.contains("started").then_some(())
     });
@@ -106,7 +106,7 @@ fn a_pod_deleted_by_force_is_lost_and_tried_again() {
 ",
     );
     let child = spawn(&project, &[]);
-    wait("the step says something", 90, || {
+    wait("the step says something", || {
         project.tidegate(["runs", "logs", "1"]).stdout.contains("started").then_some(())
     });
     kubectl(&["delete", "pods", "-l", &selector(&project), "--force", "--grace-period=0", "--wait=false"]);
@@ -148,7 +148,7 @@ fn a_secret_is_only_where_it_must_be() {
     let mut seen = kubectl(&["get", "jobs,pods", "-l", &selector(&project), "-o", "yaml"]);
     assert!(seen.contains("tidegate.dev/attempt"), "{seen}");
     let name = pod(&project);
-    let events = wait("the cluster tells of its pod", 90, || {
+    let events = wait("the cluster tells of its pod", || {
         Some(kubectl(&["get", "events", "-o", "yaml"])).filter(|events| events.contains(&name))
     });
     // Every process of the node: of the pod's containers, of the hub, of the cluster.

@@ -25,7 +25,7 @@ fn a_queue_lets_a_job_start_when_it_has_room() {
     let project = project("  a: { queue: research, steps: [{ run: 'echo ran' }] }\n");
     let child = spawn(&project, &[]);
     // As Kueue would: it finds the Job by its label, and lets it go.
-    let job = wait("the Job waits", 90, || {
+    let job = wait("the Job waits", || {
         let found = there(&project).then(|| {
             kubectl(&[
                 "get",
@@ -46,7 +46,7 @@ fn a_queue_lets_a_job_start_when_it_has_room() {
 
 /// Evicts the pod of an attempt, as a drain or a spot node's end does.
 pub(super) fn evict(project: &Project, child: &mut Child, attempt: &str) {
-    let pod = wait("its pod runs", 90, || {
+    let pod = wait("its pod runs", || {
         assert!(child.try_wait().unwrap().is_none(), "the run is over");
         running(project, attempt)
     });
@@ -81,7 +81,7 @@ fn a_spot_job_that_is_preempted_twice_goes_on_from_its_checkpoint() {
     );
     kubectl(&["label", "nodes", "--all", "karpenter.sh/capacity-type-"]);
     let mut child = spawn(&project, &[]);
-    wait("it waits for a spot node", 90, || {
+    wait("it waits for a spot node", || {
         let found =
             there(&project).then(|| kubectl(&["get", "pods", "-l", &selector(&project), "-o", "json"]))?;
         found.contains("Unschedulable").then_some(())

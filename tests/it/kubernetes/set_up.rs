@@ -87,7 +87,7 @@ fn an_init_container_that_cannot_be_started() {
 fn an_init_container_that_does_not_end_is_named() {
     let project = with_template(&init("[sleep, '600']"));
     let child = spawn(&project, &[]);
-    wait("it is said that it waits", 120, || {
+    wait("it is said that it waits", || {
         let said = project.tidegate(["runs", "show", "1"]).stdout;
         said.contains("waits: the init container `fetch` of its pod still runs").then_some(())
     });

@@ -43,7 +43,7 @@ impl S3 {
             .stderr(Stdio::null())
             .spawn();
         self.child = Some(child.unwrap());
-        wait("the S3 server is there", 30, || std::net::TcpStream::connect(self.address).ok());
+        wait("the S3 server is there", || std::net::TcpStream::connect(self.address).ok());
     }
 
     fn stop(&mut self) {
@@ -112,7 +112,7 @@ fn artifacts_are_in_the_store_and_its_credentials_with_the_hub_alone() {
     s3.known_to(&namespace);
     let project = made(BIG, &settings(&namespace));
     let child = spawn(&project, &[]);
-    wait("the first job runs", 120, || {
+    wait("the first job runs", || {
         project.tidegate(["runs", "logs", "1", "a"]).stdout.contains("made").then_some(())
     });
     let chosen = selector(&project);
@@ -157,7 +157,7 @@ fn a_store_that_is_away_for_a_while_is_waited_for() {
     s3.known_to(&namespace);
     let project = made(BIG, &settings(&namespace));
     let child = spawn(&project, &[]);
-    wait("the first job runs", 120, || {
+    wait("the first job runs", || {
         project.tidegate(["runs", "logs", "1", "a"]).stdout.contains("made").then_some(())
     });
     s3.stop();

@@ -28,7 +28,7 @@ fn a_template_adds_a_volume_and_a_toleration() {
         STEP,
     );
     let child = spawn(&project, &[]);
-    let pod = wait("the step runs", 90, || {
+    let pod = wait("the step runs", || {
         let said = project.tidegate(["runs", "logs", "1"]).stdout;
         said.contains("pool blue")
             .then(|| super::kubectl(&["get", "pods", "-l", &super::selector(&project), "-o", "json"]))

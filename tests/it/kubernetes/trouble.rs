@@ -64,7 +64,7 @@ fn a_door_that_answers(mode: &str) {
     let child = door.spawn(&project);
     wait_log(&project, "started");
     door.is(mode);
-    wait("somebody is refused", 90, || (door.refused() > 0).then_some(()));
+    wait("somebody is refused", || (door.refused() > 0).then_some(()));
     let_go(&project, "a");
     // Until after the first job's end, which is told when there is a way again.
     std::thread::sleep(Duration::from_secs(6));
@@ -121,7 +121,7 @@ fn jobs_that_the_api_server_does_not_take_for_now_are_made_later_and_once() {
     door.is("jobs 429");
     let child = door.spawn(&project);
     for (job, code) in [("a", "429"), ("b", "500")] {
-        wait("it is shown what it waits for", 90, || {
+        wait("it is shown what it waits for", || {
             let said = project.tidegate(["runs", "show", "1"]).stdout;
             said.contains(&format!("the door says {code} ({code}); it is asked again")).then_some(())
         });
@@ -147,7 +147,7 @@ fn a_run_whose_jobs_are_not_taken_for_now_is_cancelled_soon() {
     let (project, door) = (project("  a: { steps: [{ run: 'true' }] }\n"), Door::new());
     door.is("jobs 429");
     let child = door.spawn(&project);
-    wait("it was asked some times", 90, || (door.refused() > 4).then_some(()));
+    wait("it was asked some times", || (door.refused() > 4).then_some(()));
     cancelled(&project, child);
     wait_gone(&project);
 }
@@ -161,7 +161,7 @@ fn a_watch_whose_version_is_too_old_begins_anew() {
     let child = door.spawn(&project);
     wait_log(&project, "started");
     door.is("gone");
-    wait("its watches are told", 60, || {
+    wait("its watches are told", || {
         let told = std::fs::read_to_string(door.folder.path().join("mode.told")).unwrap_or_default();
         (told.contains("/pods") && told.contains("/jobs")).then_some(())
     });

@@ -41,7 +41,7 @@ fn an_agent_image_of_another_version_is_named_and_nothing_is_left() {
     project.tidegate(["runs", "logs", "1"]).nowhere("the step");
     let left = || kubectl(&["get", "jobs,pods,secrets", "-A", "-l", &selector(&project), "-o", "name"]);
     assert!(selector(&project).len() > 30, "{}", selector(&project));
-    wait("its Job, pod and Secret are gone", 150, || left().trim().is_empty().then_some(()));
+    wait("its Job, pod and Secret are gone", || left().trim().is_empty().then_some(()));
     // As it was told to; the hub, which was put up from that image, is named.
     let done = run(&project, &[]).code(0);
     done.stderr(&format!("runs the image {image}, and agents run docker.io/tidegate/tidegate:{OWN}"));

@@ -7,7 +7,7 @@ use std::process::ChildStderr;
 
 /// Waits until `runs show` says that the job waits, and why.
 fn wait_shown(project: &Project, reason: &str) {
-    wait(&format!("it is shown that it waits: {reason}"), 90, || {
+    wait(&format!("it is shown that it waits: {reason}"), || {
         project.tidegate(["runs", "show", "1"]).stdout.contains(reason).then_some(())
     });
 }
@@ -135,7 +135,7 @@ fn who_waits_for_a_server_may_stop() {
     let nobody = kubeconfig_with("/clusters/0/cluster/server", &closed());
     let path = nobody.path().to_str().unwrap().to_owned();
     let child = project.spawn_with(args(&[]), &[("KUBECONFIG", &path)]);
-    wait("the run is there", 60, || project.tidegate(["runs", "list"]).stdout.contains("test").then_some(()));
+    wait("the run is there", || project.tidegate(["runs", "list"]).stdout.contains("test").then_some(()));
     let began = Instant::now();
     interrupt(&child);
     project.done(child).code(4).stderr("stopped while the API server was waited for");

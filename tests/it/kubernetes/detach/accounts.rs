@@ -158,7 +158,7 @@ impl Drop for Audit {
 pub(super) fn restart(flags: &[&str]) {
     cluster(&["signal", "apiserver", "KILL"]);
     cluster(&[&["start", "apiserver"], flags].concat());
-    wait_or("the API server answers", 60, || {
+    wait_or("the API server answers", || {
         let program = std::env::var("TIDEGATE_KUBECTL").ok()?;
         let mut words = program.split_whitespace();
         let done = Command::new(words.next()?).args(words).args(["get", "--raw", "/readyz"]).output().ok()?;

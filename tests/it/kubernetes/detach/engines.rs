@@ -111,10 +111,8 @@ fn a_store_on_a_volume_outlives_the_engines_pod() {
 fn of_two_engines_one_waits() {
     let place = Detached::new("two", "  a: { steps: [{ run: 'echo started; sleep 5' }] }\n");
     place.kubectl(&["scale", "deployment", "tidegate-engine", "--replicas=2"]);
-    wait("both run", 90, || {
-        (place.engine(".status.containerStatuses[0].ready") == "true true").then_some(())
-    });
-    wait("one of them waits", 60, || {
+    wait("both run", || (place.engine(".status.containerStatuses[0].ready") == "true true").then_some(()));
+    wait("one of them waits", || {
         let chosen = ["logs", "-l", "app.kubernetes.io/name=tidegate-engine", "--prefix", "--tail=-1"];
         let said = place.kubectl(&chosen);
         said.contains("is the engine; this one waits for its turn").then_some(())
@@ -132,12 +130,12 @@ fn a_log_that_went_with_its_pod_is_said_and_its_jobs_go() {
     let number = place.submit(&[]);
     place.wait_log(&number, "started");
     place.kubectl(&["delete", "pod", &place.engine(".metadata.name"), "--wait=false"]);
-    let notes = wait("the next engine says so", 120, || {
+    let notes = wait("the next engine says so", || {
         let notes = place.notes();
         notes.contains("refused").then_some(notes)
     });
     assert!(notes.contains("its log is lost with the store that it was in"), "{notes}");
-    wait("its Jobs are gone", 60, || {
+    wait("its Jobs are gone", || {
         let left = place.kubectl(&["get", "jobs,pods", "-l", "tidegate.dev/store", "-o", "name"]);
         left.trim().is_empty().then_some(())
     });
@@ -200,12 +198,12 @@ fn what_old_runs_hold_goes_by_itself_and_their_record_stays() {
     }
     // It looks a minute after its start, and then daily.
     place.kill_engine();
-    wait("the log is gone", 480, || {
+    wait_long("the log is gone", 480, || {
         let logs = place.asked(&["runs", "logs", &number]);
         logs.stderr.contains("were collected").then_some(())
     });
     place.asked(&["runs", "show", &number]).code(0).stdout("passed");
-    wait("the engine says so", 60, || {
+    wait("the engine says so", || {
         let said = place.kubectl(&["logs", "deploy/tidegate-engine"]);
         said.contains("freed in the engine's store").then_some(())
     });

@@ -87,7 +87,7 @@ impl Detached {
             let shown = self.asked(&["runs", "show", said["run"].as_str()?, "--format", "json"]).stdout;
             serde_json::from_str::<Json>(&shown).ok()?["number"].as_u64()
         };
-        said["number"].as_u64().unwrap_or_else(|| wait("the engine has taken it in", 90, later))
+        said["number"].as_u64().unwrap_or_else(|| wait("the engine has taken it in", later))
     }
 
     fn asked(&self, args: &[&str]) -> Done {
@@ -100,7 +100,7 @@ impl Detached {
 
     /// Waits until the log of a run has some text.
     fn wait_log(&self, number: &str, text: &str) {
-        wait(&format!("the log says {text:?}"), 90, || {
+        wait(&format!("the log says {text:?}"), || {
             self.asked(&["runs", "logs", number]).stdout.contains(text).then_some(())
         });
     }
@@ -111,7 +111,7 @@ impl Detached {
 
     /// Jobs, their pods and Secrets, and requests are gone.
     fn wait_gone(&self) {
-        wait("Jobs, pods, Secrets and requests are gone", 240, || {
+        wait("Jobs, pods, Secrets and requests are gone", || {
             let left = self.kubectl(&["get", "jobs,pods,secrets", "-l", "tidegate.dev/store", "-o", "name"]);
             (left + &self.requests()).trim().is_empty().then_some(())
         });
@@ -125,7 +125,7 @@ impl Detached {
     /// them.
     fn pods_made(&self, jobs: usize) -> Vec<u32> {
         let told = || Some(self.pods_told()).filter(|made| made.len() >= jobs);
-        wait_or("their pods are told", 90, told).unwrap_or_else(|| self.pods_told())
+        wait_or("their pods are told", told).unwrap_or_else(|| self.pods_told())
     }
 
     fn pods_told(&self) -> Vec<u32> {
@@ -146,7 +146,7 @@ impl Detached {
 
     /// Kills all that runs in the engine's container. One that was just started again is told a moment later.
     fn kill_engine(&self) {
-        wait("the engine's container is killed", 90, || {
+        wait("the engine's container is killed", || {
             let script = format!(
                 "ctr -n k8s.io tasks kill -s SIGKILL -a {} 2>/dev/null && echo killed || true",
                 self.container()

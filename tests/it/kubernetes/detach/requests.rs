@@ -25,13 +25,13 @@ fn a_request_that_is_wrong_is_refused_where_it_lies() {
     // One that was right, under another name, and one whose jobs are not those of its files.
     let number = place.submit(&[]);
     place.watch(&number).code(0);
-    let notes = wait("both are refused", 60, || {
+    let notes = wait("both are refused", || {
         let notes = place.notes();
         (notes.matches("tidegate.dev/refused").count() == 2).then_some(notes)
     });
     assert!(notes.contains("the run cannot be read"), "{notes}");
     // The request that was right goes a moment after its run's end.
-    wait("what they held is thrown away", 60, || {
+    wait("what they held is thrown away", || {
         let label = "tidegate.dev/run-request";
         let held = place.kubectl(&["get", "secrets", "-l", label, "-o", "jsonpath={.items[*].data}"]);
         held.trim().is_empty().then_some(())
@@ -54,7 +54,7 @@ fn a_request_that_is_deleted_ends_its_run_also_while_no_engine_is_there() {
     // While its container starts again.
     place.kill_engine();
     place.kubectl(&["delete", "secrets", "-l", "tidegate.dev/run-request"]);
-    wait("the next one has cancelled it", 90, || {
+    wait("the next one has cancelled it", || {
         place.asked(&["runs", "list"]).stdout.matches("cancelled").count().eq(&2).then_some(())
     });
     place.asked(&["runs", "logs", &number]).stdout("cleaned up");
@@ -112,7 +112,7 @@ fn clients_at_once_each_get_their_run() {
     // Nor does it run again what is another one's.
     last.tidegate_with(["runs", "rerun", "1", "--on", "kubernetes"], &outside);
     // A busy engine says so after the one who asks has gone.
-    let notes = wait("it is refused", 120, || {
+    let notes = wait("it is refused", || {
         let notes = place.notes();
         notes.contains("tidegate.dev/refused").then_some(notes)
     });
@@ -174,5 +174,5 @@ fn a_secret_of_a_run_is_in_its_secrets_alone() {
     let left = place.kubectl(&["get", "secrets", "-o", "yaml"]);
     // {"WORD":"hush-hush-7" … in base64.
     assert!(!left.contains("aHVzaC1odXNoLTc") && !left.contains("V09SRCI6Imh1c2g"), "{left}");
-    wait("no process of a run is left", 60, || (place.processes() == 1).then_some(()));
+    wait("no process of a run is left", || (place.processes() == 1).then_some(()));
 }

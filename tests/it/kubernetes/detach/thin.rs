@@ -23,7 +23,7 @@ fn a_run_goes_on_without_the_laptop_and_is_watched_from_outside() {
             .stdout("is with the engine in")
             .stdout("tidegate runs watch 1 --on kubernetes");
     }
-    wait("the engine has taken it in", 90, || {
+    wait("the engine has taken it in", || {
         place.asked(&["runs", "list"]).stdout.contains("test").then_some(())
     });
     // Nothing of the laptop is needed any more.
@@ -80,13 +80,13 @@ fn the_watcher_ends_as_the_run_does_and_ctrl_c_only_ends_the_watcher() {
     place.wait_log(&number, "started");
     let args = ["runs", "watch", &number, "--on", "kubernetes"];
     // The engine, and the run's own process; what read the log there is gone.
-    wait("nobody else is in the pod", 60, || (place.processes() == 2).then_some(()));
+    wait("nobody else is in the pod", || (place.processes() == 2).then_some(()));
     let (first, second) = (place.spawn(&args), place.spawn(&args));
-    wait("both watch in the pod", 60, || (place.processes() == 4).then_some(()));
+    wait("both watch in the pod", || (place.processes() == 4).then_some(()));
     interrupt(&first);
     assert_eq!(place.place.project.done(first).code, None, "killed by the signal");
     // What it ran beside the engine is gone, too.
-    wait("one of them is left in the pod", 60, || (place.processes() == 3).then_some(()));
+    wait("one of them is left in the pod", || (place.processes() == 3).then_some(()));
     place.asked(&["runs", "list"]).code(0).stdout("running");
     place.asked(&["runs", "cancel", &number]).code(0).stdout("--on kubernetes");
     place.place.project.done(second).code(5).stdout("cancelled");

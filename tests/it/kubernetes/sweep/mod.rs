@@ -98,7 +98,7 @@ jobs: { a: { steps: [{ run: 'true' }] } }";
                 .stderr(out)
                 .spawn();
             let mut child = child.unwrap();
-            let ended = wait_or("the engine ends", 150, || child.try_wait().unwrap());
+            let ended = wait_or("the engine ends", || child.try_wait().unwrap());
             let _ = (child.kill(), child.wait());
             let said = std::fs::read_to_string(&output).unwrap();
             let came = std::fs::read_to_string(&plan.came).unwrap_or_default();
@@ -127,7 +127,7 @@ jobs: { a: { steps: [{ run: 'true' }] } }";
                 ["get", "jobs,pods,secrets,services", "-n", &self.namespace, "-l", &chosen, "-o", "name"];
             kubectl(&args)
         };
-        wait("nothing is left of it", 90, || everything().trim().is_empty().then_some(()));
+        wait("nothing is left of it", || everything().trim().is_empty().then_some(()));
         let done = project.tidegate(["runs", "watch", "1", "--format", "json"]);
         let asked = |more: &&[&str]| {
             let done = project.tidegate([&["runs", "logs", "1"], *more].concat());

@@ -64,7 +64,7 @@ impl Watched {
         for watch in &mut self.watches {
             assert!(watch.try_wait().unwrap().is_none(), "a watch has ended");
         }
-        wait("the watches saw all of it go", 90, || {
+        wait("the watches saw all of it go", || {
             let objects = self.objects.lock().unwrap();
             objects.values().all(|(thing, gone)| thing.store != store || *gone).then_some(())
         });

@@ -66,7 +66,7 @@ fn a_person_with_the_users_role_hands_over_and_looks_and_no_more() {
     let done =
         project.tidegate_with(["run", "--on", "kubernetes", "--detach", "--format", "json"], &ada).code(0);
     let run = serde_json::from_str::<Json>(&done.stdout).unwrap()["run"].as_str().unwrap().to_owned();
-    wait("the engine has it", 60, || {
+    wait("the engine has it", || {
         let list = project.tidegate_with(["runs", "list", "--on", "kubernetes"], &ada).code(0);
         list.stdout.contains("test").then_some(())
     });

@@ -34,7 +34,7 @@ impl Outside {
 
     /// Waits until the log of a run has the first word of the job that takes its time.
     fn wait_started(&self, run: &str) {
-        wait("the job has begun", 120, || {
+        wait("the job has begun", || {
             self.project.tidegate(["runs", "logs", run]).stdout.contains("started").then_some(())
         });
     }
@@ -42,7 +42,7 @@ impl Outside {
     /// Lets the job go on that waits for a queue: nobody has Kueue here.
     fn let_go(&self, space: &Namespace) {
         let chosen = format!("{},tidegate.dev/job=queued", selector(&self.project));
-        let job = wait("the Job of the queue is there", 120, || {
+        let job = wait("the Job of the queue is there", || {
             let job = kubectl(&["get", "jobs", "-n", &space.0, "-l", &chosen, "-o", "name"]);
             (!job.trim().is_empty()).then_some(job)
         });
@@ -60,7 +60,7 @@ fn in_force(space: &Namespace, rights: &[&str], given: bool) {
         // After a slash, kubectl would take a name.
         let (resource, below) = resource.split_once('/').unwrap_or((resource, ""));
         let below = format!("--subresource={below}");
-        wait(&format!("{right}: {given}"), 90, || {
+        wait(&format!("{right}: {given}"), || {
             // It ends with 1 where the answer is no.
             let asked = ["auth", "can-i", verb, resource, &below, "-n", &space.0, &who];
             let done = command(&kubectl_program(), &asked).output().unwrap();
@@ -106,7 +106,7 @@ fn an_engine_outside_uses_each_of_its_rights_and_needs_no_other() {
     ada.tidegate(&["runs", "download", "1", "--dir", "out"]).code(0).stdout("✓ flour");
     let plain = [&["--job", "plain"][..], &secret].concat();
     let cancelled = ada.spawn(&plain);
-    wait("the next run is there", 60, || {
+    wait("the next run is there", || {
         ada.project.tidegate(["runs", "show", "2"]).code.is_some_and(|code| code == 0).then_some(())
     });
     let left = ada.spawn(&plain);
@@ -261,7 +261,7 @@ fn a_job_waits_for_the_rights_that_its_run_had() {
     let space = Namespace::new("away", "");
     let (ada, child) = two(&space);
     let_first_go(&space);
-    wait("it is said what the second job waits for", 120, || {
+    wait("it is said what the second job waits for", || {
         let said = ada.project.tidegate(["runs", "show", "1"]).stdout;
         said.contains("cannot create resource \"jobs\"").then_some(())
     });
