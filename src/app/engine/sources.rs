@@ -147,8 +147,8 @@ fn before(path: &str, store: &Store) -> Result<Json, EngineError> {
 
 /// The context `data` of a run.
 fn pinned_by(run: &str, store: &Store) -> Result<Json, EngineError> {
-    Ok(match store.events(run, 0)?.into_iter().next().map(|event| event.kind) {
-        Some(EventKind::RunCreated(mut created)) => created.contexts.remove("data").unwrap_or_default(),
+    Ok(match store.first_event(run)?.kind {
+        EventKind::RunCreated(mut created) => created.contexts.remove("data").unwrap_or_default(),
         _ => Json::Null,
     })
 }

@@ -135,12 +135,12 @@ fn is_its_own(store: &Store, created: &RunCreated) -> Result<(), Refused> {
         return Err(Refused::Wrong("its project's name is not one".to_owned()));
     }
     let Some(before) = &created.rerun_of else { return Ok(()) };
-    let first = match store.events(before, 0) {
-        Ok(events) => events.into_iter().next(),
+    let first = match store.first_event(before) {
+        Ok(event) => Some(event.kind),
         Err(StoreError::NoSuchRun(_)) => None,
         Err(error) => return Err(error.into()),
     };
-    let Some(RunEvent { kind: EventKind::RunCreated(before), .. }) = first else {
+    let Some(EventKind::RunCreated(before)) = first else {
         return Err(Refused::Wrong(format!(
             "the run that it runs again, {before}, is not in the engine's store"
         )));

@@ -117,6 +117,9 @@ impl<L: RunLog> RunLog for FaultyLog<L> {
     fn events(&self, run: &str, from: u64) -> Result<Vec<RunEvent>, StoreError> {
         self.inner.events(run, from)
     }
+    fn first_event(&self, run: &str) -> Result<RunEvent, StoreError> {
+        self.inner.first_event(run)
+    }
     fn list(&self, limit: usize) -> Result<Vec<RunRow>, StoreError> {
         self.inner.list(limit)
     }

@@ -87,26 +87,12 @@ impl RunLog for Store {
     }
 
     fn events(&self, run: &str, from: u64) -> Result<Vec<RunEvent>, StoreError> {
-        let wrong = |error| self.wrong(error);
-        let mut ask = self
-            .db
-            .prepare_cached(
-                "SELECT place & 0xffffffff, body FROM events, runs
-                 WHERE run = ?1 AND place BETWEEN (number << 32) + ?2 AND (number << 32) + 0xffffffff
-                 ORDER BY place",
-            )
-            .map_err(wrong)?;
-        let mut rows = ask.query(params![run, signed(from)]).map_err(wrong)?;
-        let mut events = Vec::new();
-        while let Some(row) = rows.next().map_err(wrong)? {
-            let seq: i64 = row.get(0).map_err(wrong)?;
-            let body = row.get_ref(1).and_then(|body| Ok(body.as_blob()?)).map_err(wrong)?;
-            events.push(decode_event(body).map_err(|error| refused(run, unsigned(seq), &error.to_string()))?);
-        }
-        if events.is_empty() && from == 0 {
-            return Err(StoreError::NoSuchRun(run.to_owned()));
-        }
-        Ok(events)
+        self.logged(run, from, -1)
+    }
+
+    fn first_event(&self, run: &str) -> Result<RunEvent, StoreError> {
+        let first = self.logged(run, 0, 1)?.into_iter().next();
+        first.ok_or_else(|| StoreError::NoSuchRun(run.to_owned()))
     }
 
     fn list(&self, limit: usize) -> Result<Vec<RunRow>, StoreError> {
@@ -259,6 +245,30 @@ impl RunLog for Store {
 }
 
 impl Store {
+    /// Reads at most `limit` events of a run from a position on; all where it is below 0.
+    fn logged(&self, run: &str, from: u64, limit: i64) -> Result<Vec<RunEvent>, StoreError> {
+        let wrong = |error| self.wrong(error);
+        let mut ask = self
+            .db
+            .prepare_cached(
+                "SELECT place & 0xffffffff, body FROM events, runs
+                 WHERE run = ?1 AND place BETWEEN (number << 32) + ?2 AND (number << 32) + 0xffffffff
+                 ORDER BY place LIMIT ?3",
+            )
+            .map_err(wrong)?;
+        let mut rows = ask.query(params![run, signed(from), limit]).map_err(wrong)?;
+        let mut events = Vec::new();
+        while let Some(row) = rows.next().map_err(wrong)? {
+            let seq: i64 = row.get(0).map_err(wrong)?;
+            let body = row.get_ref(1).and_then(|body| Ok(body.as_blob()?)).map_err(wrong)?;
+            events.push(decode_event(body).map_err(|error| refused(run, unsigned(seq), &error.to_string()))?);
+        }
+        if events.is_empty() && from == 0 {
+            return Err(StoreError::NoSuchRun(run.to_owned()));
+        }
+        Ok(events)
+    }
+
     /// Runs a change: all of it or nothing. On a full disk the ballast is given up for it, piece by
     /// piece.
     pub(super) fn within<T>(

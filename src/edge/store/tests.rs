@@ -61,6 +61,19 @@ fn events_come_back_in_order_and_the_number_is_the_stores() {
 }
 
 #[test]
+fn a_first_event_is_read_without_those_after_it() {
+    let (_folder, mut store) = store();
+    store.create(&created("01A")).unwrap();
+    let broken = "INSERT INTO events (place, body) SELECT (number << 32) + 1, x'00' FROM runs";
+    assert_eq!(store.db.execute(broken, []).unwrap(), 1);
+    assert!(matches!(store.events("01A", 0), Err(StoreError::Decode { seq: 1, .. })));
+    assert!(
+        matches!(store.first_event("01A").unwrap().kind, EventKind::RunCreated(first) if first.run == "01A")
+    );
+    assert!(matches!(store.first_event("01B"), Err(StoreError::NoSuchRun(_))));
+}
+
+#[test]
 fn a_store_may_be_made_by_several_at_once() {
     for _ in 0..10 {
         let folder = tempfile::tempdir().unwrap();

@@ -71,6 +71,8 @@ pub trait RunLog: Send {
     fn append(&mut self, run: &OwnedRun, events: &[RunEvent], sync: Sync) -> Result<(), StoreError>;
     /// Returns a run's events from position `from` (0: the first).
     fn events(&self, run: &str, from: u64) -> Result<Vec<RunEvent>, StoreError>;
+    /// Returns a run's first event, which says what it is, and reads no more of its log.
+    fn first_event(&self, run: &str) -> Result<RunEvent, StoreError>;
     /// Returns the newest runs first.
     fn list(&self, limit: usize) -> Result<Vec<RunRow>, StoreError>;
     /// Returns the newest run before `before` of a project's workflow on a branch that ended with success. `project`:

@@ -118,9 +118,8 @@ fn carry_out(
 }
 
 fn source_of(store: &Store, run: &str) -> Result<tidegate_flow::job::SourceSpec, Stopped> {
-    let first = store.events(run, 0)?.into_iter().next().map(|event| event.kind);
-    match first {
-        Some(tidegate_flow::run::EventKind::RunCreated(created)) => Ok(created.source),
+    match store.first_event(run)?.kind {
+        tidegate_flow::run::EventKind::RunCreated(created) => Ok(created.source),
         _ => Err(Stopped::Trouble("its log has no beginning".to_owned())),
     }
 }

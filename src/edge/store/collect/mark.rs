@@ -59,7 +59,7 @@ impl Store {
         }
         // The next run of a workflow compares its data with the listing that the last one pinned.
         for row in newest.values().filter(|row| !needed.runs.contains(&row.run)) {
-            if let Some(EventKind::RunCreated(created)) = self.events(&row.run, 0)?.first().map(|e| &e.kind) {
+            if let EventKind::RunCreated(created) = self.first_event(&row.run)?.kind {
                 needed.objects.extend(pins(created.contexts.get("data")).map(str::to_owned));
             }
         }
