@@ -12,12 +12,19 @@ use std::path::Path;
 
 /// The home folder of users that have none, below the attempt's folder for temporary files.
 const HOME: &str = "_home";
-/// What git reads instead of `/etc/gitconfig`, which it names.
+/// What git reads instead of its system's file, which it names.
 const GIT: &str = "_gitconfig";
+
+/// System's files of git as distributions and as its own `make` build it; one that is not there counts for nothing
+/// (git-config(1), "Includes").
+const SYSTEMS: [&str; 2] = ["/etc/gitconfig", "/usr/local/etc/gitconfig"];
 
 impl Job<'_> {
     /// Gives steps a `HOME` if their container's user has none, and has git trust the work folder, which is of another user
-    /// (git, "safe.directory"). What image or workflow say themselves stays.
+    /// (git, "safe.directory"). A `GIT_CONFIG_SYSTEM` of image or workflow stays, and a `HOME` that serves the user.
+    ///
+    /// The file of a git that was built for another folder still ([`SYSTEMS`]) is not read. `GIT_CONFIG_COUNT` would hide none,
+    /// but git counts `safe.directory` there from 2.38 on only.
     pub(super) fn set_up_home(&mut self) -> Result<(), Failed> {
         if !self.around.in_image {
             return Ok(());
@@ -43,7 +50,9 @@ fn write_new(file: &Path, text: &str) -> io::Result<()> {
 
 /// The image's own settings, and the folders that are safe (git-config(1), "Syntax").
 fn config(folders: &[&Path]) -> String {
-    let mut text = "[include]\n\tpath = /etc/gitconfig\n[safe]\n".to_owned();
+    let mut text = "[include]\n".to_owned();
+    SYSTEMS.iter().for_each(|file| text.push_str(&format!("\tpath = {file}\n")));
+    text.push_str("[safe]\n");
     for folder in folders {
         let quoted = folder.to_string_lossy().replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
         text.push_str(&format!("\tdirectory = \"{quoted}\"\n"));
@@ -60,7 +69,7 @@ mod tests {
         let text = config(&[Path::new("/work/a b#c"), Path::new("/w\"\\x\ny")]);
         assert_eq!(
             text,
-            "[include]\n\tpath = /etc/gitconfig\n[safe]\n\tdirectory = \"/work/a b#c\"\n\tdirectory = \"/w\\\"\\\\x\\ny\"\n"
+            "[include]\n\tpath = /etc/gitconfig\n\tpath = /usr/local/etc/gitconfig\n[safe]\n\tdirectory = \"/work/a b#c\"\n\tdirectory = \"/w\\\"\\\\x\\ny\"\n"
         );
     }
 }

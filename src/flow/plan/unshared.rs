@@ -40,8 +40,10 @@ pub(super) fn unshared(job: &Job, name: impl Fn(&Step, usize) -> String) -> Vec<
         let path = uses.with.iter().find(|(input, _)| input.value.eq_ignore_ascii_case("path"));
         let Some((_, path)) = path.filter(|_| ACTIONS.contains(&action.as_str())) else { continue };
         for line in path.raw.lines().map(str::trim).filter(|line| is_outside(line)) {
+            // A user without a home folder in the image has one in RUNNER_TEMP.
+            let home = if line.starts_with('~') { " where its user has a home folder there" } else { "" };
             let words = format!(
-                "{line} is in the image, and the action sees only the work folder and RUNNER_TEMP: the step fails; let the program use a folder of the work folder, or copy it there"
+                "{line} is in the image{home}, and the action sees only the work folder and RUNNER_TEMP: the step fails; let the program use a folder of the work folder, or copy it there"
             );
             found.push(Absent::harmless(&format!("{}.with.path", name(step, index)), &words).at(path.span));
         }
