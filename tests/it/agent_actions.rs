@@ -94,6 +94,18 @@ fn a_failing_composite_fails_its_step() {
     assert!(ran.receipt().reason.as_deref().unwrap_or_default().contains("JavaScript action"));
 }
 
+/// One that an earlier step wrote is seen by no check.
+#[test]
+fn a_background_step_of_an_action_is_refused() {
+    let host = Host::start();
+    let action = "name: x\nruns:\n  using: composite\n  steps:\n    - { run: echo ran, shell: sh, background: true }\n";
+    let dir = tree(&[("a/action.yml", action)]);
+    let ran = host.run(&in_place(dir.path(), vec![uses("", "./a", &[])]), &[]);
+    let reason = ran.receipt().reason.clone().unwrap_or_default();
+    assert!(reason.contains("`uses: ./a`: `background` of step `__run`: steps that run beside"), "{reason}");
+    assert!(!ran.log().contains("ran\n"), "{}", ran.log());
+}
+
 fn gate(bounds: &[(&str, BoundKind, &str)], baseline: Option<&str>) -> StepSpec {
     let metrics = bounds.iter().map(|(m, k, l)| ((*m).to_owned(), vec![(*k, (*l).to_owned())])).collect();
     let action =

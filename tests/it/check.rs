@@ -369,6 +369,31 @@ fn what_is_wrong_with_a_local_action_is_said_before_a_run() {
     project.tidegate(["check"]).code(2).stdout("x/action.yaml:").stdout("[yaml-syntax]");
 }
 
+/// The agent refuses it, too, where nobody looked before (`agent_actions`).
+#[test]
+fn what_a_local_action_has_that_is_not_there_is_said_before_a_run() {
+    let outer = "name: o\nruns: { using: composite, steps: [{ uses: ./x }] }\n";
+    let inner = "name: x\nruns:\n  using: composite\n  steps:\n    - { run: sleep 9, shell: sh, background: true }\n    - { wait-all: true }\n";
+    let project = Project::workflow("on: push\njobs:\n  a:\n    steps: [{ uses: ./o }]\n")
+        .file("o/action.yml", outer)
+        .file("x/action.yml", inner);
+    // GitHub runs it.
+    project.tidegate(["check"]).code(0).stdout("nothing wrong in 1 file").nowhere("background");
+    for command in [&["check", "--on", "local"][..], &["check", "--on", "kubernetes"], &["plan"], &["run"]] {
+        let done = project.tidegate([command, &[".ml/workflows/test.yml"]].concat()).code(2);
+        let said = done.stdout + &done.stderr;
+        for words in [
+            "x/action.yml:5:",
+            "`steps[0].background`: steps that run",
+            "x/action.yml:6:",
+            "`steps[1].wait-all`",
+        ] {
+            assert!(said.contains(words), "{command:?}: no {words:?} in {said}");
+        }
+    }
+    assert!(project.tidegate(["runs", "list"]).stdout.matches("test").count() == 0);
+}
+
 #[test]
 fn what_a_back_end_does_not_do() {
     let text = "on: workflow_dispatch

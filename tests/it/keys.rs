@@ -393,6 +393,32 @@ fn keys_of_a_step() {
     walk(STEP, |step| format!("{job}{STEPS}      - {step}\n"));
 }
 
+/// A called workflow has the secrets that its caller passes: all, one by name, or none.
+#[test]
+fn secrets_of_a_call() {
+    let passes = [
+        ("all", "secrets: inherit"),
+        ("one", "secrets: { T: '${{ secrets.OTHER }}' }"),
+        ("none", "with: {}"),
+    ];
+    let mut text = "on: workflow_dispatch\njobs:\n".to_owned();
+    for (name, passed) in passes {
+        text += &format!("  {name}: {{ uses: ./.ml/workflows/{name}.yml, {passed} }}\n");
+    }
+    let mut project = Project::workflow(&text);
+    for (name, _) in passes {
+        let called = format!(
+            "on: {{ workflow_call: {{ secrets: {{ T: {{ required: false }} }} }} }}\njobs:\n  \
+             of-{name}: {{ steps: [{{ env: {{ T: '${{{{ secrets.T }}}}' }}, run: 'echo {name} has ${{#T}}' }}] }}\n"
+        );
+        project = project.file(&format!(".ml/workflows/{name}.yml"), &called);
+    }
+    let secrets = ["--secret", "T=hush-7", "--secret", "OTHER=hush-hush-12"];
+    project.tidegate([&["run", ".ml/workflows/test.yml"], &secrets[..]].concat()).code(0);
+    let logs = project.tidegate(["runs", "logs", "1"]).code(0);
+    logs.stdout("all has 6\n").stdout("one has 12\n").stdout("none has 0\n");
+}
+
 /// A second run takes it from the cache; what the key names makes it run.
 #[test]
 fn what_a_cache_looks_at() {

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use tidegate_flow::plan::absent_action;
 use tidegate_lang::check::{CheckContext, LocalAction, check_one, local_actions};
 use tidegate_lang::source::{self, Diagnostic, MergeKeys, Severity, Sources};
 use tidegate_lang::workflow::{self, ActionFile, Dialect, Linked, Workflow};
@@ -83,7 +84,10 @@ pub fn load(
     let mut sources = sources;
     for (path, text) in used.iter().filter_map(|uses| action_text(root, uses)) {
         let file = sources.add(path, text.as_str());
-        findings.extend(read_action(file, &text).1);
+        let (action, found) = read_action(file, &text);
+        findings.extend(found);
+        // What the agent would refuse only once the job has begun.
+        findings.extend(action.iter().flat_map(not_there));
     }
     findings.sort_by_key(|f| (f.span.file, f.span.start, f.severity));
     Ok(Loaded { sources, linked, path: path.to_owned(), findings, texts })
@@ -108,6 +112,11 @@ fn parse(reading: &mut Reading, path: &str, bytes: &[u8], dialect: Dialect) -> O
     let (workflow, found) = workflow::parse(&node?, text, file, dialect);
     reading.findings.extend(found);
     Some(Arc::new(workflow))
+}
+
+/// What the steps of a local action ask for in vain.
+pub fn not_there(action: &ActionFile) -> Vec<Diagnostic> {
+    absent_action(action).into_iter().map(|part| part.finding(action.using.span)).collect()
 }
 
 /// Reads the local action that a `uses` names.

@@ -31,7 +31,7 @@ mod turn;
 pub use back_end::{BackEnd, ClusterSettings, ContainerSettings};
 pub use error::EngineError;
 pub use happening::Happening;
-pub use load::{Loaded, load, load_action};
+pub use load::{Loaded, load, load_action, not_there};
 pub use machine::{Machine, Site};
 pub use observer::Observer;
 pub use request::{Rerun, RunRequest};

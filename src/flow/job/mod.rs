@@ -22,5 +22,5 @@ pub use message::*;
 pub use pod::*;
 pub use service_label::{is_host_label, service_labels};
 pub use spec::*;
-pub use volume::{PodVolume, pod_volume};
+pub use volume::{PodVolume, is_shared_memory, no_place, pod_volume};
 pub use workflow_command::{Admitted, CommandGate, WorkflowCommand, may_be_command};

@@ -3,12 +3,14 @@
 
 use super::in_images::in_images;
 use super::reads::Reads;
-use super::service::{no_effect, no_folder, ours, split};
-use super::spec;
-use crate::job::{is_host_label, pod_volume};
+use super::service::{ours, split};
+use super::{spec, volumes};
+use crate::job::is_host_label;
 use serde::{Deserialize, Serialize};
-use tidegate_lang::source::Span;
-use tidegate_lang::workflow::{Action, Container, Dynamic, Job, JobKind, Step, Tree, TreeKind, Workflow};
+use tidegate_lang::source::{Diagnostic, Span};
+use tidegate_lang::workflow::{
+    Action, ActionFile, Container, Dynamic, Job, JobKind, Step, Tree, TreeKind, Workflow,
+};
 
 /// Where jobs run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,6 +48,13 @@ impl Absent {
 
     pub(super) fn at(self, span: Span) -> Self {
         Self { at: Some(span), ..self }
+    }
+
+    /// The finding of it, at its own place, else at `place`.
+    pub fn finding(self, place: Span) -> Diagnostic {
+        let words = format!("`{}`: {}", self.key, self.words);
+        let new = if self.blocking { Diagnostic::error } else { Diagnostic::warning };
+        new("back-end", self.at.unwrap_or(place), words)
     }
 
     fn here(self) -> Self {
@@ -98,11 +107,16 @@ pub fn absent(workflow: &Workflow, job: &Job, place: Place) -> Vec<Absent> {
             if place == Place::Machine {
                 found.extend(elsewhere_step(step, index));
             }
-            let before = found.len();
             absent_step(step, index, &mut found);
-            found.iter_mut().skip(before).for_each(|part| part.at = Some(step.span));
         }
     }
+    found
+}
+
+/// Lists what the steps of a local action ask for and this version has not.
+pub fn absent_action(action: &ActionFile) -> Vec<Absent> {
+    let mut found = Vec::new();
+    action.steps.iter().zip(0_usize..).for_each(|(step, index)| absent_step(step, index, &mut found));
     found
 }
 
@@ -160,20 +174,10 @@ fn in_pods(workflow: &Workflow, job: &Job) -> Vec<Absent> {
                      give it such a name";
         found.push(Absent::blocking(format!("services.{}", name.value), words).at(name.span));
     }
+    let shm = volumes::asks_for_memory(job);
     for (key, container) in containers(workflow, job) {
-        let mut plain = false;
-        for volume in container.volumes.iter().filter(|volume| volume.is_literal()) {
-            let at = format!("{key}.volumes");
-            match pod_volume(&volume.raw) {
-                // What lies in such a folder is data that the steps want.
-                None => found.push(Absent::blocking(at, &no_folder(&volume.raw))),
-                Some(given) => {
-                    plain |= given.name.is_none();
-                    let words = no_effect(&volume.raw, given);
-                    found.extend(words.map(|words| Absent::harmless(&at, &words)));
-                }
-            }
-        }
+        let (volumes, plain) = volumes::written(&key, container, shm);
+        found.extend(volumes);
         let parts = [
             ("options", container.options.is_some()),
             ("volumes", plain),
@@ -273,11 +277,11 @@ pub(super) fn name(step: &Step, index: usize) -> String {
 }
 
 /// Why no step runs beside others.
-const NOT_BESIDE: &str = "steps that run beside others are not there yet";
+pub(super) const NOT_BESIDE: &str = "steps that run beside others are not there yet";
 
-/// Adds what a step asks for and this version has not.
-fn absent_step(step: &Step, index: usize, found: &mut Vec<Absent>) {
-    let at = name(step, index);
+/// Adds what a step asks for and this version has not, at the step.
+fn absent_step(step: &Step, index: usize, into: &mut Vec<Absent>) {
+    let (at, mut found) = (name(step, index), Vec::new());
     if step.background {
         found.push(Absent::blocking(format!("{at}.background"), NOT_BESIDE));
     }
@@ -315,6 +319,7 @@ fn absent_step(step: &Step, index: usize, found: &mut Vec<Absent>) {
         }
         _ => {}
     }
+    into.extend(found.into_iter().map(|part| part.at(step.span)));
 }
 
 /// Tells whether a baseline is `MODEL@ALIAS`.

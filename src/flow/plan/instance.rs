@@ -1,7 +1,7 @@
 //! What the engine evaluates for each instance: its job-level keys.
 
 use super::evaluate::{boolean, get, number, optional, text, whole};
-use super::{CacheFacts, Contexts, absent, cache, consume, display, measure, pod};
+use super::{CacheFacts, Contexts, absent, cache, consume, display, measure, pod, volumes};
 use crate::job::{CheckpointSpec, PythonSpec, ResourceRequest, RetrySpec};
 use crate::run::{ConcurrencyGroup, InstanceSettings, ReadySettings};
 use serde_json::Value as Json;
@@ -74,6 +74,9 @@ pub(super) fn ready(
     if facts.place != absent::Place::Machine {
         let mut more = Vec::new();
         settings.pod = pod::request(workflow, job, contexts, facts.place, &mut more)?;
+        if facts.place == absent::Place::Pods {
+            volumes::fit(&settings.resources, &settings.pod)?;
+        }
         // What the file alone says is known already.
         settings.notes.extend(more.into_iter().filter(|note| !absent.contains(note)));
         // Steps run in an image, which brings its Python along.

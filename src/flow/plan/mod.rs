@@ -34,8 +34,9 @@ mod spec;
 mod steps;
 mod strip;
 mod unshared;
+mod volumes;
 
-pub use absent::{Absent, Place, absent, absent_triggers};
+pub use absent::{Absent, Place, absent, absent_action, absent_triggers};
 pub use build::{PlanInput, plan};
 pub use cache::{CacheFacts, TreeDigests, is_cache_input};
 pub use call::{call_contexts, call_outputs, call_secrets};

@@ -5,10 +5,13 @@
 
 use super::absent::Place;
 use super::evaluate::{get, optional, shown, text, whole};
-use super::service::{no_effect, no_folder, ours, same_port, service, split};
+use super::service::{ours, same_port, service, split};
 use super::steps::action;
+use super::volumes::{no_effect, no_folder};
 use super::{Contexts, evaluate, instance};
-use crate::job::{ContainerSpec, Credentials, PodRequest, ServiceSpec, Spot, StepPlace, pod_volume};
+use crate::job::{
+    ContainerSpec, Credentials, PodRequest, ServiceSpec, Spot, StepPlace, no_place, pod_volume,
+};
 use tidegate_lang::expr::Template;
 use tidegate_lang::value::Value;
 use tidegate_lang::workflow::{Container, Job, JobKind, Step, Workflow};
@@ -67,6 +70,9 @@ fn options(
         notes.extend(no_effect(&volume, found).map(|words| format!("`{key}.volumes`: {words}")));
         // One without a name would only hide what the image has there.
         if found.name.is_some() {
+            if let Some(words) = no_place(&volume, &made.volumes) {
+                return Err(format!("`{key}.volumes`: {words}"));
+            }
             made.volumes.push(volume);
         }
     }

@@ -2,8 +2,9 @@
 
 use super::absent::Place;
 use super::evaluate::{optional, text};
+use super::volumes::{no_effect, no_folder};
 use super::{Contexts, pod};
-use crate::job::{Health, PodVolume, ServiceSpec, pod_volume};
+use crate::job::{Health, ServiceSpec, no_place, pod_volume};
 use tidegate_lang::expr::Template;
 use tidegate_lang::workflow::Container;
 
@@ -122,23 +123,11 @@ fn take_volume(volume: String, place: Place, into: &mut ServiceSpec) -> Option<F
         Some(found) => no_effect(&volume, found),
         None => return Some(Finding::Wrong(no_folder(&volume))),
     };
+    if let Some(words) = no_place(&volume, &into.volumes) {
+        return Some(Finding::Wrong(words));
+    }
     into.volumes.push(volume);
     said.map(Finding::Ignored)
-}
-
-/// That a volume is none that a pod has.
-pub(super) fn no_folder(volume: &str) -> String {
-    format!(
-        "`{volume}`: a pod has no folder of the machine, only empty ones: `/path`, `name:/path` and `name:/path:ro`; \
-         `pod-template` adds volumes of the cluster"
-    )
-}
-
-/// What of a pod's volume is not carried out.
-pub(super) fn no_effect(written: &str, volume: PodVolume<'_>) -> Option<String> {
-    let options = volume.options;
-    let other: Vec<&str> = options.split(',').filter(|o| !matches!(*o, "" | "ro" | "rw")).collect();
-    (!other.is_empty()).then(|| format!("{} of `{written}` has no effect in a pod", other.join(",")))
 }
 
 fn take_all_options(options: &str, place: Place, into: &mut ServiceSpec) -> Option<Finding> {

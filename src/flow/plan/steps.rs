@@ -1,5 +1,6 @@
 //! Steps as they travel to the agent: templates as text, ids as GitHub makes them.
 
+use super::absent::NOT_BESIDE;
 use super::reads::Reads;
 use super::spec::{env_layer, raw};
 use crate::job::{ActionSpec, EnvLayer, GateSpec, RetrySpec, StepSpec, ValidateSpec};
@@ -21,6 +22,9 @@ pub(super) fn specs(
         .zip(ids)
         .zip(retries)
         .map(|((step, id), retry)| {
+            if step.background {
+                return Err(format!("`background` of step `{id}`: {NOT_BESIDE}"));
+            }
             let action =
                 action(&step.action).ok_or_else(|| format!("step `{id}` does what is not there yet"))?;
             Ok(StepSpec {
@@ -132,7 +136,6 @@ fn base_id(action: &Action) -> String {
 
 /// What a step does as it travels; `None` for kinds that are not there yet, whose jobs `absent`
 /// refuses.
-/// What a step does; `None` for what is not there yet.
 pub(super) fn action(action: &Action) -> Option<ActionSpec> {
     Some(match action {
         Action::Run(run) => ActionSpec::Run {

@@ -229,6 +229,46 @@ fn what_projects_of_one_store_keep_is_apart() {
     assert!(!own.parts.contains_key("project"), "a store of its own is as it was");
 }
 
+/// `check` does not know what an expression gives; a pod is not made of it all the same.
+#[test]
+fn volumes_that_expressions_give_are_judged_when_they_are_known() {
+    let tree = TreeDigests::default();
+    let vars = json!({ "twice": "b:/y/", "ours": "/run/tidegate", "shm": "1Gi", "none": "0" });
+    let contexts = Contexts::new().with("vars", Value::from(&vars));
+    let reason = |body: &str| {
+        let workflow = job(body);
+        let (pods, project) = (Place::Pods, "");
+        let facts = CacheFacts { workflow: "w.yml", tree: &tree, place: pods, image: "x", project };
+        let before = absent(&workflow, &workflow.jobs[0], Place::Pods);
+        assert!(before.is_empty(), "{body}: {before:?}");
+        match evaluate_instance(&workflow, &workflow.jobs[0], &contexts, &facts) {
+            crate::run::InstanceSettings::Ready(_) => String::new(),
+            crate::run::InstanceSettings::Failed { reason } => reason,
+        }
+    };
+    for (body, words) in [
+        (
+            "    container: { image: x, volumes: ['a:/y', \"${{ vars.twice }}\"] }\n",
+            "`container.volumes`: `b:/y/`: `a:/y` is there already",
+        ),
+        (
+            "    services: { db: { image: x, volumes: [\"a:${{ vars.ours }}\"] } }\n",
+            "`services.db.volumes`: `a:/run/tidegate`: /run/tidegate is Tidegate's own",
+        ),
+        (
+            "    resources: { shm: \"${{ vars.shm }}\" }\n    container: { image: x, volumes: ['a:/dev/shm'] }\n",
+            "`container.volumes`: `a:/dev/shm`: `resources.shm` of this job",
+        ),
+        (
+            "    resources: { shm: \"${{ vars.none }}\" }\n    container: { image: x, volumes: ['a:/dev/shm'] }\n",
+            "",
+        ),
+    ] {
+        let found = reason(body);
+        assert!(found.starts_with(words) && (found.is_empty() == words.is_empty()), "{body}: {found}");
+    }
+}
+
 fn planned(workflow: &Workflow, facts: &EventFacts) -> Plan {
     let github = json!({"ref": facts.reference, "event_name": facts.name});
     let contexts = Contexts::new().with("github", Value::from(&github)).with("vars", Value::from(&json!({})));
@@ -384,6 +424,18 @@ fn what_images_and_nodes_do_not_give_is_said_of_the_file() {
             "    services: { db: { image: x, volumes: ['data:/y:nocopy'] } }\n",
             "services.db.volumes: nocopy of `data:/y:nocopy` has no effect in a pod",
         ),
+        (
+            "    container: { image: x, volumes: ['a:/y', 'b:/y'] }\n",
+            "!container.volumes: `b:/y`: `a:/y` is there already; give each a folder of its own",
+        ),
+        (
+            "    services: { db: { image: x, volumes: ['a:/run/tidegate/own'] } }\n",
+            "!services.db.volumes: `a:/run/tidegate/own`: /run/tidegate is Tidegate's own",
+        ),
+        (
+            "    resources: { shm: 1Gi }\n    container: { image: x, volumes: ['a:/dev/shm'] }\n",
+            "!container.volumes: `a:/dev/shm`: `resources.shm` of this job lies there; leave one",
+        ),
         ("    runs-on: gpu-pool\n", "runs-on: `gpu-pool` chooses no node; `resources`"),
         ("    runs-on: { group: big }\n", "runs-on: `big` chooses no node"),
         (
@@ -414,6 +466,8 @@ fn what_images_and_nodes_do_not_give_is_said_of_the_file() {
         "    services: { db: { image: x, ports: ['5432:5432'], volumes: ['data:/y', /z], options: --health-cmd y } }\n",
         "    services: { db: { image: x, volumes: ['${{ github.ref }}:/y'] } }\n",
         "    container: { image: x, volumes: ['data:/y', 'more:/z:ro', '${{ github.ref }}:/y'] }\n",
+        "    resources: { shm: 1Gi }\n    services: { db: { image: x, volumes: ['a:/dev/shm'] } }\n",
+        "    resources: { shm: 0 }\n    container: { image: x, volumes: ['a:/dev/shm'] }\n",
     ];
     for job in nothing {
         assert_eq!(said(job, Place::Pods), Vec::<String>::new(), "{job}");

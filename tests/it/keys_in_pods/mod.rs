@@ -1,5 +1,6 @@
 //! Every key of a file, one by one, for pods, without a cluster: it changes the manifests or what the log keeps of the job, or
-//! `plan` says that it does not, or it is of those whose effect is elsewhere, and the table says where.
+//! `plan` says that it does not. For a key whose effect is the agent's own, the table names a test of that, and here it is
+//! held only that the test is there and `plan` takes the key: what the key does, that test holds.
 
 mod rows;
 
@@ -57,6 +58,10 @@ fn project(text: &str) -> Project {
         .file("t.yaml", "spec: { priorityClassName: high }\n")
         .file("act/action.yml", "name: act\nruns: { using: composite, steps: [{ run: 'true', shell: sh }] }\n")
         .file(
+            "beside/action.yml",
+            "name: b\nruns: { using: composite, steps: [{ run: 'true', shell: sh }, { run: 'true', shell: sh, background: true }] }\n",
+        )
+        .file(
             ".ml/workflows/called.yml",
             "on: { workflow_call: { inputs: { x: { type: string } } } }
 jobs: { b: { container: called:1, strategy: { matrix: { x: ['${{ inputs.x }}'] } }, steps: [{ run: 'true' }] } }\n",
@@ -99,11 +104,41 @@ fn wrong(text: &str, without: &str, does: &Does) -> Option<String> {
         Does::Keeps(words) => new("json", words),
         Does::Says(words) => both(0, words),
         Does::Refuses(words) => both(2, words),
-        Does::Runs(file, words) => {
-            let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file));
-            let shown = text.is_ok_and(|text| text.contains(words));
-            (!shown).then(|| format!("{file} does not show it by {words:?}")).or_else(|| ends(0, ""))
+        Does::Runs(file, test) => (!is_test(&text_of(file), test))
+            .then(|| format!("{file} has no test {test}"))
+            .or_else(|| ends(0, "")),
+        Does::Nothing(file, words) => {
+            let said = text_of(file).contains(words);
+            (!said).then(|| format!("{file} does not say {words:?}")).or_else(|| ends(0, ""))
         }
+    }
+}
+
+/// A file of the repository; empty where there is none.
+fn text_of(file: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap_or_default()
+}
+
+/// Why tests are left out that this repository runs all the same, where there is a cluster.
+const ON_A_CLUSTER: &str = "#[ignore = \"needs the cluster of tests/cluster\"]";
+
+/// Tells whether a file has a test of this name, and one that is run.
+fn is_test(text: &str, name: &str) -> bool {
+    let Some((before, _)) = text.split_once(&format!("\nfn {name}() {{")) else { return false };
+    let attributes: Vec<&str> = before.lines().rev().take_while(|line| line.starts_with("#[")).collect();
+    attributes.contains(&"#[test]")
+        && attributes.iter().all(|line| !line.starts_with("#[ignore") || *line == ON_A_CLUSTER)
+}
+
+#[test]
+fn a_test_that_is_gone_or_left_out_is_none() {
+    let text = format!(
+        "\n#[test]\nfn is() {{\n}}\n\n#[test]\n#[ignore = \"slow\"]\nfn slow() {{\n}}\n\nfn plain() {{\n}}\n\n#[test]\n{ON_A_CLUSTER}\nfn far() {{\n}}\n"
+    );
+    for (name, there) in
+        [("is", true), ("far", true), ("slow", false), ("plain", false), ("i", false), ("gone", false)]
+    {
+        assert_eq!(is_test(&text, name), there, "{name}");
     }
 }
 

@@ -10,11 +10,13 @@ pub(super) enum Does {
     Says(&'static str),
     /// The job cannot do without: both refuse.
     Refuses(&'static str),
-    /// The agent goes by it, with the step runner of all places. Here is the test of that runner, or of pods, and what of it.
+    /// The agent goes by it, with the step runner of all places: this file has this test of it.
     Runs(&'static str, &'static str),
+    /// It is read and has no effect anywhere, and this document says so.
+    Nothing(&'static str, &'static str),
 }
 
-use Does::{Keeps, Makes, Refuses, Runs, Says};
+use Does::{Keeps, Makes, Nothing, Refuses, Runs, Says};
 
 /// A key as `SHAPE.KEY` of the schema, with more words where it has several rows; what stands in the file; what it does.
 pub(super) type Row = (&'static str, &'static str, Does);
@@ -25,8 +27,12 @@ pub(super) const FILE: &[Row] = &[
     ("env", "env: { A: b }", Keeps("\"A\"")),
     ("data", "data: { raw: lake }", Keeps("\"name\": \"raw\"")),
     ("concurrency.group", "concurrency: { group: deploy }", Keeps("\"group\": \"deploy\"")),
-    ("permissions", "permissions: read-all", Runs("docs/deviations.md", "`permissions`")),
-    ("defaults.run", "defaults: { run: { shell: bash } }", Runs("tests/it/agent.rs", "shell:")),
+    ("permissions", "permissions: read-all", Nothing("docs/deviations.md", "| `permissions` |")),
+    (
+        "defaults.run",
+        "defaults: { run: { shell: bash } }",
+        Runs("tests/it/runner_half.rs", "directories_and_defaults_come_in_layers"),
+    ),
     ("defaults.container", "defaults: { container: other:1 }", Makes("image: other:1")),
     ("defaults.pod-template", "defaults: { pod-template: t.yaml }", Makes("priorityClassName: high")),
     (
@@ -40,7 +46,11 @@ pub(super) const JOB: &[Row] = &[
     ("job.name", "name: other", Keeps("\"display\": \"other\"")),
     ("job.if", "if: \"${{ github.actor == 'nobody' }}\"", Keeps("\"skipped\"")),
     ("job.needs", "needs: first", Keeps("\"needs\": [\n          \"first\"")),
-    ("job.permissions", "permissions: { contents: read }", Runs("docs/deviations.md", "`permissions`")),
+    (
+        "job.permissions",
+        "permissions: { contents: read }",
+        Nothing("docs/deviations.md", "| `permissions` |"),
+    ),
     ("job.runs-on", "runs-on: gpu-box", Says("`runs-on`: `gpu-box` chooses no node")),
     ("job.environment", "environment: production", Keeps("\"environment\": \"production\"")),
     ("job.concurrency", "concurrency: deploy", Keeps("\"group\": \"deploy\"")),
@@ -50,12 +60,12 @@ pub(super) const JOB: &[Row] = &[
         Keeps("\"cancel_in_progress\": true"),
     ),
     ("concurrency.queue", "concurrency: { group: g, queue: max }", Keeps("\"queue_all\": true")),
-    ("job.outputs", "outputs: { x: y }", Runs("tests/it/kubernetes/detach/thin.rs", "outputs:")),
+    ("job.outputs", "outputs: { x: y }", Runs("tests/it/agent.rs", "steps_see_what_earlier_steps_wrote")),
     ("job.env", "env: { A: b }", Keeps("\"A\"")),
     (
         "job.defaults",
         "defaults: { run: { working-directory: lake } }",
-        Runs("tests/it/agent.rs", "working_directory: directory"),
+        Runs("tests/it/runner_half.rs", "directories_and_defaults_come_in_layers"),
     ),
     ("defaults.container", "defaults: { container: other:1 }", Makes("image: other:1")),
     ("defaults.pod-template", "defaults: { pod-template: t.yaml }", Makes("priorityClassName: high")),
@@ -112,6 +122,26 @@ pub(super) const JOB: &[Row] = &[
         "container: { image: other:1, volumes: ['/srv:/srv'] }",
         Refuses("a pod has no folder of the machine"),
     ),
+    (
+        "container.volumes, twice",
+        "container: { image: other:1, volumes: ['a:/kept', 'b:/kept/'] }",
+        Refuses("`a:/kept` is there already"),
+    ),
+    (
+        "container.volumes, ours",
+        "container: { image: other:1, volumes: ['a:/run/tidegate/shared'] }",
+        Refuses("/run/tidegate is Tidegate's own"),
+    ),
+    (
+        "container.volumes, of resources.shm",
+        "container: { image: other:1, volumes: ['a:/dev/shm'] }\n    resources: { shm: 1Gi }",
+        Refuses("`resources.shm` of this job lies there"),
+    ),
+    (
+        "container.volumes, for resources.shm",
+        "container: { image: other:1, volumes: ['a:/dev/shm'] }",
+        Makes("mountPath: /dev/shm"),
+    ),
     ("job.services", "services: { db: { image: other:1 } }", Makes("name: service-db")),
     ("service.image", "services: { db: { image: other:1 } }", Makes("image: other:1")),
     (
@@ -154,6 +184,11 @@ pub(super) const JOB: &[Row] = &[
         "service.volumes, the machine's",
         "services: { db: { image: other:1, volumes: ['/srv:/srv'] } }",
         Refuses("a pod has no folder of the machine"),
+    ),
+    (
+        "service.volumes, twice",
+        "services: { db: { image: other:1, volumes: ['/kept', 'a:/kept'] } }",
+        Refuses("`/kept` is there already"),
     ),
     ("service.command", "services: { db: { image: other:1, command: serve } }", Makes("- serve")),
     ("service.entrypoint", "services: { db: { image: other:1, entrypoint: /serve } }", Makes("- /serve")),
@@ -219,7 +254,7 @@ pub(super) const JOB: &[Row] = &[
     (
         "produce.if-missing",
         "produces: { model: { path: out, if-missing: ignore } }",
-        Runs("tests/it/keys.rs", "produces.if-missing: ignore"),
+        Runs("tests/it/keys.rs", "keys_of_a_job"),
     ),
     ("job.consumes", "consumes: { in/: '${{ needs.first.artifacts.o }}' }\n    needs: first", Keeps("in/")),
     (
@@ -232,7 +267,11 @@ pub(super) const JOB: &[Row] = &[
         "consumes: { in/: { from: '${{ needs.first.artifacts.o }}', mount: shared } }\n    needs: first",
         Says("a shared tree is not there yet"),
     ),
-    ("job.metrics", "metrics: m.json", Runs("tests/it/kubernetes/runs.rs", "metrics: ")),
+    (
+        "job.metrics",
+        "metrics: m.json",
+        Runs("tests/it/kubernetes/runs.rs", "a_gate_stops_a_run_and_the_cache_knows_where_things_are"),
+    ),
     (
         "metrics.files",
         "metrics: { files: /m.json }",
@@ -241,9 +280,9 @@ pub(super) const JOB: &[Row] = &[
     (
         "metrics.goals",
         "metrics: { files: m.json, goals: { loss: min } }",
-        Runs("tests/it/kubernetes/detach/requests.rs", "goals"),
+        Runs("tests/it/kubernetes/detach/requests.rs", "clients_at_once_each_get_their_run"),
     ),
-    ("job.params", "params: p.json", Runs("tests/it/pod_agent.rs", "params:")),
+    ("job.params", "params: p.json", Runs("tests/it/keys.rs", "keys_of_a_job")),
     ("job.cache", "cache: true", Keeps("\"back end\": \"pods\"")),
     ("cache.inputs", "cache: { inputs: [lake/a.csv] }", Keeps("\"back end\": \"pods\"")),
     ("cache.key", "cache: { key: salt }", Keeps("\"key\": \"salt\"")),
@@ -264,7 +303,7 @@ pub(super) const CALL: &[Row] = &[
     (
         "job.secrets",
         "uses: ./.ml/workflows/called.yml\n    secrets: inherit",
-        Runs("tests/it/kubernetes/runs.rs", "secret"),
+        Runs("tests/it/keys.rs", "secrets_of_a_call"),
     ),
 ];
 
@@ -275,23 +314,27 @@ pub(super) const STEP: &[Row] = &[
     ("step.if", "{ run: 'true', if: \"github.actor == 'nobody'\" }", Keeps("github.actor == 'nobody'")),
     ("step.env", "{ run: 'true', env: { A: b } }", Keeps("\"A\"")),
     ("step.run", "{ run: echo other }", Keeps("echo other")),
-    ("step.shell", "{ run: 'true', shell: bash }", Runs("tests/it/agent.rs", "shell:")),
+    (
+        "step.shell",
+        "{ run: 'true', shell: bash }",
+        Runs("tests/it/runner_half.rs", "directories_and_defaults_come_in_layers"),
+    ),
     (
         "step.working-directory",
         "{ run: 'true', working-directory: lake }",
-        Runs("tests/it/agent.rs", "working_directory: directory"),
+        Runs("tests/it/runner_half.rs", "directories_and_defaults_come_in_layers"),
     ),
     (
         "step.continue-on-error",
         "{ run: 'true', continue-on-error: true }",
-        Runs("tests/it/agent.rs", "continue-on-error"),
+        Runs("tests/it/agent.rs", "failure_status_functions_and_continue_on_error"),
     ),
     (
         "step.timeout-minutes",
         "{ run: 'true', timeout-minutes: 5 }",
-        Runs("tests/it/agent.rs", "timeout-minutes"),
+        Runs("tests/it/agent.rs", "timeouts_end_every_grandchild"),
     ),
-    ("step.retry", "{ run: 'true', retry: 2 }", Runs("tests/it/keys.rs", "retry: 2, run")),
+    ("step.retry", "{ run: 'true', retry: 2 }", Runs("tests/it/keys.rs", "keys_of_a_step")),
     (
         "step.background",
         "{ run: 'true', background: true }",
@@ -311,8 +354,18 @@ pub(super) const STEP: &[Row] = &[
         "{ run: 'true', container: { image: other:1, options: --cpus 1 } }",
         Says("`steps[1].container.options`: it has no effect in a pod"),
     ),
+    (
+        "step.container, its volumes",
+        "{ run: 'true', container: { image: other:1, volumes: ['a:/dev/shm'] }, resources: { shm: 1Gi } }",
+        Refuses("`steps[1].container.volumes`: `a:/dev/shm`: `resources.shm` of this job lies there"),
+    ),
     ("step.resources", "{ run: 'true', resources: { cpu: 2 } }", Makes("cpu: 2000m")),
     ("step.uses", "{ uses: ./act }", Keeps("./act")),
+    (
+        "step.uses, beside others",
+        "{ uses: ./beside }",
+        Refuses("`steps[1].background`: steps that run beside"),
+    ),
     (
         "step.uses, elsewhere",
         "{ uses: actions/upload-artifact@v4, with: { name: x, path: ~/x } }",
@@ -342,17 +395,17 @@ pub(super) const STEP: &[Row] = &[
     (
         "validate.rows",
         "{ validate: { data: lake/a.csv, rows: 1 } }",
-        Runs("tests/it/keys.rs", "validate.rows"),
+        Runs("tests/it/keys.rs", "keys_of_a_step"),
     ),
     (
         "validate.unique",
         "{ validate: { data: lake/a.csv, unique: n } }",
-        Runs("tests/it/keys.rs", "validate.unique"),
+        Runs("tests/it/keys.rs", "keys_of_a_step"),
     ),
     (
         "validate.nulls",
         "{ validate: { data: lake/a.csv, nulls: { n: 0 } } }",
-        Runs("tests/it/keys.rs", "validate.nulls"),
+        Runs("tests/it/keys.rs", "keys_of_a_step"),
     ),
     (
         "validate.drift",

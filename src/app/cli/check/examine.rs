@@ -2,12 +2,13 @@
 
 use super::inputs::{Input, shown};
 use crate::app::config::{Project, dialect_of};
+use crate::app::engine::not_there;
 use crate::app::report::check::CheckedFile;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use tidegate_flow::plan::{Absent, Place, absent, absent_triggers};
+use tidegate_flow::plan::{Place, absent, absent_triggers};
 use tidegate_lang::check::{CheckContext, LocalAction, check_one, local_actions, mend};
 use tidegate_lang::source::{
     Diagnostic, FileId, MergeKeys, Node, Sources, Span, decode, in_order, load_with,
@@ -23,7 +24,7 @@ struct Shared {
     actions: Mutex<HashMap<PathBuf, Known>>,
 }
 
-/// A local action, and its file where something is wrong with it.
+/// A local action, and its file where something is wrong with it or not there yet.
 #[derive(Clone)]
 struct Known {
     action: LocalAction,
@@ -123,7 +124,9 @@ fn one(input: &Input, dialect: Option<Dialect>, place: Option<Place>, shared: &S
         {
             let here = std::env::current_dir().unwrap_or_default();
             let file = sources.add(shown(path.strip_prefix(here).unwrap_or(&path)), text.as_str());
-            findings.extend(read_action(file, &text).1);
+            let (action, found) = read_action(file, &text);
+            findings.extend(found);
+            findings.extend(action.iter().filter(|_| place.is_some()).flat_map(not_there));
         }
         findings.extend(place.into_iter().flat_map(|place| back_end(&linked.root, place)));
     }
@@ -135,22 +138,13 @@ fn one(input: &Input, dialect: Option<Dialect>, place: Option<Place>, shared: &S
 
 /// What the back end that jobs are meant for does not do, or none does yet: `plan` and `run` say the same.
 fn back_end(workflow: &Workflow, place: Place) -> Vec<Diagnostic> {
-    let found = |part: Absent, span: Span| {
-        let words = format!("`{}`: {}", part.key, part.words);
-        let span = part.at.unwrap_or(span);
-        if part.blocking {
-            Diagnostic::error("back-end", span, words)
-        } else {
-            Diagnostic::warning("back-end", span, words)
-        }
-    };
     let of_job = |job: &Job| {
         let parts = absent(workflow, job, place).into_iter();
-        parts.map(|part| found(part, job.id.span)).collect::<Vec<_>>()
+        parts.map(|part| part.finding(job.id.span)).collect::<Vec<_>>()
     };
     let triggers = absent_triggers(workflow)
         .into_iter()
-        .map(|part| found(part, Span { file: workflow.file, start: 0, end: 0 }));
+        .map(|part| part.finding(Span { file: workflow.file, start: 0, end: 0 }));
     triggers.chain(workflow.jobs.iter().flat_map(of_job)).collect()
 }
 
@@ -254,7 +248,8 @@ fn find_action(project: &Path, folder: &Path) -> Known {
         }
         let Ok(text) = std::fs::read_to_string(&real) else { return unknown };
         let (action, findings) = read_action(FileId(u32::MAX), &text);
-        let broken = (!findings.is_empty()).then(|| Arc::new((path, text)));
+        let whole = findings.is_empty() && action.as_ref().is_none_or(|action| not_there(action).is_empty());
+        let broken = (!whole).then(|| Arc::new((path, text)));
         let action = action.map_or(LocalAction::Unknown, |action| LocalAction::Found(Arc::new(action)));
         return Known { action, broken };
     }

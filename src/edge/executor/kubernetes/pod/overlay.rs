@@ -225,6 +225,7 @@ mod tests {
             ),
             ("spec:\n  containers: [{ image: x }]\n", "2:3", "needs a name"),
             ("spec:\n  volumes: [{ name: secret, emptyDir: {} }]\n", "2:13", "the volume `secret`"),
+            ("spec:\n  volumes: [{ name: volume-0, emptyDir: {} }]\n", "2:13", "the volume `volume-0`"),
             ("spec: { $patch: replace }\n", "1:9", "directive"),
             // Not a pod any more.
             ("spec:\n  tolerations: [{ key: a, tolerationSeconds: soon }]\n", "2:3", "`spec.tolerations`"),
@@ -239,5 +240,7 @@ mod tests {
             let said = laid(text).unwrap_err();
             assert!(said.starts_with(&format!("t.yaml:{place}: ")) && said.contains(words), "{text}: {said}");
         }
+        laid("spec:\n  volumes: [{ name: volume-0a, emptyDir: {} }, { name: volume-, emptyDir: {} }]\n")
+            .unwrap();
     }
 }

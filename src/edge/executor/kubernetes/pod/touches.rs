@@ -75,11 +75,17 @@ pub(super) fn touches(root: &Node, value: &Json, wrong: &mut Vec<Diagnostic>) {
     }
     for volume in items(&spec["volumes"]) {
         let name = volume["name"].as_str().unwrap_or_default();
-        if VOLUMES.contains(&name) || name.starts_with("service-") {
+        if VOLUMES.contains(&name) || name.starts_with("service-") || is_of_a_name(name) {
             no(&[key("spec"), key("volumes"), item(name)], format!("the volume `{name}` is the engine's"));
         }
     }
     directives(root, wrong);
+}
+
+/// Tells whether a volume is that of a name in `volumes` (`volumes`).
+fn is_of_a_name(volume: &str) -> bool {
+    let number = volume.strip_prefix("volume-").unwrap_or_default();
+    !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())
 }
 
 fn metadata(metadata: &Json, no: &mut dyn FnMut(&[Segment], String)) {
