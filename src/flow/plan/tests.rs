@@ -513,8 +513,8 @@ fn paths_of_an_image_are_said_before_it_runs() {
         let said = keys(place);
         let starts = [
             "metrics: /tmp/m.json is in the image",
-            "steps[0].with.path: ~/.cache/pip is in the image",
-            "steps[1].with.path: /tmp/out/*.log is in the image",
+            "steps[0].with.path: ~/.cache/pip is in the image where its user has a home folder there, and the action",
+            "steps[1].with.path: /tmp/out/*.log is in the image, and the action",
             "steps[5].validate.data: /data/rows.csv is in the image",
             "steps[6].gate.baseline: ~/base.json is in the image",
         ];
