@@ -77,3 +77,30 @@ fn what_is_not_there_is_said() {
     project.tidegate(["runs", "logs", "1", "fit", "--matrix", "c=7"]).code(2).stderr("there are: c=1");
     project.tidegate(["runs", "rerun", "1", "--from", "nothing"]).code(2).stderr("no job `nothing`");
 }
+
+/// A workflow that is called twice has two jobs of one id.
+#[test]
+fn jobs_of_two_calls_have_names_and_logs_of_their_own() {
+    let caller = "on: workflow_dispatch
+jobs:
+  one: { uses: ./.ml/workflows/called.yml, with: { word: first } }
+  two: { uses: ./.ml/workflows/called.yml, with: { word: second } }
+";
+    let called = "on: { workflow_call: { inputs: { word: { type: string } } } }
+jobs:
+  b: { strategy: { matrix: { n: [7, 8] } }, steps: [{ run: 'echo ${{ inputs.word }} ${{ matrix.n }}' }] }
+";
+    let project = Project::workflow(caller).file(".ml/workflows/called.yml", called);
+    let done = project.tidegate(["run", ".ml/workflows/test.yml"]).code(0);
+    for (call, word) in [("one", "first"), ("two", "second")] {
+        for n in ["7", "8"] {
+            let name = format!("{call} / b ({n})");
+            assert!(done.stdout.contains(&format!("✓ {name}")), "{name} is not in {}", done.stdout);
+            let (job, matrix) = (format!("{call} / b"), format!("n={n}"));
+            let logs = project.tidegate(["runs", "logs", "1", &job, "--matrix", &matrix]).code(0).stdout;
+            assert_eq!(logs.trim(), format!("{word} {n}"), "the log of {name}");
+        }
+    }
+    let logs = project.tidegate(["runs", "logs", "1"]).code(0).stdout;
+    assert!(logs.contains("── one / b (n=7)\nfirst 7") && logs.contains("── two / b (n=8)\nsecond 8"), "{logs}");
+}

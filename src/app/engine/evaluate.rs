@@ -103,8 +103,18 @@ impl Engine<'_> {
                 return Ok(JobEvaluation::Skipped { reason });
             }
         }
+        if let JobEvaluation::Instances { instances, .. } = &mut outcome {
+            let prefix = self.prefix(frame);
+            instances.iter_mut().for_each(|i| i.display.insert_str(0, &prefix));
+        }
         self.job_contexts.insert(id, contexts);
         Ok(outcome)
+    }
+
+    /// What stands before the names of a called workflow's jobs, as `plan` and GitHub have it: `train / `.
+    fn prefix(&self, frame: &Frame) -> String {
+        let caller = frame.caller.and_then(|caller| self.run.instance(caller));
+        caller.map_or_else(String::new, |caller| format!("{} / ", caller.declared.display))
     }
 
     pub(super) fn evaluate_instance(&mut self, id: InstanceId) -> Result<InstanceSettings, EngineError> {
@@ -114,7 +124,11 @@ impl Engine<'_> {
         let (place, image) = self.site.back_end.place();
         let project = self.project();
         let facts = CacheFacts { workflow: &frame.path, tree: &self.files, place, image, project };
-        Ok(plan::evaluate_instance(&frame.workflow, written.job()?, &contexts, &facts))
+        let mut settings = plan::evaluate_instance(&frame.workflow, written.job()?, &contexts, &facts);
+        if let InstanceSettings::Ready(ready) = &mut settings {
+            ready.display.insert_str(0, &self.prefix(frame));
+        }
+        Ok(settings)
     }
 
     pub(super) fn spec(

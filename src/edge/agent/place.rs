@@ -125,7 +125,7 @@ pub fn file_name(token: &str) -> String {
     if name.chars().all(|c| c == '.') { name + "-" } else { name }
 }
 
-/// Where an attempt's masked log is kept.
+/// Where an attempt's masked log is kept; `instance` counts over the run: jobs of two called workflows may have one id.
 pub fn log_path(store: &Path, run: &str, job: &str, instance: u32, attempt: u32) -> PathBuf {
     let job = job.replace("__", "___").replace([' ', '/'], "__");
     store.join("runs").join(file_name(run)).join(format!("{}-{instance}.{attempt}.log", file_name(&job)))
@@ -142,7 +142,9 @@ pub fn node_log_path(attempt: &Path, node: u32) -> PathBuf {
 
 /// [`log_path`] of a spec.
 pub fn log_path_of(store: &Path, spec: &JobSpec) -> PathBuf {
-    log_path(store, &spec.run, &spec.job, spec.instance, spec.attempt)
+    // The token has the run's number of the instance; the spec's own counts in its job.
+    let instance = spec.token.split('.').nth(1).and_then(|number| number.parse().ok());
+    log_path(store, &spec.run, &spec.job, instance.unwrap_or(spec.instance), spec.attempt)
 }
 
 #[cfg(test)]

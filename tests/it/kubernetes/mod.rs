@@ -315,14 +315,25 @@ fn within<T>(limit: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> 
 }
 
 /// Waits until a running job's log has some text.
+#[track_caller]
 fn wait_log(project: &Project, text: &str) {
     wait_logs(project, &[], text);
 }
 
 /// The same of what `runs logs` gives with more options.
+#[track_caller]
 fn wait_logs(project: &Project, more: &[&str], text: &str) {
-    wait(&format!("the log says {text:?}"), || {
+    let said = wait_or("the log says it", || {
         let args = [&["runs", "logs", "1"], more].concat();
         project.tidegate(args).stdout.contains(text).then_some(())
     });
+    if said.is_none() {
+        let shown = project.tidegate(["runs", "show", "1"]);
+        let pods = kubectl(&["get", "pods", "-A", "-o", "wide"]);
+        let warnings = kubectl(&["get", "events", "-A", "--field-selector", "type=Warning"]);
+        panic!(
+            "waited in vain until the log says {text:?}\n{}{}\n{pods}\n{warnings}",
+            shown.stdout, shown.stderr
+        );
+    }
 }

@@ -161,9 +161,7 @@ fn last_lines(
 ) -> Option<Vec<String>> {
     let state = view.instances.get(usize::try_from(instance).ok()?)?;
     let job = view.jobs.get(usize::try_from(state.job).ok()?)?;
-    let index = job.instances.iter().position(|i| *i == instance)?;
-    let index = u32::try_from(index).ok()?;
-    let path = log_path(store, &view.created.run, &job.declared.id, index, attempt);
+    let path = log_path(store, &view.created.run, &job.declared.id, instance, attempt);
     let mut file = std::fs::File::open(path).ok()?;
     let end = if to > from { to } else { file.metadata().ok()?.len() };
     let start = from.max(end.saturating_sub(END));

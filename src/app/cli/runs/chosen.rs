@@ -13,7 +13,7 @@ pub(super) fn choose<'a>(
     if let Some(job) = job
         && !view.jobs.iter().any(|other| other.declared.id == *job || other.declared.display == *job)
     {
-        let jobs: Vec<&str> = view.jobs.iter().map(|job| job.declared.id.as_str()).collect();
+        let jobs: Vec<&str> = (0..view.jobs.len()).map(|job| called(view, job)).collect();
         return Err(Failure::wrong(format!("run {} has no job `{job}`", view.created.number))
             .hint(format!("its jobs: {}", jobs.join(", "))));
     }
@@ -45,9 +45,16 @@ pub(super) fn choose<'a>(
 
 /// The name of an instance for people: its job, and its matrix values.
 pub(super) fn name(view: &RunView, instance: &InstanceView) -> String {
-    let job = view.jobs.get(instance.job as usize).map_or("", |job| job.declared.id.as_str());
+    let job = called(view, instance.job as usize);
     match instance.matrix_text(", ") {
         matrix if matrix.is_empty() => job.to_owned(),
         matrix => format!("{job} ({matrix})"),
     }
+}
+
+/// What a job is chosen by: its id, or its name where called workflows have jobs of one id.
+fn called(view: &RunView, job: usize) -> &str {
+    let Some(declared) = view.jobs.get(job).map(|job| &job.declared) else { return "" };
+    let alone = view.jobs.iter().filter(|other| other.declared.id == declared.id).count() == 1;
+    if alone { &declared.id } else { &declared.display }
 }

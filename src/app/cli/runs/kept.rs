@@ -98,9 +98,7 @@ impl Kept {
     /// Where an attempt's log is kept; `instance` counts over the run.
     pub fn log(&self, view: &RunView, instance: u32, attempt: u32) -> Option<PathBuf> {
         let job = view.jobs.get(view.instances.get(instance as usize)?.job as usize)?;
-        let index = job.instances.iter().position(|other| *other == instance)?;
-        let index = u32::try_from(index).ok()?;
-        Some(log_path(&self.project.store, &view.created.run, &job.declared.id, index, attempt))
+        Some(log_path(&self.project.store, &view.created.run, &job.declared.id, instance, attempt))
     }
 
     /// Tells whether an ended run wrote logs and none of them is there any more.
