@@ -102,5 +102,8 @@ jobs:
         }
     }
     let logs = project.tidegate(["runs", "logs", "1"]).code(0).stdout;
-    assert!(logs.contains("── one / b (n=7)\nfirst 7") && logs.contains("── two / b (n=8)\nsecond 8"), "{logs}");
+    assert!(
+        logs.contains("── one / b (n=7)\nfirst 7") && logs.contains("── two / b (n=8)\nsecond 8"),
+        "{logs}"
+    );
 }

@@ -38,6 +38,7 @@ use crate::harness::{Done, Project};
 use std::ops::Deref;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
@@ -140,12 +141,17 @@ fn apply_volume(name: &str, path: &str) {
     ));
 }
 
+/// How many namespaces there were.
+static NAMESPACES: AtomicUsize = AtomicUsize::new(0);
+
 /// A namespace that goes when the test is over.
 struct Namespace(String);
 
 impl Namespace {
     fn new(name: &str, labels: &str) -> Self {
-        let name = format!("test-{name}-{}", std::process::id());
+        // Two tests may call theirs alike.
+        let number = NAMESPACES.fetch_add(1, Ordering::Relaxed);
+        let name = format!("test-{name}-{}-{number}", std::process::id());
         let text = format!(
             "{{\"apiVersion\":\"v1\",\"kind\":\"Namespace\",\"metadata\":{{\"name\":\"{name}\",\"labels\":{{{labels}}}}}}}"
         );
