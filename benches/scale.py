@@ -5,7 +5,8 @@ usage: python3 benches/scale.py [--jobs N] [--nodes N] [--at-once N] [--no-bare]
 It needs the cluster of `tests/cluster` (KUBECONFIG, TIDEGATE_CLUSTER), which it leaves changed: the API server keeps an audit log
 of Tidegate's requests, the controller manager and the scheduler get --kube-api-qps (0: they have their defaults), and the nodes stay.
 kwok is built once by Go. The agents of the pods are played by `benches/agents.rs`, over the real hub. Beside it, afterwards, as many
-bare Jobs of the same pod shape are made, first all at once, then as many at once as Tidegate has, and timed to their last `Complete`.
+bare Jobs of the same pod shape are made, first all at once, then as many at once as Tidegate has, then so with a Secret each and
+removed when complete, as Tidegate's are, and timed to their last `Complete`.
 """
 
 import argparse
@@ -99,16 +100,22 @@ def nodes(api, count):
             "status": {"capacity": room, "allocatable": room}})
 
 
-def bare(api, count, at_once):
-    """Makes bare Jobs, so many at once, as fast as the API server takes them; returns the seconds to the last one's `Complete`."""
+def bare(api, count, at_once, whole=False):
+    """Makes bare Jobs, so many at once, as fast as the API server takes them; returns the seconds to the last one's `Complete`.
+
+    `whole`: each has a Secret, which it owns, and is removed when it is complete, as an attempt of Tidegate's is.
+    """
     ended, room = set(), threading.Semaphore(at_once)
-    label = f"bare-{at_once}"
+    label = f"bare-{at_once}{'-whole' if whole else ''}"
+    removing = Api(NAMESPACE)  # A connection of its own: another thread removes.
 
     def seen(_, job):
         name = job["metadata"]["name"]
         done = any(c["type"] == "Complete" and c["status"] == "True" for c in job["status"].get("conditions", []))
         if done and name not in ended:
             ended.add(name)
+            if whole:
+                removing.call("DELETE", "/apis/batch/v1", f"jobs/{name}?propagationPolicy=Background")
             room.release()
 
     began = time.time()
@@ -122,7 +129,11 @@ def bare(api, count, at_once):
             job["metadata"]["labels"]["bench"] = label
             job["spec"]["template"]["spec"].update({
                 "nodeSelector": {"type": "kwok"}, "tolerations": [{"key": "kwok.x-k8s.io/node", "operator": "Exists"}]})
-            api.call("POST", "/apis/batch/v1", "jobs", job)
+            made = api.call("POST", "/apis/batch/v1", "jobs", job)
+            if whole:
+                owner = {"apiVersion": "batch/v1", "kind": "Job", "name": made["metadata"]["name"], "uid": made["metadata"]["uid"]}
+                api.call("POST", "/api/v1", "secrets", {
+                    "apiVersion": "v1", "kind": "Secret", "metadata": {"name": owner["name"], "ownerReferences": [owner]}})
     took = time.time() - began
     # The next ones shall not find them: more objects make every list and every index larger.
     of_these = f"labelSelector=bench%3D{label}&limit=500"
@@ -201,8 +212,10 @@ def scale(given, base):
             yield Row(f"{given.jobs} pods on {given.nodes} nodes", f"{took:.0f} s", f"{given.jobs / took:.0f} jobs a second", took, "s")
             if given.bare:
                 at_once = given.at_once or PODS_AT_ONCE
-                for many, what in ((given.jobs, "all at once"), (at_once, f"{at_once} at once")):
-                    theirs = bare(api, given.jobs, many)
+                kinds = [(given.jobs, False, "all at once"), (at_once, False, f"{at_once} at once"),
+                         (at_once, True, f"{at_once} at once, with Secrets, removed")]
+                for many, whole, what in kinds:
+                    theirs = bare(api, given.jobs, many, whole)
                     yield Row(f"beside bare Jobs, {what}", f"{took:.0f} s", f"bare Jobs {theirs:.0f} s", took / theirs, "×")
             yield Row("engine's processors", f"{usage.ru_utime + usage.ru_stime:.0f} s", f"{took:.0f} s", (usage.ru_utime + usage.ru_stime) / took, "cores")
             yield Row("engine's memory", f"{usage.ru_maxrss / 1024:.0f} MB", "", usage.ru_maxrss / 1024, "MB", 100)
