@@ -7,7 +7,7 @@ use super::ranks::Ranks;
 use super::restarts::Services;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -54,8 +54,8 @@ pub(super) struct Attempt {
     pub(super) untold: Option<Instant>,
     /// Its Job was removed.
     pub(super) job_gone: bool,
-    /// Its pod is not there any more.
-    pub(super) pod_gone: bool,
+    /// Ranks whose pods were there and are not any more.
+    pub(super) gone: BTreeSet<u32>,
     /// Ends that nobody here asked for; the cluster may say why in a moment.
     pub(super) held: Vec<(JobMessage, Instant)>,
     /// A task makes its Job, and stops when it is told so.
@@ -106,7 +106,7 @@ impl Attempt {
             replaced: false,
             untold: None,
             job_gone: false,
-            pod_gone: false,
+            gone: BTreeSet::new(),
             held: Vec::new(),
             starting: true,
             stop: Arc::default(),
@@ -152,15 +152,33 @@ impl Attempt {
         if rank == 0 { self.pod.as_ref() } else { self.others.get(&rank) }
     }
 
+    /// Takes over how the pod of a rank is now.
+    pub(super) fn is(&mut self, rank: u32, pod: Pod) {
+        if rank == 0 {
+            self.pod = Some(pod);
+        } else {
+            self.others.insert(rank, pod);
+        }
+    }
+
+    /// Its pods that were seen, with their ranks.
+    pub(super) fn pods(&self) -> impl Iterator<Item = (u32, &Pod)> {
+        self.pod.iter().map(|pod| (0, pod)).chain(self.others.iter().map(|(rank, pod)| (*rank, pod)))
+    }
+
+    /// Its pods that are still there, with their ranks.
+    pub(super) fn pods_there(&self) -> impl Iterator<Item = (u32, &Pod)> {
+        self.pods().filter(|(rank, _)| !self.gone.contains(rank))
+    }
+
     /// Tells whether the volumes of all its pods are mounted.
     pub(super) fn is_set_up(&self) -> bool {
-        self.pod.as_ref().is_some_and(is_set_up) && self.others.values().all(is_set_up)
+        self.pod.is_some() && self.pods().all(|(_, pod)| is_set_up(pod))
     }
 
     /// Tells whether the cluster has not made all of its pods yet.
     pub(super) fn lacks_pods(&self) -> bool {
-        let made = self.others.len() + usize::from(self.pod.is_some());
-        made < usize::try_from(self.spec.pod.nodes.max(1)).unwrap_or(usize::MAX)
+        self.pods().count() < usize::try_from(self.spec.pod.nodes.max(1)).unwrap_or(usize::MAX)
     }
 
     /// Takes over whether the node of a pod is away.
@@ -210,8 +228,10 @@ pub(super) enum Done {
         token: String,
         lines: Vec<String>,
     },
+    /// Its Job was removed; of one that was told to leave, the pods that the cluster still has.
     Removed {
         token: String,
+        left: Vec<Pod>,
     },
     /// The log of an agent that was killed, as far as the cluster has it.
     Rest {

@@ -118,9 +118,15 @@ impl Cluster {
         Ok(kept.collect())
     }
 
+    /// Lists the pods of a Job, which may be gone itself.
+    pub(super) async fn pods_of(&self, job: &str) -> Result<Vec<Pod>, ClusterError> {
+        let found = self.pods().list(&ListParams::default().labels(&of_job(job))).await;
+        Ok(found.map_err(|e| api(format!("looking for the pods of the Job {job}"), e))?.items)
+    }
+
     /// Has the pods of a Job end within this grace; who may not do it lets them take their time.
     pub(super) async fn hurry_pods(&self, job: &str, grace_seconds: u32) {
-        let chosen = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={job}"));
+        let chosen = ListParams::default().labels(&of_job(job));
         let params = DeleteParams { grace_period_seconds: Some(grace_seconds), ..DeleteParams::background() };
         let _ = self.pods().delete_collection(&params, &chosen).await;
     }
@@ -133,6 +139,11 @@ impl Cluster {
             Err(error) => Err(api(format!("removing the Job {name}"), error)),
         }
     }
+}
+
+/// Chooses the pods of a Job (Kubernetes, "Well-Known Labels").
+fn of_job(job: &str) -> String {
+    format!("batch.kubernetes.io/job-name={job}")
 }
 
 /// Makes an object; `None` if one of that name is there already.

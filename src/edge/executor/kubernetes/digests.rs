@@ -23,7 +23,7 @@ pub(super) fn told(images: &Images, attempt: &mut Attempt) -> BTreeMap<String, S
 
 /// Tells whether the pod may still say what some container ran.
 fn is_more_to_come(known: &Resolved, pod: &Pod, attempt: &Attempt) -> bool {
-    !known.whole && !is_final(pod) && !attempt.pod_gone
+    !known.whole && !is_final(pod) && !attempt.gone.contains(&0)
 }
 
 impl State {

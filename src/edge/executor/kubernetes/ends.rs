@@ -151,7 +151,7 @@ impl State {
             let waits = attempt.not_taken.clone()?;
             return self.waits(token, &waits, now);
         };
-        if attempt.replaced || attempt.agent && attempt.pod_gone && is_suspended(job) {
+        if attempt.replaced || attempt.agent && attempt.gone.contains(&0) && is_suspended(job) {
             let since = *attempt.ended.get_or_insert(now);
             if attempt.awaits_kueue(now.duration_since(since)) {
                 return None;
@@ -245,6 +245,7 @@ impl State {
         let services = !attempt.spec.pod.services.is_empty();
         // So would an init container, and where no step began there is nothing to finish.
         let hurry = services || attempt.pod.as_ref().is_some_and(|pod| !steps_began(pod));
+        let leaves = attempt.leave_by.is_some();
         let token = token.to_owned();
         tokio::spawn(async move {
             if hurry {
@@ -252,21 +253,28 @@ impl State {
             }
             // The API server may be away for a while.
             let mut pause = Duration::from_millis(200);
-            while cluster.remove_job(&name).await.is_err() {
+            let left = loop {
+                let left = match cluster.remove_job(&name).await {
+                    Ok(()) if leaves => cluster.pods_of(&name).await,
+                    removed => removed.map(|()| Vec::new()),
+                };
+                if let Ok(left) = left {
+                    break left;
+                }
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(Duration::from_secs(10));
-            }
-            let _ = done.send(Done::Removed { token });
+            };
+            let _ = done.send(Done::Removed { token, left });
         });
     }
 
-    /// Lets go of an attempt of which nothing is left. Of one that was told to go, the pod is waited for; of one that does
+    /// Lets go of an attempt of which nothing is left. Of one that was told to go, all pods are waited for; of one that does
     /// not say what it ran, a word about that.
     pub(super) fn forget(&mut self, token: &str) {
         let Some(attempt) = self.attempts.get(token).filter(|a| a.job_gone && a.untold.is_none()) else {
             return;
         };
-        if attempt.leave_by.is_none() || attempt.pod.is_none() || attempt.pod_gone {
+        if attempt.leave_by.is_none() || attempt.pods_there().next().is_none() {
             self.attempts.remove(token);
         }
     }

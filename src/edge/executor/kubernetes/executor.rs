@@ -156,6 +156,7 @@ impl KubernetesExecutor {
             hub_missed: false,
             hub_trouble: None,
             listed: BTreeSet::new(),
+            listed_pods: BTreeSet::new(),
             touched: BTreeSet::new(),
             images: Images::default(),
             queues: Queues::default(),

@@ -121,8 +121,7 @@ impl State {
     /// Puts the last lines of what an attempt failed of under its reason. `None`: they are being read.
     pub(super) fn quoted(&mut self, token: &str, mut receipt: Receipt, now: Instant) -> Option<Receipt> {
         let Some(attempt) = self.attempts.get_mut(token) else { return Some(receipt) };
-        let mut pods = attempt.pod.iter().chain(attempt.others.values());
-        let found = pods.find_map(|pod| Some((pod.metadata.name.clone()?, quote(pod)?)));
+        let found = attempt.pods().find_map(|(_, pod)| Some((pod.metadata.name.clone()?, quote(pod)?)));
         let Some((pod, (container, previous))) = found else { return Some(receipt) };
         match &attempt.quote {
             Quote::Not => {

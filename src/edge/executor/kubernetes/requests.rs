@@ -180,7 +180,9 @@ impl State {
                     attempt.rest = Rest::Here;
                 }
             }
-            Done::Removed { token } => {
+            Done::Removed { token, left } => {
+                // One that was made a moment ago, the watch may not have told of yet.
+                left.into_iter().for_each(|pod| self.pod_is(pod));
                 let Some(attempt) = self.attempts.get_mut(&token) else { return };
                 attempt.job_gone = true;
                 attempt.ranks.all().for_each(|rank| self.hub.close(&token_of(&token, rank)));

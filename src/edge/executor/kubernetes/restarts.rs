@@ -86,7 +86,8 @@ impl Attempt {
 
     /// What is kept back no longer: a service's end is known, or nobody tells of one.
     fn kept_long_enough(&mut self, now: Instant) -> Vec<(u32, JobMessage)> {
-        let known = !self.services.ends.is_empty() || self.pod_gone;
+        let gone = self.services.failed.iter().all(|(rank, ..)| self.gone.contains(rank));
+        let known = !self.services.ends.is_empty() || gone;
         let due = |(_, _, since): &(u32, JobMessage, Instant)| now.duration_since(*since) >= TOLD_PATIENCE;
         if self.over || !(known || self.services.failed.iter().any(due)) {
             return Vec::new();

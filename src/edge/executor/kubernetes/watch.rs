@@ -5,7 +5,7 @@ use super::cluster::{ATTEMPT, Cluster};
 use super::executor::{KubernetesOptions, Order, Sink};
 use super::images::Images;
 use super::missed::{Pauses, Server};
-use super::observe::{node_is_away, not_made, not_set_up};
+use super::observe::{not_made, not_set_up};
 use super::pod::PodSettings;
 use super::projection;
 use super::queues::Queues;
@@ -14,7 +14,7 @@ use crate::hub::{EngineEnd, HubEvent};
 use crate::store::FileObjects;
 use futures::StreamExt as _;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Event as Warning, Pod};
+use k8s_openapi::api::core::v1::Event as Warning;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,9 +31,6 @@ const TICK: Duration = Duration::from_millis(250);
 const WATCH_SECONDS: u32 = 60;
 /// Pods that were told to go are waited for this long at the end.
 const GONE_PATIENCE: Duration = Duration::from_mins(1);
-
-/// Which of several nodes a pod is (Kubernetes, "Indexed Job").
-const RANK: &str = "batch.kubernetes.io/job-completion-index";
 
 /// All that the loop knows.
 pub(super) struct State {
@@ -58,6 +55,8 @@ pub(super) struct State {
     pub(super) server: Server,
     /// Jobs that a new list named so far.
     pub(super) listed: BTreeSet<String>,
+    /// Pods that a new list named so far, by their `uid`.
+    pub(super) listed_pods: BTreeSet<String>,
     /// Attempts of which there is news; the others are looked at on each tick only.
     pub(super) touched: BTreeSet<String>,
     /// What is known of images.
@@ -182,47 +181,10 @@ impl State {
         self.end(token, receipt);
     }
 
-    fn pod(&mut self, event: Result<Event<Pod>, watcher::Error>) {
-        let Some(event) = self.heard(event) else { return };
-        let gone = matches!(event, Event::Delete(_));
-        let (Event::Apply(pod) | Event::InitApply(pod) | Event::Delete(pod)) = event else { return };
-        self.images.learn(&pod);
-        let Some(attempt) = self.of(pod.metadata.annotations.as_ref()) else { return };
-        let index = pod.metadata.annotations.as_ref().and_then(|a| a.get(RANK)?.parse::<u32>().ok());
-        let token = attempt.spec.token.clone();
-        if let Some(rank) = index.filter(|rank| *rank > 0) {
-            let known = attempt.others.get(&rank);
-            if !known.is_some_and(|known| is_newer(known, &pod)) {
-                attempt.node_is(rank, !gone && node_is_away(&pod));
-                attempt.others.insert(rank, projection::pod(pod));
-                self.tell_services(&token, rank);
-            }
-            return;
-        }
-        match &attempt.pod {
-            // News of a pod that had to go before this one came.
-            Some(known) if is_newer(known, &pod) => return,
-            Some(known) if known.metadata.uid != pod.metadata.uid => attempt.replaced = attempt.agent,
-            _ => {}
-        }
-        attempt.pod_gone = gone;
-        attempt.node_is(0, node_is_away(&pod));
-        attempt.pod = Some(projection::pod(pod));
-        self.tell_services(&token, 0);
-        self.tell_images(&token);
-        self.forget(&token);
-    }
-
-    fn of(&mut self, annotations: Option<&BTreeMap<String, String>>) -> Option<&mut Attempt> {
+    pub(super) fn of(&mut self, annotations: Option<&BTreeMap<String, String>>) -> Option<&mut Attempt> {
         let token = annotations?.get(ATTEMPT)?;
         let attempt = self.attempts.get_mut(token)?;
         self.touched.insert(token.clone());
         Some(attempt)
     }
-}
-
-/// Tells whether a pod that is known was made after this one.
-fn is_newer(known: &Pod, pod: &Pod) -> bool {
-    let (known, pod) = (&known.metadata, &pod.metadata);
-    known.uid != pod.uid && known.creation_timestamp > pod.creation_timestamp
 }

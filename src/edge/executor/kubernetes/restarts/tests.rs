@@ -1,126 +1,12 @@
-//! Receipts that are kept back for a word about services, in a loop that nobody drives.
+//! Receipts that are kept back for a word about services.
 
-use super::super::attempt::Attempt;
-use super::super::cluster::Cluster;
-use super::super::executor::KubernetesOptions;
-use super::super::images::Images;
-use super::super::missed::Server;
-use super::super::pod::{PodSettings, Policy, SpotNodes};
-use super::super::queues::Queues;
-use super::super::ranks::token_of;
-use super::super::shape::{Disk, HubSettings};
+use super::super::world::{TOKEN, World};
 use super::*;
-use crate::hub::{EngineEnd, HubEvent};
-use crate::store::FileObjects;
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::json;
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
-use tempfile::TempDir;
-use tidegate_flow::job::{AgentRequest, JobSpec, Masks, PodRequest, ServiceSpec};
-use tokio::runtime::Runtime;
-use tokio::sync::Semaphore;
-
-const TOKEN: &str = "r.0.1";
-
-/// A loop with one attempt, whose cluster and hub do not answer.
-struct World {
-    state: State,
-    said: Arc<Mutex<Vec<String>>>,
-    _store: TempDir,
-    _runtime: Runtime,
-}
-
-/// What the engine hears, in few words.
-fn words(message: ExecutorMessage) -> String {
-    let receipt = |receipt: &Receipt| {
-        let class = receipt.class.map_or("-", FailureClass::word);
-        format!("{class}: {}", receipt.reason.as_deref().unwrap_or_default())
-    };
-    match message {
-        ExecutorMessage::Job(JobMessage { body: MessageBody::Ended(ended), .. }) => receipt(&ended),
-        ExecutorMessage::Ended { receipt: ended, .. } => receipt(&ended),
-        ExecutorMessage::ServiceEnded { node, times, reason, .. } => format!("{node:?} {times} {reason}"),
-        other => format!("{other:?}"),
-    }
-}
-
-fn options(store: &TempDir) -> KubernetesOptions {
-    KubernetesOptions {
-        context: None,
-        namespace: None,
-        agent_image: String::new(),
-        image: String::new(),
-        image_patience: Duration::from_mins(1),
-        node_patience: Duration::from_mins(1),
-        pending_timeout: None,
-        orphan_after: Duration::from_hours(1),
-        policy: Policy::default(),
-        spot: SpotNodes::default(),
-        pull_secrets: Vec::new(),
-        hub: HubSettings::default(),
-        store: store.path().to_owned(),
-        store_id: String::new(),
-        run: "r".into(),
-        taken_up: BTreeSet::new(),
-    }
-}
+use tidegate_flow::job::AgentRequest;
 
 impl World {
-    fn new(nodes: u32) -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let _inside = runtime.enter();
-        let store = tempfile::tempdir().unwrap();
-        let said = Arc::new(Mutex::new(Vec::new()));
-        let heard = said.clone();
-        let config = kube::Config::new("http://127.0.0.1:9".parse().unwrap());
-        let mut state = State {
-            cluster: Cluster {
-                client: kube::Client::try_from(config).unwrap(),
-                namespace: "ml".into(),
-                address: String::new(),
-                inside: false,
-            },
-            hub: EngineEnd::new("key", "store", Box::new(|_| {})),
-            certificate: String::new(),
-            disk: Disk::EmptyDir,
-            settings: PodSettings::default(),
-            options: options(&store),
-            objects: Arc::new(FileObjects::open(store.path()).unwrap()),
-            sink: Arc::new(move |message| heard.lock().unwrap().push(words(message))),
-            attempts: BTreeMap::new(),
-            server: Server::default(),
-            no_hub: None,
-            hub_back: None,
-            hub_missed: false,
-            hub_trouble: None,
-            listed: BTreeSet::new(),
-            touched: BTreeSet::new(),
-            images: Images::default(),
-            queues: Queues::default(),
-            pushing: Arc::new(Semaphore::new(1)),
-            done: tokio::sync::mpsc::unbounded_channel().0,
-        };
-        let service = ServiceSpec { name: "db".into(), ..ServiceSpec::default() };
-        let pod = PodRequest { nodes, services: vec![service], ..PodRequest::default() };
-        let spec = Arc::new(JobSpec { token: TOKEN.into(), pod, ..JobSpec::default() });
-        let mut attempt = Attempt::new(spec, "job".into(), false, Masks::default());
-        attempt.agent = true;
-        state.attempts.insert(TOKEN.into(), attempt);
-        Self { state, said, _store: store, _runtime: runtime }
-    }
-
-    fn attempt(&mut self) -> &mut Attempt {
-        self.state.attempts.get_mut(TOKEN).unwrap()
-    }
-
-    fn ends(&mut self, rank: u32, receipt: Receipt) {
-        let message =
-            JobMessage { token: token_of(TOKEN, rank), seq: 9, at: 0, body: MessageBody::Ended(receipt) };
-        self.state.hear(HubEvent::Message(message));
-        self.state.look();
-    }
-
     /// The API server tells that the service of a pod has ended so often.
     fn service_ends(&mut self, rank: u32, times: u32) {
         let pod: Pod = serde_json::from_value(json!({"metadata": {}, "status": {
@@ -130,20 +16,13 @@ impl World {
                 "state": {"running": {}}}],
         }}))
         .unwrap();
-        match rank {
-            0 => self.attempt().pod = Some(pod),
-            rank => drop(self.attempt().others.insert(rank, pod)),
-        }
+        self.attempt().is(rank, pod);
         self.state.tell_services(TOKEN, rank);
     }
 
     /// Nobody has told of a service in time.
     fn time_is_over(&mut self) {
         self.state.pass_on_failures(TOKEN, Instant::now() + TOLD_PATIENCE);
-    }
-
-    fn said(&self) -> Vec<String> {
-        std::mem::take(&mut *self.said.lock().unwrap())
     }
 }
 
@@ -199,7 +78,7 @@ fn a_failed_step_comes_out_with_the_end_of_a_service() {
 fn a_failed_step_comes_out_when_nobody_can_tell_of_a_service() {
     let mut world = World::new(0);
     world.ends(0, exit());
-    world.attempt().pod_gone = true;
+    world.attempt().gone.insert(0);
     world.state.pass_on_failures(TOKEN, Instant::now());
     assert_eq!(world.said(), ["failure: exit 3"]);
     // Told to leave before it failed.
