@@ -247,7 +247,7 @@ fn interrupt(child: &Child) {
 fn cancelled(project: &Project, child: Child) -> Done {
     let pods = || {
         let began = Instant::now();
-        (kubectl(&["get", "pods", "-l", &selector(project), "-o", "name"]), began.elapsed())
+        (kubectl(&["get", "pods", "-A", "-l", &selector(project), "-o", "name"]), began.elapsed())
     };
     let (_, before) = pods();
     let began = Instant::now();

@@ -89,14 +89,33 @@ fn a_cancel_ends_all_nodes() {
 }
 
 /// The first pod is there and waits for the other, for which there is no room.
+fn half_placed(name: &str, config: &str) -> (Project, Namespace) {
+    let job = "  a: { nodes: 2, resources: { cpu: 0.3 }, steps: [{ run: 'echo ran' }] }\n";
+    let namespace = Namespace::new(name, "");
+    namespace.quota("requests.cpu", "600m");
+    (project_with(job, config), namespace)
+}
+
 #[test]
 fn a_quota_with_room_for_some_of_the_nodes_is_said() {
-    let project = project_with(
-        "  a: { nodes: 2, resources: { cpu: 0.3 }, steps: [{ run: 'echo ran' }] }\n",
-        "  pending-timeout: 15s\n",
-    );
-    let namespace = Namespace::new("some", "");
-    namespace.quota("requests.cpu", "600m");
+    let (project, namespace) = half_placed("some", "  pending-timeout: 15s\n");
     let done = run(&project, &["--namespace", &namespace.0]).code(1);
     done.stdout("waits: a quota of the namespace is used up").stdout("unschedulable: a quota");
+}
+
+/// No step has begun: nothing has to be waited for but the pod that is there.
+#[test]
+fn a_cancel_does_not_wait_for_nodes_that_never_came() {
+    let (project, namespace) = half_placed("half", "");
+    let child = spawn(&project, &["--namespace", &namespace.0]);
+    wait("the first pod runs", || {
+        let query = "jsonpath={.items[*].status.phase}";
+        let phases = kubectl(&["get", "pods", "-n", &namespace.0, "-l", &selector(&project), "-o", query]);
+        (phases.trim() == "Running").then_some(())
+    });
+    wait("it waits for the other", || {
+        let shown = project.tidegate(["runs", "show", "1"]).stdout;
+        shown.contains("waits: a quota of the namespace is used up").then_some(())
+    });
+    cancelled(&project, child);
 }

@@ -3,8 +3,9 @@
 use super::observe::{Bound, Death, Queued, Seen, Telling, Waiting, is_set_up, is_suspended, seen};
 use super::queues;
 use super::quotes::{Quote, Rest};
-use super::ranks::Ranks;
+use super::ranks::{Ranks, token_of};
 use super::restarts::Services;
+use crate::hub::EngineEnd;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use std::collections::{BTreeMap, BTreeSet};
@@ -150,6 +151,12 @@ impl Attempt {
     /// The pod of a rank.
     pub(super) fn pod_of(&self, rank: u32) -> Option<&Pod> {
         if rank == 0 { self.pod.as_ref() } else { self.others.get(&rank) }
+    }
+
+    /// Tells whether the agents of all nodes came, as far as the hub has said; of one pod that is known otherwise.
+    pub(super) fn all_came(&self, hub: &EngineEnd) -> bool {
+        self.spec.pod.nodes == 0
+            || self.ranks.all().all(|rank| hub.has_agent(&token_of(&self.spec.token, rank)))
     }
 
     /// Takes over how the pod of a rank is now.

@@ -244,7 +244,7 @@ impl State {
         // A service that does not listen to SIGTERM would hold the node's GPUs for its whole grace.
         let services = !attempt.spec.pod.services.is_empty();
         // So would an init container, and where no step began there is nothing to finish.
-        let hurry = services || attempt.pod.as_ref().is_some_and(|pod| !steps_began(pod));
+        let hurry = services || attempt.pods().any(|(_, pod)| !steps_began(pod));
         let leaves = attempt.leave_by.is_some();
         let token = token.to_owned();
         tokio::spawn(async move {

@@ -67,8 +67,7 @@ impl State {
         } else {
             attempt.gone.remove(&rank);
         }
-        // The node of one that had to go may be why it had to.
-        attempt.node_is(rank, node_is_away(&pod) && !(gone && rank > 0));
+        attempt.node_is(rank, !gone && node_is_away(&pod));
         attempt.is(rank, projection::pod(pod));
         self.tell_services(&token, rank);
         self.tell_images(&token);

@@ -74,7 +74,8 @@ impl State {
             AgentRequest::Cancel { token, reason } => {
                 let Some(attempt) = self.attempts.get_mut(&token) else { return };
                 attempt.leave_by = Some(Instant::now() + grace(&attempt.spec) + LEAVE_PATIENCE);
-                let there = attempt.agent;
+                // Steps begin only once all nodes are there.
+                let there = attempt.agent && attempt.all_came(&self.hub);
                 // A receipt that came before it was known that its agent was told to stop.
                 let held = std::mem::take(&mut attempt.held);
                 for rank in attempt.ranks.all() {
@@ -298,8 +299,10 @@ impl State {
                 }
             }
             Then::End(ranks) => {
-                let until = Instant::now() + grace(&attempt.spec) + LEAVE_PATIENCE;
-                attempt.end_by.get_or_insert(until);
+                // Those that never came have nothing to end.
+                let came = ranks.iter().any(|rank| self.hub.has_agent(&token_of(token, *rank)));
+                let patience = if came { grace(&attempt.spec) + LEAVE_PATIENCE } else { Duration::ZERO };
+                attempt.end_by.get_or_insert(Instant::now() + patience);
                 for rank in ranks {
                     let token = token_of(token, rank);
                     self.hub.request(&token, AgentRequest::Kill { token: token.clone() });
@@ -311,7 +314,21 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use super::super::world::{TOKEN, World};
     use super::*;
+
+    #[test]
+    fn nodes_that_never_came_are_not_waited_for() {
+        let mut world = World::new(2);
+        world.state.request(AgentRequest::Cancel { token: TOKEN.into(), reason: "no more".into() });
+        assert_eq!(world.said(), ["-: no more"]);
+        let mut world = World::new(2);
+        let class = Some(FailureClass::Gate);
+        world.ends(1, Receipt::bare(Conclusion::Failure, class, "acc < 0.9".to_owned()));
+        world.state.touched.insert(TOKEN.into());
+        world.state.look();
+        assert_eq!(world.said(), ["gate: node 1: acc < 0.9"]);
+    }
 
     #[test]
     fn an_agent_of_another_version_is_of_no_use() {
