@@ -234,8 +234,10 @@ fn a_disk_that_others_keep_full() {
     let mut filler =
         std::process::Command::new("sh").current_dir(project.path()).args(["-c", filler]).spawn().unwrap();
     let root = project.path().display();
-    let what =
-        format!("touch {root}/go; until [ -e {root}/filled ]; do sleep 0.01; done; echo 1 > more; exit 1");
+    // What the log gives up to be written may be the step's for a moment.
+    let what = format!(
+        "touch {root}/go; until [ -e {root}/filled ]; do sleep 0.01; done; while echo 1 > more; do sleep 0.01; done; exit 1"
+    );
     let done = project.tidegate(["run", "--input", &format!("what={what}")]);
     project.write("stop", "");
     filler.wait().unwrap();

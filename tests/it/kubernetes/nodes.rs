@@ -1,6 +1,8 @@
 //! `nodes: N`: pods that find each other, start together and end together.
 
-use super::{Namespace, cancelled, kubectl, project, project_with, run, selector, spawn, wait, wait_gone};
+use super::{
+    Namespace, Place, cancelled, kubectl, project, project_with, run, selector, spawn, wait, wait_gone,
+};
 
 #[test]
 fn two_nodes_find_each_other_and_node_0_counts() {
@@ -89,7 +91,7 @@ fn a_cancel_ends_all_nodes() {
 }
 
 /// The first pod is there and waits for the other, for which there is no room.
-fn half_placed(name: &str, config: &str) -> (Project, Namespace) {
+fn half_placed(name: &str, config: &str) -> (Place, Namespace) {
     let job = "  a: { nodes: 2, resources: { cpu: 0.3 }, steps: [{ run: 'echo ran' }] }\n";
     let namespace = Namespace::new(name, "");
     namespace.quota("requests.cpu", "600m");
