@@ -121,3 +121,13 @@ fn a_cancel_does_not_wait_for_nodes_that_never_came() {
     });
     cancelled(&project, child);
 }
+
+/// Its pod has ended a minute after its receipt; the other one goes on.
+#[test]
+fn a_node_that_is_done_long_before_the_others_is_not_missed() {
+    let project = project(
+        "  a: { nodes: 2, steps: [{ run: 'echo node $NODE_RANK; test $NODE_RANK = 1 || sleep 80' }] }\n",
+    );
+    run(&project, &[]).code(0);
+    wait_gone(&project);
+}

@@ -1,6 +1,7 @@
 //! What is known of an attempt while it has a Job.
 
-use super::observe::{Bound, Death, Queued, Seen, Telling, Waiting, is_set_up, is_suspended, seen};
+use super::images::is_final;
+use super::observe::{Bound, Death, Queued, Seen, Telling, Waiting, death, is_set_up, is_suspended, seen};
 use super::queues;
 use super::quotes::{Quote, Rest};
 use super::ranks::{Ranks, token_of};
@@ -153,10 +154,12 @@ impl Attempt {
         if rank == 0 { self.pod.as_ref() } else { self.others.get(&rank) }
     }
 
-    /// Tells whether the agents of all nodes came, as far as the hub has said; of one pod that is known otherwise.
-    pub(super) fn all_came(&self, hub: &EngineEnd) -> bool {
-        self.spec.pod.nodes == 0
-            || self.ranks.all().all(|rank| hub.has_agent(&token_of(&self.spec.token, rank)))
+    /// Tells whether the agent of a node came, as far as the hub has said.
+    pub(super) fn came(&self, rank: u32, hub: &EngineEnd) -> bool {
+        match self.spec.pod.nodes {
+            0 => self.agent,
+            _ => hub.has_agent(&token_of(&self.spec.token, rank)),
+        }
     }
 
     /// Takes over how the pod of a rank is now.
@@ -197,25 +200,51 @@ impl Attempt {
         }
     }
 
-    /// What is seen of the Job and its pods: of several the first that does not just run.
-    pub(super) fn seen(&self) -> Option<Seen> {
-        let (job, spec) = (self.job.as_ref()?, &self.spec);
-        if let Some(queue) = &self.spec.pod.queue
-            && job.spec.as_ref().is_some_and(|spec| spec.suspend == Some(true))
-            && self.pod.is_none()
-        {
-            let words = match &self.queued.waits {
-                Some(said) => format!("it waits in the queue `{queue}`: {said}"),
-                None => format!("it waits in the queue `{queue}` until there is room"),
-            };
-            return Some(Seen::Waiting(Waiting::Suspended(words)));
-        }
-        let first = seen(job, self.pod.as_ref(), spec);
-        if first != Seen::Going {
-            return Some(first);
-        }
-        let others = self.others.values().map(|pod| seen(job, Some(pod), spec));
-        Some(others.into_iter().find(|seen| *seen != Seen::Going).unwrap_or(first))
+    /// What is seen of the Job and its pods: of several what counts most, and whose it is. What becomes of a pod whose
+    /// receipt is here says nothing.
+    pub(super) fn seen(&self) -> Option<(Option<u32>, Seen)> {
+        let job = self.job.as_ref()?;
+        // A pod that went with the place of its Job is none.
+        let took_place =
+            |rank: u32, pod: &Pod| is_suspended(job) && self.gone.contains(&rank) && !is_final(pod);
+        let each = self.pods().filter(|(rank, pod)| !self.ranks.is_done(*rank) && !took_place(*rank, pod));
+        let each = each.map(|(rank, pod)| {
+            let seen = seen(job, Some(pod), &self.spec);
+            let own = !matches!(seen, Seen::Ended(_)) || is_final(pod) || death(pod, &self.spec).is_some();
+            (weight(&seen, own), own.then_some(rank), seen)
+        });
+        let (whose, seen) = match each.min_by_key(|(weight, ..)| *weight) {
+            Some((_, whose, seen)) => (whose, seen),
+            None => (None, seen(job, None, &self.spec)),
+        };
+        let Some(queue) = &self.spec.pod.queue else { return Some((whose, seen)) };
+        Some((
+            whose,
+            if let Seen::Waiting(Waiting::Suspended(_)) = seen { self.in_queue(queue) } else { seen },
+        ))
+    }
+
+    /// That its queue does not let it go.
+    fn in_queue(&self, queue: &str) -> Seen {
+        let words = match &self.queued.waits {
+            Some(said) => format!("it waits in the queue `{queue}`: {said}"),
+            None => format!("it waits in the queue `{queue}` until there is room"),
+        };
+        Seen::Waiting(Waiting::Suspended(words))
+    }
+}
+
+/// What counts most of several pods, as the lowest number: an end, first one that may be the cause of the others, and of
+/// such the pod's own word (`own`) before that of the Job; then what is waited for only so long.
+fn weight(seen: &Seen, own: bool) -> u8 {
+    match seen {
+        Seen::Ended(death) => 2 * u8::from(death.class == FailureClass::Lost) + u8::from(!own),
+        Seen::Waiting(waits) => match waits.bound() {
+            Bound::Image => 4,
+            Bound::Pending => 5,
+            Bound::Nothing => 6,
+        },
+        Seen::Going => 7,
     }
 }
 

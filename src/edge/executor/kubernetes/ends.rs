@@ -1,8 +1,8 @@
 //! Decides that an attempt is over whose agent cannot say so, and removes what is over.
 
-use super::attempt::Done;
+use super::attempt::{Attempt, Done};
 use super::digests::told;
-use super::observe::{Death, Seen, Waiting, death, disrupted, is_suspended, step_memory, steps_began};
+use super::observe::{Bound, Death, Seen, Waiting, death, disrupted, is_suspended, step_memory, steps_began};
 use super::ranks::{attempt_of, token_of};
 use super::watch::State;
 use crate::executor::ExecutorMessage;
@@ -134,82 +134,89 @@ impl State {
         // One that is taken up may have a receipt that is not here yet.
         let attempt = self.attempts.get_mut(token).filter(|a| !a.over && a.asked.is_none())?;
         if attempt.leave_by.is_some_and(|by| now >= by) {
-            return Some(Receipt::bare(Conclusion::Cancelled, None, "it did not leave in time".to_owned()));
+            return Some(Receipt::bare(Conclusion::Cancelled, None, attempt.did_not_leave()));
         }
-        if attempt.end_by.is_some_and(|by| now >= by) {
-            return attempt.ranks.failed().cloned();
+        // Where no agent came, nothing has to end.
+        let none_left =
+            |attempt: &Attempt| !attempt.ranks.missing().any(|rank| attempt.came(rank, &self.hub));
+        if attempt.end_by.is_some_and(|by| now >= by || none_left(attempt)) {
+            return attempt.ranks.failed();
         }
         if !attempt.held.is_empty() || attempt.services.hold() {
             return None;
         }
-        let failed = |death: Death| {
-            let mut receipt = Receipt::bare(Conclusion::Failure, Some(death.class), death.reason);
-            receipt.exit = death.exit;
-            Some(receipt)
-        };
         let Some(job) = &attempt.job else {
             let waits = attempt.not_taken.clone()?;
-            return self.waits(token, &waits, now);
+            return self.waits(token, None, &waits, now);
         };
-        if attempt.replaced || attempt.agent && attempt.gone.contains(&0) && is_suspended(job) {
+        let lost_place = || is_suspended(job) && attempt.gone.iter().any(|r| attempt.came(*r, &self.hub));
+        if attempt.replaced || lost_place() {
             let since = *attempt.ended.get_or_insert(now);
             if attempt.awaits_kueue(now.duration_since(since)) {
                 return None;
             }
-            return failed(attempt.preempted());
+            return Some(attempt.ends(None, attempt.preempted()));
         }
-        let patience = self.options.node_patience;
-        let away = attempt.nodes_away.iter().find(|(_, since)| now.duration_since(**since) >= patience);
-        if let Some((rank, _)) = away {
-            let node = attempt.pod_of(*rank).and_then(|p| p.spec.as_ref()?.node_name.clone());
-            let (node, time) = (node.unwrap_or_default(), patience.as_secs());
-            let reason = format!("the node {node} has not been ready for {time} s; what ran there is lost");
-            return failed(Death { class: FailureClass::Lost, exit: None, reason });
+        if let Some((rank, death)) = attempt.node_lost(self.options.node_patience, now) {
+            return Some(attempt.ends(Some(rank), death));
         }
-        let seen = match (attempt.seen()?, &attempt.not_made, &attempt.not_set_up) {
-            (Seen::Going, Some(Err(death)), _) if attempt.lacks_pods() => return failed(death.clone()),
-            (Seen::Going, Some(Ok(waits)), _) if attempt.lacks_pods() => Seen::Waiting(waits.clone()),
-            (Seen::Waiting(Waiting::Creating(_)), _, Some(lacks)) if !attempt.is_set_up() => {
-                Seen::Waiting(lacks.clone())
+        let (whose, seen) = attempt.seen()?;
+        let on_its_way = match &seen {
+            Seen::Going => true,
+            Seen::Waiting(waits) => waits.bound() == Bound::Nothing,
+            Seen::Ended(_) => false,
+        };
+        let (whose, seen) = match (seen, &attempt.not_made, &attempt.not_set_up) {
+            (_, Some(Err(death)), _) if on_its_way && attempt.lacks_pods() => {
+                return Some(attempt.ends(None, death.clone()));
             }
-            (seen, ..) => seen,
+            (_, Some(Ok(waits)), _) if on_its_way && attempt.lacks_pods() => {
+                (None, Seen::Waiting(waits.clone()))
+            }
+            (Seen::Waiting(Waiting::Creating(_)), _, Some(lacks)) if !attempt.is_set_up() => {
+                (None, Seen::Waiting(lacks.clone()))
+            }
+            (seen, ..) => (whose, seen),
         };
         match seen {
             Seen::Going => {
                 self.goes_on(token);
                 None
             }
-            Seen::Waiting(waits) => self.waits(token, &waits, now),
-            Seen::Ended(death) => {
-                // What ended well has only a long log to bring.
-                let waits = |rank| self.hub.waits_for_log(&token_of(token, rank), LOG_PATIENCE);
-                if attempt.ranks.all().any(waits) {
-                    return None;
-                }
-                let late: Vec<JobMessage> = attempt
-                    .ranks
-                    .all()
-                    .filter_map(|rank| self.hub.take_without_log(&token_of(token, rank)))
-                    .collect();
-                if !late.is_empty() {
-                    let text = format!("the hub lost the end of the log of {}", attempt.name);
-                    (self.sink)(ExecutorMessage::Note { text });
-                    late.into_iter().for_each(|message| self.hear(HubEvent::Message(message)));
-                    return None;
-                }
-                let since = *attempt.ended.get_or_insert(now);
-                // Agents that lost the hub, too, find it again a little later.
-                let since = self.hub_back.map_or(since, |back| since.max(back + AGENTS_BACK));
-                // While the hub is away, no receipt can come.
-                let patience = if self.no_hub.is_some() { HUB_PATIENCE } else { RECEIPT_PATIENCE };
-                if now.saturating_duration_since(since) < patience {
-                    return None;
-                }
-                let own = attempt.pod.as_ref().filter(|_| death.class == FailureClass::Oom);
-                let step_memory = own.and_then(|pod| step_memory(pod, &attempt.spec));
-                failed(death).map(|receipt| Receipt { step_memory, ..receipt })
+            Seen::Waiting(waits) => {
+                // Room is the cluster's to have, and no rank's own.
+                let whose = whose.filter(|_| waits.bound() != Bound::Pending);
+                self.waits(token, whose, &waits, now)
             }
+            Seen::Ended(death) => self.ended(token, whose, death, now),
         }
+    }
+
+    /// Its end is seen, of one of its pods or of all: a receipt may still come.
+    fn ended(&mut self, token: &str, whose: Option<u32>, death: Death, now: Instant) -> Option<Receipt> {
+        let attempt = self.attempts.get_mut(token)?;
+        // What ended well has only a long log to bring.
+        let waits = |rank| self.hub.waits_for_log(&token_of(token, rank), LOG_PATIENCE);
+        if attempt.ranks.all().any(waits) {
+            return None;
+        }
+        let late: Vec<JobMessage> = attempt
+            .ranks
+            .all()
+            .filter_map(|rank| self.hub.take_without_log(&token_of(token, rank)))
+            .collect();
+        if !late.is_empty() {
+            let text = format!("the hub lost the end of the log of {}", attempt.name);
+            (self.sink)(ExecutorMessage::Note { text });
+            late.into_iter().for_each(|message| self.hear(HubEvent::Message(message)));
+            return None;
+        }
+        let since = *attempt.ended.get_or_insert(now);
+        // Agents that lost the hub, too, find it again a little later.
+        let since = self.hub_back.map_or(since, |back| since.max(back + AGENTS_BACK));
+        // While the hub is away, no receipt can come.
+        let patience = if self.no_hub.is_some() { HUB_PATIENCE } else { RECEIPT_PATIENCE };
+        (now.saturating_duration_since(since) >= patience).then(|| attempt.ends(whose, death))
     }
 
     /// Ends an attempt on this executor's word, unless its agent's is here; its Job goes once the engine has that in its log.
@@ -291,3 +298,40 @@ impl State {
         }
     }
 }
+
+impl Attempt {
+    /// Its end as the cluster tells it: of the pod of one rank, or of all.
+    fn ends(&self, whose: Option<u32>, death: Death) -> Receipt {
+        let pod = whose.and_then(|rank| self.pod_of(rank)).filter(|_| death.class == FailureClass::Oom);
+        let step_memory = pod.and_then(|pod| step_memory(pod, &self.spec));
+        let receipt = Receipt::bare(Conclusion::Failure, Some(death.class), death.reason);
+        self.ranks.ends(whose, Receipt { exit: death.exit, step_memory, ..receipt })
+    }
+
+    /// That it was told to leave and is there still: where it is on several nodes, on which.
+    fn did_not_leave(&self) -> String {
+        let left: Vec<String> = self.ranks.missing().map(|rank| rank.to_string()).collect();
+        match left.len() {
+            _ if self.spec.pod.nodes == 0 => "it did not leave in time".to_owned(),
+            1 => format!("node {} did not leave in time", left.join(", ")),
+            _ => format!("nodes {} did not leave in time", left.join(", ")),
+        }
+    }
+
+    /// A node of the cluster that has been away for too long, by the rank that is there.
+    fn node_lost(&self, patience: Duration, now: Instant) -> Option<(u32, Death)> {
+        let away = |(rank, since): &(&u32, &Instant)| {
+            !self.ranks.is_done(**rank) && now.duration_since(**since) >= patience
+        };
+        let (rank, _) = self.nodes_away.iter().find(away)?;
+        let node = self.pod_of(*rank).and_then(|p| p.spec.as_ref()?.node_name.clone()).unwrap_or_default();
+        let reason = format!(
+            "the node {node} has not been ready for {} s; what ran there is lost",
+            patience.as_secs()
+        );
+        Some((*rank, Death { class: FailureClass::Lost, exit: None, reason }))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -37,6 +37,7 @@ impl State {
             let gone: Vec<u32> =
                 attempt.pods_there().filter(|(_, pod)| unlisted(pod)).map(|(rank, _)| rank).collect();
             if !gone.is_empty() {
+                gone.iter().for_each(|rank| attempt.node_is(*rank, false));
                 attempt.gone.extend(gone);
                 self.touched.insert(token.clone());
             }
@@ -48,6 +49,7 @@ impl State {
     }
 
     fn take_in(&mut self, pod: Pod, gone: bool) {
+        let hub = self.hub.clone();
         self.images.learn(&pod);
         let annotations = pod.metadata.annotations.as_ref();
         let rank = annotations.and_then(|a| a.get(RANK)?.parse::<u32>().ok()).unwrap_or(0);
@@ -57,8 +59,8 @@ impl State {
             // News of a pod that had to go before this one came, or that was overtaken by the word that it is gone.
             Some(known) if is_newer(known, &pod) => return,
             Some(known) if known.metadata.uid == pod.metadata.uid && attempt.gone.contains(&rank) => return,
-            Some(known) if known.metadata.uid != pod.metadata.uid && rank == 0 => {
-                attempt.replaced = attempt.agent;
+            Some(known) if known.metadata.uid != pod.metadata.uid => {
+                attempt.replaced |= attempt.came(rank, &hub);
             }
             _ => {}
         }

@@ -80,15 +80,10 @@ impl Ranks {
                 }
             }
             MessageBody::Ended(ref receipt) => {
-                if self.receipts.iter().any(|(other, ..)| *other == rank) {
+                if self.is_done(rank) {
                     return Then::Nothing;
                 }
-                let mut receipt = receipt.clone();
-                if rank > 0 && receipt.conclusion != Conclusion::Success {
-                    let reason = receipt.reason.take().unwrap_or_default();
-                    receipt.reason = Some(format!("node {rank}: {reason}"));
-                }
-                self.receipts.push((rank, message.seq, receipt));
+                self.receipts.push((rank, message.seq, named(rank, receipt.clone())));
                 if rank == 0 {
                     self.last = Some(message);
                 }
@@ -107,10 +102,19 @@ impl Ranks {
 
     /// Ranks that still run, each once.
     fn rest(&mut self) -> Vec<u32> {
-        let done: BTreeSet<u32> = self.receipts.iter().map(|(rank, ..)| *rank).collect();
-        let rest: Vec<u32> = self.all().filter(|r| !done.contains(r) && !self.ended.contains(r)).collect();
+        let rest: Vec<u32> = self.missing().filter(|rank| !self.ended.contains(rank)).collect();
         self.ended.extend(&rest);
         rest
+    }
+
+    /// Tells whether a rank has its receipt: what becomes of its pod from then on says nothing.
+    pub(super) fn is_done(&self, rank: u32) -> bool {
+        self.receipts.iter().any(|(done, ..)| *done == rank)
+    }
+
+    /// Ranks without a receipt.
+    pub(super) fn missing(&self) -> impl Iterator<Item = u32> {
+        self.all().filter(|rank| !self.is_done(*rank))
     }
 
     /// The receipt of the whole attempt, once each rank has one.
@@ -120,32 +124,71 @@ impl Ranks {
         }
         let mut message = self.last.clone()?;
         if let (MessageBody::Ended(whole), Some(failed)) = (&mut message.body, self.failed()) {
-            whole.conclusion = failed.conclusion;
-            whole.class = failed.class;
-            whole.exit = failed.exit;
-            whole.reason.clone_from(&failed.reason);
-            whole.step_memory.clone_from(&failed.step_memory);
-            if whole.failed_step.is_none() {
-                whole.failed_step = failed.failed_step;
-            }
+            *whole = failed;
         }
         Some(message)
     }
 
-    /// The failure that counts: the first one. But a pod that is gone may be gone because the cluster
-    /// ended another for its memory or disk, or took it away; then that is the cause.
-    pub(super) fn failed(&self) -> Option<&Receipt> {
-        let all = || self.receipts.iter().map(|(_, _, receipt)| receipt);
-        let first = all().find(|r| r.conclusion == Conclusion::Failure);
-        let caused = |receipt: &&Receipt| {
-            matches!(receipt.class, Some(FailureClass::Oom | FailureClass::Disk | FailureClass::Preempted))
+    /// How the attempt has failed as far as its ranks have said; `None`: nothing yet.
+    pub(super) fn failed(&self) -> Option<Receipt> {
+        let all: Vec<&Receipt> = self.receipts.iter().map(|(_, _, receipt)| receipt).collect();
+        counts(&all).map(|failed| self.whole(failed))
+    }
+
+    /// How the attempt ends of which the cluster tells the end: of one rank, or (`None`) of all. What a rank said before
+    /// may be why.
+    pub(super) fn ends(&self, rank: Option<u32>, receipt: Receipt) -> Receipt {
+        if self.count == 0 {
+            return receipt;
+        }
+        let receipt = named(rank.unwrap_or_default(), receipt);
+        let said = self.receipts.iter().map(|(_, _, receipt)| receipt);
+        let all: Vec<&Receipt> = said.chain([&receipt]).collect();
+        self.whole(counts(&all).unwrap_or(&receipt))
+    }
+
+    /// Of a failure what it says of itself; all else of an attempt is rank 0's.
+    fn whole(&self, failed: &Receipt) -> Receipt {
+        let own = self.receipts.iter().find(|(rank, ..)| *rank == 0).map(|(_, _, receipt)| receipt.clone());
+        let bare = || {
+            let bare = Receipt::bare(failed.conclusion, failed.class, String::new());
+            Receipt { duration_ms: failed.duration_ms, ..bare }
         };
-        match first {
-            Some(first) if first.class == Some(FailureClass::Lost) => all().find(caused).or(Some(first)),
-            Some(first) => Some(first),
-            None => all().find(|r| r.conclusion != Conclusion::Success),
+        let own = own.unwrap_or_else(bare);
+        Receipt {
+            conclusion: failed.conclusion,
+            class: failed.class,
+            exit: failed.exit,
+            reason: failed.reason.clone(),
+            step_memory: failed.step_memory.clone(),
+            failed_step: failed.failed_step.or(own.failed_step),
+            ..own
         }
     }
+}
+
+/// A failure of a rank above 0 names it.
+fn named(rank: u32, mut receipt: Receipt) -> Receipt {
+    if rank > 0 && receipt.conclusion != Conclusion::Success {
+        let reason = receipt.reason.take().unwrap_or_default();
+        receipt.reason = Some(format!("node {rank}: {reason}"));
+    }
+    receipt
+}
+
+/// The failure that counts: the first one. But a pod that is gone may be gone because the cluster
+/// ended another for its memory or disk, or took it away; then that is the cause.
+fn counts<'a>(all: &[&'a Receipt]) -> Option<&'a Receipt> {
+    let caused = |receipt: &&&Receipt| {
+        matches!(receipt.class, Some(FailureClass::Oom | FailureClass::Disk | FailureClass::Preempted))
+    };
+    let first = all.iter().find(|r| r.conclusion == Conclusion::Failure);
+    let counts = match first {
+        Some(first) if first.class == Some(FailureClass::Lost) => all.iter().find(caused).or(Some(first)),
+        Some(first) => Some(first),
+        None => all.iter().find(|r| r.conclusion != Conclusion::Success),
+    };
+    counts.copied()
 }
 
 #[cfg(test)]

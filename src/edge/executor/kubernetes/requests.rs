@@ -75,7 +75,7 @@ impl State {
                 let Some(attempt) = self.attempts.get_mut(&token) else { return };
                 attempt.leave_by = Some(Instant::now() + grace(&attempt.spec) + LEAVE_PATIENCE);
                 // Steps begin only once all nodes are there.
-                let there = attempt.agent && attempt.all_came(&self.hub);
+                let there = attempt.ranks.all().all(|rank| attempt.came(rank, &self.hub));
                 // A receipt that came before it was known that its agent was told to stop.
                 let held = std::mem::take(&mut attempt.held);
                 for rank in attempt.ranks.all() {
@@ -149,7 +149,8 @@ impl State {
                 let asked = self.attempts.get_mut(&token).and_then(|attempt| {
                     attempt.starting = false;
                     attempt.not_taken = None;
-                    attempt.agent = attempt.agent || self.hub.has_agent(&token);
+                    attempt.agent |=
+                        attempt.ranks.all().any(|rank| self.hub.has_agent(&token_of(&token, rank)));
                     attempt.asked.take()
                 });
                 // One that is taken up may need the hub only; a new one has a Job now.
@@ -299,10 +300,8 @@ impl State {
                 }
             }
             Then::End(ranks) => {
-                // Those that never came have nothing to end.
-                let came = ranks.iter().any(|rank| self.hub.has_agent(&token_of(token, *rank)));
-                let patience = if came { grace(&attempt.spec) + LEAVE_PATIENCE } else { Duration::ZERO };
-                attempt.end_by.get_or_insert(Instant::now() + patience);
+                let until = Instant::now() + grace(&attempt.spec) + LEAVE_PATIENCE;
+                attempt.end_by.get_or_insert(until);
                 for rank in ranks {
                     let token = token_of(token, rank);
                     self.hub.request(&token, AgentRequest::Kill { token: token.clone() });

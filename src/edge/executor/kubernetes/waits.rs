@@ -11,11 +11,20 @@ use tokio::time::Instant;
 const HUB_MISSED: Duration = Duration::from_secs(10);
 
 impl State {
-    /// Takes in what an attempt waits for; returns how it ends if that was too long.
-    pub(super) fn waits(&mut self, token: &str, waits: &Waiting, now: Instant) -> Option<Receipt> {
+    /// Takes in what an attempt waits for, or the pod of one of its ranks; returns how it ends if that was too long.
+    pub(super) fn waits(
+        &mut self,
+        token: &str,
+        whose: Option<u32>,
+        waits: &Waiting,
+        now: Instant,
+    ) -> Option<Receipt> {
         let attempt = self.attempts.get_mut(token)?;
         if attempt.telling.tells(waits, now) {
-            let reason = told(waits, &attempt.spec);
+            let reason = match whose {
+                Some(rank @ 1..) => format!("node {rank}: {}", told(waits, &attempt.spec)),
+                _ => told(waits, &attempt.spec),
+            };
             (self.sink)(ExecutorMessage::Waiting { token: token.to_owned(), reason });
         }
         let limit = match waits.bound() {
@@ -30,7 +39,8 @@ impl State {
         attempt.since = Some((waits.bound(), since));
         let limit = limit.filter(|limit| now.duration_since(since) >= *limit)?;
         let death = given_up(waits, &attempt.spec, limit.as_secs());
-        Some(Receipt::bare(Conclusion::Failure, Some(death.class), death.reason))
+        let receipt = Receipt::bare(Conclusion::Failure, Some(death.class), death.reason);
+        Some(attempt.ranks.ends(whose, receipt))
     }
 
     /// An attempt waits for nothing.

@@ -175,9 +175,9 @@ impl State {
         self.pass_on_all(token);
         let Some(attempt) = self.attempts.get(token).filter(|attempt| !attempt.removed) else { return };
         let reason = "its Job was removed by somebody else".to_owned();
-        let gone = || Receipt::bare(Conclusion::Failure, Some(FailureClass::Lost), reason);
         // A node that failed before, of which the others were being ended, is why.
-        let receipt = attempt.ranks.failed().cloned().unwrap_or_else(gone);
+        let gone = Receipt::bare(Conclusion::Failure, Some(FailureClass::Lost), reason);
+        let receipt = attempt.ranks.ends(None, gone);
         self.end(token, receipt);
     }
 

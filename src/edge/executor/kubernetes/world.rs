@@ -11,8 +11,10 @@ use super::ranks::token_of;
 use super::shape::{Disk, HubSettings};
 use super::watch::State;
 use crate::executor::ExecutorMessage;
-use crate::hub::{EngineEnd, HubEvent};
+use crate::hub::{Connection, Dial, EngineEnd, HubEvent, Identity, Peer as _, client_config};
 use crate::store::FileObjects;
+use k8s_openapi::api::core::v1::Pod;
+use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -20,6 +22,7 @@ use tempfile::TempDir;
 use tidegate_flow::job::{
     FailureClass, JobMessage, JobSpec, Masks, MessageBody, PodRequest, Receipt, ServiceSpec,
 };
+use tidegate_flow::wire::v1::FromHub;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
@@ -30,7 +33,7 @@ pub(super) const TOKEN: &str = "r.0.1";
 pub(super) struct World {
     pub(super) state: State,
     said: Arc<Mutex<Vec<String>>>,
-    _store: TempDir,
+    store: TempDir,
     _runtime: Runtime,
 }
 
@@ -111,13 +114,53 @@ impl World {
         let mut attempt = Attempt::new(spec, "job".into(), false, Masks::default());
         attempt.agent = true;
         state.attempts.insert(TOKEN.into(), attempt);
-        Self { state, said, _store: store, _runtime: runtime }
+        Self { state, said, store, _runtime: runtime }
     }
 
     pub(super) fn attempt(&mut self) -> &mut Attempt {
         self.state.attempts.get_mut(TOKEN).unwrap()
     }
 
+    /// The same without services.
+    pub(super) fn plain(nodes: u32) -> Self {
+        let mut world = Self::new(nodes);
+        Arc::make_mut(&mut world.attempt().spec).pod.services.clear();
+        world
+    }
+
+    /// The agent of a rank comes.
+    pub(super) fn comes(&mut self, rank: u32) {
+        let (hub, attempt) = (self.state.hub.clone(), token_of(TOKEN, rank));
+        hub.open(&attempt, "secret", "", &self.store.path().join("log"));
+        let tls = client_config(&Identity::generate().unwrap().certificate).unwrap();
+        let nobody: Dial = Box::new(|| Box::pin(async { Err(std::io::ErrorKind::NotConnected.into()) }));
+        let (connection, _) = Connection::new(nobody, tls, hub.clone());
+        let came = || ("pod".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+        let (incarnation, version) = came();
+        hub.hear(&connection, FromHub::Agent { attempt: attempt.clone(), incarnation, version }, Vec::new());
+        let (incarnation, version) = came();
+        self.state.hear(HubEvent::Agent { attempt, incarnation, version });
+    }
+
+    /// The API server tells how the Job is.
+    pub(super) fn job_is(&mut self, spec: &Json, conditions: &Json) {
+        let job = json!({"metadata": {}, "spec": spec, "status": {"conditions": conditions}});
+        self.attempt().job = Some(serde_json::from_value(job).unwrap());
+    }
+
+    /// The API server tells how the pod of a rank is.
+    pub(super) fn pod_is(&mut self, rank: u32, status: Json) {
+        let name = format!("job-{rank}-x");
+        let pod: Pod = serde_json::from_value(json!({
+            "metadata": {"name": name, "uid": name},
+            "spec": {"nodeName": format!("gpu-{rank}"), "containers": []},
+            "status": status,
+        }))
+        .unwrap();
+        self.attempt().is(rank, pod);
+    }
+
+    /// A rank ends.
     pub(super) fn ends(&mut self, rank: u32, receipt: Receipt) {
         let message =
             JobMessage { token: token_of(TOKEN, rank), seq: 9, at: 0, body: MessageBody::Ended(receipt) };
