@@ -101,7 +101,6 @@ impl Starting {
     /// Looks for what a former engine started: its receipt, then its Job. Returns whether there is
     /// something that goes on.
     async fn find(&self, digest: &str) -> Result<bool, Failed> {
-        let token = &self.spec.token;
         self.open("", digest);
         let (hub, asked) = (self.hub.clone(), digest.to_owned());
         // The answer comes after all that the hub has to say of the attempt.
@@ -114,11 +113,7 @@ impl Starting {
             return Ok(true);
         }
         let Some(job) = self.find_one(self.cluster.jobs(), "Job").await? else {
-            if self.hub.has_agent(token) {
-                let words = "its Job was removed while no engine looked after it";
-                return Err((FailureClass::Lost, words.to_owned()));
-            }
-            return Ok(false);
+            return self.without_job().map(|()| false);
         };
         if !self.is_own(&job, digest) {
             return Err(self.foreign());
@@ -132,6 +127,15 @@ impl Starting {
             }
         }
         Ok(true)
+    }
+
+    /// There is no Job: it may start, unless it did before. The agents of a new one would be let in nowhere.
+    fn without_job(&self) -> Result<(), Failed> {
+        if self.ranks().any(|token| self.hub.has_agent(&token)) {
+            let words = "its Job was removed while no engine looked after it";
+            return Err((FailureClass::Lost, words.to_owned()));
+        }
+        Ok(())
     }
 
     /// The secret of the agent, as its Secret has it.
@@ -307,4 +311,41 @@ fn lost(path: &str, disk: Disk) -> String {
         "what it consumes at `{path}` is not at the hub any more: {why}. Run the workflow again: what is lost is \
          made again, also where the cache had it"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::world::World;
+    use super::*;
+
+    fn starting(world: &mut World) -> Starting {
+        let spec = world.attempt().spec.clone();
+        let state = &world.state;
+        Starting {
+            cluster: state.cluster.clone(),
+            hub: state.hub.clone(),
+            objects: state.objects.clone(),
+            settings: state.settings.clone(),
+            certificate: String::new(),
+            disk: state.disk,
+            log: PathBuf::new(),
+            spec,
+            secrets: BTreeMap::new(),
+            taken_up: true,
+            pushing: state.pushing.clone(),
+            stop: Arc::default(),
+            done: state.done.clone(),
+        }
+    }
+
+    #[test]
+    fn what_began_and_has_no_job_any_more_does_not_begin_again() {
+        for (nodes, rank) in [(0, 0), (2, 0), (2, 1)] {
+            let mut world = World::new(nodes);
+            assert_eq!(starting(&mut world).without_job(), Ok(()));
+            world.comes(rank);
+            let (class, _) = starting(&mut world).without_job().unwrap_err();
+            assert_eq!(class, FailureClass::Lost, "{nodes} {rank}");
+        }
+    }
 }

@@ -97,7 +97,13 @@ impl State {
                     }
                 },
                 Some(event) = events.recv() => self.hear(event),
-                Some(done) = done.recv() => self.done(done),
+                Some(done) = done.recv() => {
+                    // What the hub said before counts, too.
+                    while let Ok(event) = events.try_recv() {
+                        self.hear(event);
+                    }
+                    self.done(done);
+                }
                 Some(event) = jobs.next() => self.job(event),
                 Some(event) = pods.next() => self.pod(event),
                 Some(event) = warnings.next() => self.warning(event),

@@ -16,6 +16,7 @@ use crate::store::FileObjects;
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -34,7 +35,7 @@ pub(super) struct World {
     pub(super) state: State,
     said: Arc<Mutex<Vec<String>>>,
     store: TempDir,
-    _runtime: Runtime,
+    runtime: Runtime,
 }
 
 /// What the engine hears, in few words.
@@ -114,7 +115,7 @@ impl World {
         let mut attempt = Attempt::new(spec, "job".into(), false, Masks::default());
         attempt.agent = true;
         state.attempts.insert(TOKEN.into(), attempt);
-        Self { state, said, store, _runtime: runtime }
+        Self { state, said, store, runtime: runtime }
     }
 
     pub(super) fn attempt(&mut self) -> &mut Attempt {
@@ -128,10 +129,25 @@ impl World {
         world
     }
 
+    fn log_path(&self, rank: u32) -> PathBuf {
+        self.store.path().join(format!("log-{rank}"))
+    }
+
+    /// The log of a rank whose agent came.
+    pub(super) fn log(&self, rank: u32) -> String {
+        std::fs::read_to_string(self.log_path(rank)).unwrap_or_default()
+    }
+
+    /// Does what starts tasks, which nobody drives.
+    pub(super) fn inside<T>(&mut self, work: impl FnOnce(&mut State) -> T) -> T {
+        let _inside = self.runtime.enter();
+        work(&mut self.state)
+    }
+
     /// The agent of a rank comes.
     pub(super) fn comes(&mut self, rank: u32) {
         let (hub, attempt) = (self.state.hub.clone(), token_of(TOKEN, rank));
-        hub.open(&attempt, "secret", "", &self.store.path().join("log"));
+        hub.open(&attempt, "secret", "", &self.log_path(rank));
         let tls = client_config(&Identity::generate().unwrap().certificate).unwrap();
         let nobody: Dial = Box::new(|| Box::pin(async { Err(std::io::ErrorKind::NotConnected.into()) }));
         let (connection, _) = Connection::new(nobody, tls, hub.clone());
