@@ -164,4 +164,28 @@ mod tests {
         world.state.pod(Ok(Event::Delete(pod(1, "1b"))));
         assert_eq!(world.attempt().pods_there().count(), 1, "the older one's end says nothing of it");
     }
+
+    #[test]
+    fn whose_agent_came_is_replaced_on_whatever_node() {
+        for rank in [0, 1] {
+            let mut world = World::new(2);
+            world.state.pod(Ok(Event::Apply(pod(rank, "1a"))));
+            world.state.pod(Ok(Event::Apply(pod(rank, "2a"))));
+            assert!(!world.attempt().replaced, "nothing of {rank} is lost");
+            world.comes(rank);
+            world.state.pod(Ok(Event::Apply(pod(rank, "3a"))));
+            assert!(world.attempt().replaced, "{rank}");
+        }
+    }
+
+    #[test]
+    fn the_node_of_a_pod_that_nobody_watched_leave_is_not_missed() {
+        let mut world = World::new(2);
+        world.state.pod(Ok(Event::Apply(pod(1, "1b"))));
+        world.attempt().node_is(1, true);
+        for event in [Event::Init, Event::InitDone] {
+            world.state.pod(Ok(event));
+        }
+        assert!(world.attempt().nodes_away.is_empty());
+    }
 }
