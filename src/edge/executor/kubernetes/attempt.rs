@@ -269,10 +269,10 @@ pub(super) enum Done {
         token: String,
         left: Vec<Pod>,
     },
-    /// The log of an agent that was killed, as far as the cluster has it.
+    /// The logs of agents that were killed, by rank, as far as the cluster has them.
     Rest {
         token: String,
-        text: String,
+        texts: Vec<(u32, String)>,
     },
     /// The API server answers, after a time when it did not.
     Answers,

@@ -4,6 +4,7 @@
 use super::attempt::Done;
 use super::observe::{killed_agent, quote};
 use super::watch::State;
+use futures::future::join_all;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, LogParams};
 use std::time::Duration;
@@ -35,7 +36,7 @@ pub(super) enum Quote {
     Are(Vec<String>),
 }
 
-/// What is known of the end of a killed agent's log.
+/// What is known of the end of a killed agent's log, or of those of several.
 #[derive(Debug, Default)]
 pub(super) enum Rest {
     /// Nobody asked.
@@ -88,28 +89,38 @@ async fn last_words(pods: &Api<Pod>, pod: &str, before: &LogParams, last: &LogPa
     }
 }
 
+/// What the agent of a rank had written, as far as the kubelet has it.
+async fn rest(pods: &Api<Pod>, rank: u32, pod: String, previous: bool) -> (u32, String) {
+    let of = LogParams {
+        container: Some("agent".to_owned()),
+        previous,
+        tail_lines: Some(LOG_LINES),
+        limit_bytes: Some(LOG_BYTES),
+        ..LogParams::default()
+    };
+    let text = timeout(PATIENCE, logs(pods, &pod, &of)).await;
+    (rank, text.ok().flatten().unwrap_or_default())
+}
+
 impl State {
     /// Fetches what an agent that was killed had written and not sent. `None`: it is being read.
     pub(super) fn with_rest(&mut self, token: &str, receipt: Receipt, now: Instant) -> Option<Receipt> {
         let Some(attempt) = self.attempts.get_mut(token) else { return Some(receipt) };
+        let killed = attempt.pods().filter(|(rank, _)| !attempt.ranks.is_done(*rank));
         let killed =
-            attempt.pod.as_ref().and_then(|pod| Some((pod.metadata.name.clone()?, killed_agent(pod)?)));
-        let Some((pod, previous)) = killed else { return Some(receipt) };
+            killed.filter_map(|(rank, pod)| Some((rank, pod.metadata.name.clone()?, killed_agent(pod)?)));
+        let killed: Vec<(u32, String, bool)> = killed.collect();
+        if killed.is_empty() {
+            return Some(receipt);
+        }
         match attempt.rest {
             Rest::Not => {
-                let of = LogParams {
-                    container: Some("agent".to_owned()),
-                    previous,
-                    tail_lines: Some(LOG_LINES),
-                    limit_bytes: Some(LOG_BYTES),
-                    ..LogParams::default()
-                };
                 attempt.rest = Rest::Asked(now);
                 let (pods, done, token) = (self.cluster.pods(), self.done.clone(), token.to_owned());
                 tokio::spawn(async move {
-                    let text = timeout(PATIENCE, logs(&pods, &pod, &of)).await;
-                    let text = text.ok().flatten().unwrap_or_default();
-                    let _ = done.send(Done::Rest { token, text });
+                    let texts =
+                        killed.into_iter().map(|(rank, pod, previous)| rest(&pods, rank, pod, previous));
+                    let _ = done.send(Done::Rest { token, texts: join_all(texts).await });
                 });
                 None
             }
@@ -163,7 +174,32 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use super::is_kubelets;
+    use super::super::world::{TOKEN, World};
+    use super::*;
+    use serde_json::json;
+    use tidegate_flow::job::Conclusion;
+
+    #[test]
+    fn the_end_of_a_killed_agents_log_is_fetched_from_every_node() {
+        let container = |name: &str, state: serde_json::Value, last: serde_json::Value| json!({"name": name, "image": "i", "imageID": "", "ready": true, "restartCount": 1, "state": state, "lastState": last});
+        let ended = json!({"terminated": {"exitCode": 137}});
+        let mut world = World::new(2);
+        world.comes(0);
+        world.comes(1);
+        world.pod_is(0, json!({"phase": "Running"}));
+        world.pod_is(
+            1,
+            json!({"phase": "Running",
+            "initContainerStatuses": [container("agent", json!({"running": {}}), ended.clone())],
+            "containerStatuses": [container("steps", ended, json!({}))]}),
+        );
+        let receipt = || Receipt::bare(Conclusion::Failure, None, String::new());
+        let asked = world.inside(|state| state.with_rest(TOKEN, receipt(), Instant::now()));
+        assert_eq!(asked, None, "it is being read");
+        world.state.done(Done::Rest { token: TOKEN.into(), texts: vec![(1, "the end\n".into())] });
+        assert_eq!((world.log(0), world.log(1)), (String::new(), "the end\n".to_owned()));
+        assert_eq!(world.inside(|state| state.with_rest(TOKEN, receipt(), Instant::now())), Some(receipt()));
+    }
 
     #[test]
     fn what_a_kubelet_says_instead_of_a_log_is_not_quoted() {

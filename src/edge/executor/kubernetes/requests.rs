@@ -160,7 +160,10 @@ impl State {
                 // It ended meanwhile.
                 self.remove(&token);
                 if let Err((class, reason)) = result {
-                    self.end(&token, Receipt::bare(Conclusion::Failure, Some(class), reason));
+                    let receipt = Receipt::bare(Conclusion::Failure, Some(class), reason);
+                    // What nodes said before the engine came may be why.
+                    let receipt = self.attempts.get(&token).map(|attempt| attempt.ranks.ends(None, receipt));
+                    receipt.into_iter().for_each(|receipt| self.end(&token, receipt));
                 }
                 asked.into_iter().flatten().for_each(|request| self.request(request));
             }
@@ -176,8 +179,10 @@ impl State {
                     attempt.quote.is(lines, &attempt.masks);
                 }
             }
-            Done::Rest { token, text } => {
-                self.hub.add_rest(&token, &text);
+            Done::Rest { token, texts } => {
+                for (rank, text) in texts {
+                    self.hub.add_rest(&token_of(&token, rank), &text);
+                }
                 if let Some(attempt) = self.attempts.get_mut(&token) {
                     attempt.rest = Rest::Here;
                 }

@@ -115,7 +115,7 @@ impl World {
         let mut attempt = Attempt::new(spec, "job".into(), false, Masks::default());
         attempt.agent = true;
         state.attempts.insert(TOKEN.into(), attempt);
-        Self { state, said, store, runtime: runtime }
+        Self { state, said, store, runtime }
     }
 
     pub(super) fn attempt(&mut self) -> &mut Attempt {
