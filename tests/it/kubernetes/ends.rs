@@ -1,5 +1,6 @@
 //! Every end that a pod can have, made to happen: the class, the words, the budget.
 
+use super::scheduling::evict_pod;
 use super::*;
 
 /// Who pays for what the infrastructure did.
@@ -152,14 +153,7 @@ fn a_pod_evicted_by_the_api_spends_the_budget_of_the_infrastructure() {
     );
     let child = spawn(&project, &[]);
     wait_log(&project, "started");
-    let name = pod(&project);
-    let eviction = format!(
-        "{{\"apiVersion\":\"policy/v1\",\"kind\":\"Eviction\",\"metadata\":{{\"name\":\"{name}\",\"namespace\":\"default\"}}}}"
-    );
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), eviction).unwrap();
-    let path = format!("/api/v1/namespaces/default/pods/{name}/eviction");
-    kubectl(&["create", "--raw", &path, "-f", file.path().to_str().unwrap()]);
+    evict_pod(&pod(&project));
     project.done(child).code(0).stdout("preempted").stdout("EvictionByEvictionAPI").stdout(BUDGET);
     wait_gone(&project);
     let logs = project.tidegate(["runs", "logs", "1", "--attempt", "1"]).code(0);

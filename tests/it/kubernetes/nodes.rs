@@ -1,8 +1,11 @@
 //! `nodes: N`: pods that find each other, start together and end together.
 
+use super::scheduling::evict_pod;
 use super::{
     Namespace, Place, cancelled, kubectl, project, project_with, run, selector, spawn, wait, wait_gone,
+    wait_log,
 };
+use crate::harness::Project;
 
 #[test]
 fn two_nodes_find_each_other_and_node_0_counts() {
@@ -129,5 +132,60 @@ fn a_node_that_is_done_long_before_the_others_is_not_missed() {
         "  a: { nodes: 2, steps: [{ run: 'echo node $NODE_RANK; test $NODE_RANK = 1 || sleep 80' }] }\n",
     );
     run(&project, &[]).code(0);
+    wait_gone(&project);
+}
+
+/// The pod of a node of the first attempt.
+fn pod_of(project: &Project, node: u32) -> String {
+    let chosen = format!(
+        "{},tidegate.dev/attempt=1,batch.kubernetes.io/job-completion-index={node}",
+        selector(project)
+    );
+    kubectl(&["get", "pods", "-l", &chosen, "-o", "jsonpath={.items[*].metadata.name}"]).trim().to_owned()
+}
+
+/// Node 0 fails at once when its peer goes, as programs that train together do; node 1 has more to do before it is over.
+const TOGETHER: &str = "
+          case $HOSTNAME in *-0-2-*) exit 0;; esac
+          if test $NODE_RANK = 0; then
+            nc -l -p $MASTER_PORT < /dev/null
+            echo my peer is gone
+            exit 1
+          fi
+          mkfifo /tmp/f
+          (echo hello; sleep 600) > /tmp/f &
+          until nc $MASTER_ADDR $MASTER_PORT < /tmp/f; do sleep 0.2; done
+      - { if: 'always()', run: 'test $NODE_RANK = 0 || sleep 2' }
+";
+
+#[test]
+fn a_node_that_is_evicted_is_the_cause_and_not_its_peer() {
+    let project = project(&format!("  a:\n    nodes: 2\n    steps:\n      - run: |{TOGETHER}"));
+    let child = spawn(&project, &[]);
+    wait_log(&project, "hello");
+    evict_pod(&pod_of(&project, 1));
+    let done = project.done(child).code(0).stdout("attempt 2");
+    done.stdout("preempted: node 1: taken off its node (EvictionByEvictionAPI)");
+    wait_gone(&project);
+    project.tidegate(["runs", "logs", "1", "--attempt", "1"]).code(0).stdout("my peer is gone");
+}
+
+#[test]
+fn a_node_without_memory_is_the_cause_and_not_its_peer() {
+    let project = project(
+        "  a:
+    nodes: 2
+    resources: { memory: 40Mi }
+    steps:
+      - run: |
+          if test $NODE_RANK = 0; then nc -l -p $MASTER_PORT < /dev/null; exit 1; fi
+          mkfifo /tmp/f
+          (echo hello; sleep 600) > /tmp/f &
+          (until nc $MASTER_ADDR $MASTER_PORT < /tmp/f; do sleep 0.2; done) &
+          sleep 5
+          sh -c '(head -c 80000000 /dev/zero | tail -c 80000000 > /dev/null)'; exit $?
+",
+    );
+    run(&project, &[]).code(1).stdout("oom: node 1: killed ").stdout("raise `resources.memory`");
     wait_gone(&project);
 }

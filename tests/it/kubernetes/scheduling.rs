@@ -50,6 +50,11 @@ pub(super) fn evict(project: &Project, child: &mut Child, attempt: &str) {
         assert!(child.try_wait().unwrap().is_none(), "the run is over");
         running(project, attempt)
     });
+    evict_pod(&pod);
+}
+
+/// Evicts a pod.
+pub(super) fn evict_pod(pod: &str) {
     let file = tempfile::NamedTempFile::new().unwrap();
     let body = format!(
         r#"{{"apiVersion":"policy/v1","kind":"Eviction","metadata":{{"name":"{pod}","namespace":"default"}}}}"#

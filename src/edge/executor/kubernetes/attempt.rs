@@ -67,6 +67,8 @@ pub(super) struct Attempt {
     pub(super) questions: BTreeMap<u32, (u64, Instant)>,
     /// When it has to be gone.
     pub(super) leave_by: Option<Instant>,
+    /// A former engine may have started it.
+    pub(super) taken_up: bool,
     /// What is asked of it waits until it is known what there is of it.
     pub(super) asked: Option<Vec<AgentRequest>>,
     /// An agent came.
@@ -114,6 +116,7 @@ impl Attempt {
             stop: Arc::default(),
             questions: BTreeMap::new(),
             leave_by: None,
+            taken_up,
             asked: taken_up.then(Vec::new),
             agent: false,
             removed: false,
@@ -160,6 +163,12 @@ impl Attempt {
             0 => self.agent,
             _ => hub.has_agent(&token_of(&self.spec.token, rank)),
         }
+    }
+
+    /// A rank is heard to end, at this time by some clock. Of one that is taken up, each rank is heard by itself, and
+    /// clocks have to tell; else what is heard first was first.
+    pub(super) fn ends_at(&mut self, rank: u32, at: i64) {
+        self.ranks.ends_at(rank, if self.taken_up { at } else { 0 });
     }
 
     /// Takes over how the pod of a rank is now.

@@ -10,7 +10,9 @@ use crate::executor::inside::REMOVED;
 use crate::hub::HubEvent;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tidegate_flow::job::{AgentRequest, Answer, Conclusion, FailureClass, JobMessage, MessageBody, Receipt};
+use tidegate_flow::job::{
+    AgentRequest, Answer, Conclusion, FailureClass, JobMessage, MessageBody, Receipt, StepMemory,
+};
 use tokio::time::Instant;
 
 /// A receipt may come this long after its pod's end.
@@ -105,6 +107,7 @@ impl State {
                 receipt.conclusion = Conclusion::Failure;
                 receipt.class = Some(found.as_ref().map_or(FailureClass::Lost, |death| death.class));
                 receipt.exit = found.as_ref().and_then(|death| death.exit);
+                receipt.step_memory = found.as_ref().and_then(|death| attempt.step_memory(rank, death));
                 let told = receipt.reason.take().unwrap_or_default();
                 receipt.reason = Some(match found {
                     Some(death) => death.reason,
@@ -161,11 +164,7 @@ impl State {
             return Some(attempt.ends(Some(rank), death));
         }
         let (whose, seen) = attempt.seen()?;
-        let on_its_way = match &seen {
-            Seen::Going => true,
-            Seen::Waiting(waits) => waits.bound() == Bound::Nothing,
-            Seen::Ended(_) => false,
-        };
+        let on_its_way = is_on_its_way(&seen);
         let (whose, seen) = match (seen, &attempt.not_made, &attempt.not_set_up) {
             (_, Some(Err(death)), _) if on_its_way && attempt.lacks_pods() => {
                 return Some(attempt.ends(None, death.clone()));
@@ -299,13 +298,38 @@ impl State {
     }
 }
 
+/// Tells whether pods run, or are being set up without a trouble that one knows of.
+fn is_on_its_way(seen: &Seen) -> bool {
+    match seen {
+        Seen::Going => true,
+        Seen::Waiting(waits) => waits.bound() == Bound::Nothing,
+        Seen::Ended(_) => false,
+    }
+}
+
 impl Attempt {
     /// Its end as the cluster tells it: of the pod of one rank, or of all.
     fn ends(&self, whose: Option<u32>, death: Death) -> Receipt {
-        let pod = whose.and_then(|rank| self.pod_of(rank)).filter(|_| death.class == FailureClass::Oom);
-        let step_memory = pod.and_then(|pod| step_memory(pod, &self.spec));
+        let step_memory = whose.and_then(|rank| self.step_memory(rank, &death));
         let receipt = Receipt::bare(Conclusion::Failure, Some(death.class), death.reason);
         self.ranks.ends(whose, Receipt { exit: death.exit, step_memory, ..receipt })
+    }
+
+    /// Tells whether an agent was told to stop, and not by this engine, or its steps were killed under it: the cluster says
+    /// why. Of one that was ended for another that counts if it began to end before that one.
+    pub(super) fn awaits_cluster(&self, rank: u32, receipt: &Receipt) -> bool {
+        let for_another = self.end_by.is_some();
+        let told = receipt.conclusion == Conclusion::Cancelled
+            && (!for_another || receipt.reason.as_deref() == Some(REMOVED));
+        self.leave_by.is_none()
+            && (!for_another || self.ranks.is_first(rank))
+            && (told || receipt.class == Some(FailureClass::Lost))
+    }
+
+    /// What the step had that was killed for memory on a rank, where its own `resources` say it.
+    fn step_memory(&self, rank: u32, death: &Death) -> Option<StepMemory> {
+        let pod = self.pod_of(rank).filter(|_| death.class == FailureClass::Oom)?;
+        step_memory(pod, &self.spec)
     }
 
     /// That it was told to leave and is there still: where it is on several nodes, on which.

@@ -1,13 +1,15 @@
 //! Takes in what the watch tells of pods: which there are of an attempt, and which are gone.
 
-use super::observe::node_is_away;
+use super::images::is_final;
+use super::observe::{disrupted, node_is_away};
 use super::projection;
 use super::watch::State;
+use crate::agent::now;
 use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::watcher::{Error, Event};
 
 /// Which of several nodes a pod is (Kubernetes, "Indexed Job").
-const RANK: &str = "batch.kubernetes.io/job-completion-index";
+pub(super) const RANK: &str = "batch.kubernetes.io/job-completion-index";
 
 impl State {
     pub(super) fn pod(&mut self, event: Result<Event<Pod>, Error>) {
@@ -68,6 +70,10 @@ impl State {
             attempt.gone.insert(rank);
         } else {
             attempt.gone.remove(&rank);
+        }
+        // Its agent says so when its steps have ended, or never, and its peers fail before that.
+        if is_final(&pod) || pod.metadata.deletion_timestamp.is_some() || disrupted(&pod).is_some() {
+            attempt.ends_at(rank, now());
         }
         attempt.node_is(rank, !gone && node_is_away(&pod));
         attempt.is(rank, projection::pod(pod));

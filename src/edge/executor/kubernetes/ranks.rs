@@ -40,6 +40,8 @@ pub(super) struct Ranks {
     last: Option<JobMessage>,
     /// Ranks that were told to end because another failed.
     ended: BTreeSet<u32>,
+    /// Ranks that were heard to end, and when, in this order.
+    order: Vec<(i64, u32)>,
 }
 
 impl Ranks {
@@ -63,6 +65,29 @@ impl Ranks {
         self.receipts.iter().any(|(_, _, receipt)| receipt.conclusion != Conclusion::Success)
     }
 
+    /// A rank is heard to end, before it is known what counts of that: its pod goes, its steps ended under its agent, or
+    /// its receipt came. `at` is by the clock of its node, or 0 where one hears them in the order in which they end.
+    pub(super) fn ends_at(&mut self, rank: u32, at: i64) {
+        if !self.order.iter().any(|(_, known)| *known == rank) {
+            self.order.push((at, rank));
+            self.order.sort_by_key(|(at, _)| *at);
+        }
+    }
+
+    /// Tells whether no rank ended before this one.
+    pub(super) fn is_first(&self, rank: u32) -> bool {
+        self.order.first().is_some_and(|(_, first)| *first == rank)
+    }
+
+    /// Receipts, and one more, in the order in which their ranks ended.
+    fn in_order<'a>(&'a self, more: Option<(Option<u32>, &'a Receipt)>) -> Vec<&'a Receipt> {
+        let place = |rank| self.order.iter().position(|(_, known)| Some(*known) == rank);
+        let said = self.receipts.iter().map(|(rank, _, receipt)| (Some(*rank), receipt));
+        let mut all: Vec<_> = said.chain(more).map(|(rank, receipt)| (place(rank), receipt)).collect();
+        all.sort_by_key(|(place, _)| place.unwrap_or(usize::MAX));
+        all.into_iter().map(|(_, receipt)| receipt).collect()
+    }
+
     /// Takes a message of a rank.
     pub(super) fn hear(&mut self, rank: u32, message: JobMessage) -> Then {
         if self.count == 0 {
@@ -84,6 +109,7 @@ impl Ranks {
                     return Then::Nothing;
                 }
                 self.receipts.push((rank, message.seq, named(rank, receipt.clone())));
+                self.ends_at(rank, message.at);
                 if rank == 0 {
                     self.last = Some(message);
                 }
@@ -131,8 +157,7 @@ impl Ranks {
 
     /// How the attempt has failed as far as its ranks have said; `None`: nothing yet.
     pub(super) fn failed(&self) -> Option<Receipt> {
-        let all: Vec<&Receipt> = self.receipts.iter().map(|(_, _, receipt)| receipt).collect();
-        counts(&all).map(|failed| self.whole(failed))
+        counts(&self.in_order(None)).map(|failed| self.whole(failed))
     }
 
     /// How the attempt ends of which the cluster tells the end: of one rank, or (`None`) of all. What a rank said before
@@ -142,9 +167,7 @@ impl Ranks {
             return receipt;
         }
         let receipt = named(rank.unwrap_or_default(), receipt);
-        let said = self.receipts.iter().map(|(_, _, receipt)| receipt);
-        let all: Vec<&Receipt> = said.chain([&receipt]).collect();
-        self.whole(counts(&all).unwrap_or(&receipt))
+        self.whole(counts(&self.in_order(Some((rank, &receipt)))).unwrap_or(&receipt))
     }
 
     /// Of a failure what it says of itself; all else of an attempt is rank 0's.
@@ -176,19 +199,20 @@ fn named(rank: u32, mut receipt: Receipt) -> Receipt {
     receipt
 }
 
-/// The failure that counts: the first one. But a pod that is gone may be gone because the cluster
-/// ended another for its memory or disk, or took it away; then that is the cause.
+/// The failure that counts: the first one. But a pod that is gone may be gone because the cluster ended another for its
+/// memory or disk, or took it away, and a program that fails may do so because its peer has no memory or disk: that is
+/// the cause then.
 fn counts<'a>(all: &[&'a Receipt]) -> Option<&'a Receipt> {
-    let caused = |receipt: &&&Receipt| {
-        matches!(receipt.class, Some(FailureClass::Oom | FailureClass::Disk | FailureClass::Preempted))
+    use FailureClass::{Disk, Failure, Lost, Oom, Preempted};
+    let Some(first) = all.iter().find(|r| r.conclusion == Conclusion::Failure) else {
+        return all.iter().find(|r| r.conclusion != Conclusion::Success).copied();
     };
-    let first = all.iter().find(|r| r.conclusion == Conclusion::Failure);
-    let counts = match first {
-        Some(first) if first.class == Some(FailureClass::Lost) => all.iter().find(caused).or(Some(first)),
-        Some(first) => Some(first),
-        None => all.iter().find(|r| r.conclusion != Conclusion::Success),
+    let caused = |class| match first.class {
+        Some(Lost) => matches!(class, Some(Oom | Disk | Preempted)),
+        Some(Failure) => matches!(class, Some(Oom | Disk)),
+        _ => false,
     };
-    counts.copied()
+    Some(all.iter().find(|receipt| caused(receipt.class)).unwrap_or(first))
 }
 
 #[cfg(test)]
@@ -267,6 +291,28 @@ mod tests {
         ranks.hear(1, ended(Conclusion::Failure, Some(FailureClass::Lost), "gone"));
         ranks.hear(0, ended(Conclusion::Failure, Some(FailureClass::Failure), "no peer"));
         assert_eq!(ranks.failed().unwrap().class, Some(FailureClass::Lost));
+    }
+
+    #[test]
+    fn a_program_whose_peer_has_no_memory_is_not_the_cause_and_else_the_first_one_is() {
+        use FailureClass::{Data, Disk, Failure, Gate, Lost, Oom, Preempted, Timeout};
+        for (first, second, counts) in [
+            (Failure, Oom, Oom),
+            (Failure, Disk, Disk),
+            (Failure, Preempted, Failure),
+            (Failure, Lost, Failure),
+            (Failure, Gate, Failure),
+            (Lost, Preempted, Preempted),
+            (Lost, Failure, Lost),
+            (Timeout, Oom, Timeout),
+            (Gate, Oom, Gate),
+            (Data, Disk, Data),
+        ] {
+            let mut ranks = Ranks::new(2);
+            ranks.hear(1, ended(Conclusion::Failure, Some(first), "a"));
+            ranks.hear(0, ended(Conclusion::Failure, Some(second), "b"));
+            assert_eq!(ranks.failed().unwrap().class, Some(counts), "{first:?}, {second:?}");
+        }
     }
 
     #[test]

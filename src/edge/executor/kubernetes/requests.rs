@@ -54,6 +54,9 @@ impl State {
         match (asked, &request) {
             // The hub, which is asked for it, may be away for long.
             (Some(_), AgentRequest::Kill { token }) => {
+                if let Some(attempt) = self.attempts.get_mut(token) {
+                    attempt.leave_by = Some(Instant::now());
+                }
                 let reason = "ended at once, before the hub said what became of it".to_owned();
                 return self.end(&token.clone(), Receipt::bare(Conclusion::Cancelled, None, reason));
             }
@@ -201,12 +204,13 @@ impl State {
     pub(super) fn hear(&mut self, event: HubEvent) {
         match event {
             HubEvent::Agent { attempt, version, .. } => {
-                let token = attempt_of(&attempt).0;
-                if let Some(attempt) = self.attempts.get_mut(token) {
-                    attempt.agent = true;
-                }
+                let (token, rank) = attempt_of(&attempt);
+                let Some(attempt) = self.attempts.get_mut(token) else { return };
+                attempt.agent = true;
                 if let Some(reason) = other_version(&version, env!("CARGO_PKG_VERSION")) {
-                    self.end(token, Receipt::bare(Conclusion::Failure, Some(FailureClass::Image), reason));
+                    let receipt = Receipt::bare(Conclusion::Failure, Some(FailureClass::Image), reason);
+                    let receipt = attempt.ranks.ends(Some(rank), receipt);
+                    self.end(token, receipt);
                 }
             }
             HubEvent::Message(message) => self.message(message),
@@ -247,6 +251,9 @@ impl State {
         let token = token.to_owned();
         let Some(attempt) = self.attempts.get_mut(&token) else { return };
         self.touched.insert(token.clone());
+        if let MessageBody::Ask { question: Question::Death, .. } | MessageBody::Ended(_) = &message.body {
+            attempt.ends_at(rank, message.at);
+        }
         match &message.body {
             MessageBody::Ask { id, question: Question::Death } => {
                 attempt.questions.insert(rank, (*id, Instant::now()));
@@ -260,14 +267,7 @@ impl State {
                 return;
             }
             MessageBody::Ended(_) if attempt.has_receipt(&message.token) => return,
-            // The agent was told to stop, and not by this engine, or its steps were killed under it: the
-            // cluster says why.
-            MessageBody::Ended(receipt)
-                if attempt.leave_by.is_none()
-                    && attempt.end_by.is_none()
-                    && (receipt.conclusion == Conclusion::Cancelled
-                        || receipt.class == Some(FailureClass::Lost)) =>
-            {
+            MessageBody::Ended(receipt) if attempt.awaits_cluster(rank, receipt) => {
                 attempt.held.push((message, Instant::now()));
                 return;
             }
@@ -332,6 +332,27 @@ mod tests {
         world.state.touched.insert(TOKEN.into());
         world.state.look();
         assert_eq!(world.said(), ["gate: node 1: acc < 0.9"]);
+    }
+
+    /// The run ends when its pods are gone, also if a new engine did not know yet what there was of it.
+    #[test]
+    fn what_is_killed_before_it_is_known_is_waited_for() {
+        let mut world = World::new(0);
+        world.attempt().asked = Some(Vec::new());
+        world.state.request(AgentRequest::Kill { token: TOKEN.into() });
+        world.state.done(Done::Started { token: TOKEN.into(), result: Ok(()) });
+        world.pod_is(0, serde_json::json!({"phase": "Running"}));
+        world.state.done(Done::Removed { token: TOKEN.into(), left: Vec::new() });
+        assert!(!world.state.attempts.is_empty());
+    }
+
+    #[test]
+    fn an_agent_of_another_version_is_named() {
+        let mut world = World::new(2);
+        let (attempt, incarnation, version) = (token_of(TOKEN, 1), String::new(), "0.0.9".to_owned());
+        world.state.hear(HubEvent::Agent { attempt, incarnation, version });
+        let said = world.said().concat();
+        assert!(said.starts_with("image: node 1: the agent image has Tidegate 0.0.9"), "{said}");
     }
 
     #[test]

@@ -27,6 +27,9 @@ use tidegate_flow::job::{ArtifactRef, FailureClass, JobSpec};
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedSender;
 
+/// How often one that waits looks whether it is still wanted.
+const WANTED: Duration = Duration::from_millis(100);
+
 /// Why an attempt could not start.
 type Failed = (FailureClass, String);
 
@@ -86,6 +89,18 @@ impl Starting {
         Ok(())
     }
 
+    /// Waits for the hub, which may be away for long, as long as the attempt is wanted: nothing is made by that.
+    async fn while_wanted<T>(&self, waits: impl Future<Output = T> + Send) -> Result<T, Failed> {
+        self.still_wanted()?;
+        let mut waits = std::pin::pin!(waits);
+        loop {
+            tokio::select! {
+                done = &mut waits => return Ok(done),
+                () = tokio::time::sleep(WANTED) => self.still_wanted()?,
+            }
+        }
+    }
+
     /// The token of each pod.
     fn ranks(&self) -> impl Iterator<Item = String> {
         (0..self.spec.pod.nodes.max(1)).map(|rank| token_of(&self.spec.token, rank))
@@ -104,7 +119,8 @@ impl Starting {
         self.open("", digest);
         let (hub, asked) = (self.hub.clone(), digest.to_owned());
         // The answer comes after all that the hub has to say of the attempt.
-        let answered = tokio::task::spawn_blocking(move || hub.objects.missing(&[asked])).await;
+        let answered = tokio::task::spawn_blocking(move || hub.objects.missing(&[asked]));
+        let answered = self.while_wanted(answered).await?;
         answered
             .map_err(|e| e.to_string())
             .and_then(|answer| answer.map_err(|e| e.to_string()))
@@ -195,7 +211,8 @@ impl Starting {
                 }
                 other => return other,
             }
-            tokio::time::sleep(pause).await;
+            // One that is not wanted any more asks once more: what was on its way is known then.
+            let _ = self.while_wanted(tokio::time::sleep(pause)).await;
             pause = (pause * 2).min(Duration::from_secs(5));
         }
     }
@@ -263,8 +280,7 @@ impl Starting {
     async fn push(&self, digest: String, bytes: Vec<u8>) -> Result<(), Failed> {
         let (hub, objects, spec) = (self.hub.clone(), self.objects.clone(), self.spec.clone());
         let disk = self.disk;
-        let _turn = self.pushing.acquire().await;
-        self.still_wanted()?;
+        let _turn = self.while_wanted(self.pushing.acquire()).await?;
         let pushed = tokio::task::spawn_blocking(move || {
             let wrong =
                 |e: StoreError| (class_of(&e), format!("cannot give the hub what the job works with: {e}"));
@@ -287,7 +303,8 @@ impl Starting {
             }
             hub.objects.put(&digest, bytes).map_err(wrong)
         });
-        pushed.await.unwrap_or_else(|error| Err((FailureClass::Failure, error.to_string())))
+        let pushed = self.while_wanted(pushed).await?;
+        pushed.unwrap_or_else(|error| Err((FailureClass::Failure, error.to_string())))
     }
 }
 
@@ -346,6 +363,30 @@ mod tests {
             world.comes(rank);
             let (class, _) = starting(&mut world).without_job().unwrap_err();
             assert_eq!(class, FailureClass::Lost, "{nodes} {rank}");
+        }
+    }
+
+    /// A hub that is away may be so for hours.
+    #[test]
+    fn who_is_not_wanted_any_more_waits_for_no_hub() {
+        for taken_up in [false, true] {
+            let mut world = World::new(2);
+            let starting = Starting { taken_up, ..starting(&mut world) };
+            let stop = starting.stop.clone();
+            let done = world.drive(async {
+                let stopped = async {
+                    tokio::time::sleep(WANTED).await;
+                    stop.store(true, Ordering::Release);
+                };
+                tokio::join!(tokio::time::timeout(Duration::from_mins(1), starting.start()), stopped).0
+            });
+            // What waits in threads goes on.
+            world.state.hub.objects.over("the test is over");
+            assert_eq!(
+                done,
+                Ok(Err((FailureClass::Lost, "nobody wants it any more".to_owned()))),
+                "{taken_up}"
+            );
         }
     }
 }

@@ -1,11 +1,12 @@
 //! A loop with one attempt that nobody drives, for the tests of what it does with news. No test lives here.
 
 use super::attempt::Attempt;
-use super::cluster::Cluster;
+use super::cluster::{ATTEMPT, Cluster};
 use super::executor::KubernetesOptions;
 use super::images::Images;
 use super::missed::Server;
 use super::pod::{PodSettings, Policy, SpotNodes};
+use super::pods::RANK;
 use super::queues::Queues;
 use super::ranks::token_of;
 use super::shape::{Disk, HubSettings};
@@ -138,6 +139,11 @@ impl World {
         std::fs::read_to_string(self.log_path(rank)).unwrap_or_default()
     }
 
+    /// Does it to its end.
+    pub(super) fn drive<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
     /// Does what starts tasks, which nobody drives.
     pub(super) fn inside<T>(&mut self, work: impl FnOnce(&mut State) -> T) -> T {
         let _inside = self.runtime.enter();
@@ -167,13 +173,14 @@ impl World {
     /// The API server tells how the pod of a rank is.
     pub(super) fn pod_is(&mut self, rank: u32, status: Json) {
         let name = format!("job-{rank}-x");
+        let annotations = json!({ATTEMPT: TOKEN, RANK: rank.to_string()});
         let pod: Pod = serde_json::from_value(json!({
-            "metadata": {"name": name, "uid": name},
+            "metadata": {"name": name, "uid": name, "annotations": annotations},
             "spec": {"nodeName": format!("gpu-{rank}"), "containers": []},
             "status": status,
         }))
         .unwrap();
-        self.attempt().is(rank, pod);
+        self.state.pod_is(pod);
     }
 
     /// A rank ends.

@@ -3,6 +3,7 @@
 use super::super::world::{TOKEN, World};
 use super::*;
 use serde_json::{Value as Json, json};
+use tidegate_flow::job::Question;
 
 const LONG: Duration = Duration::from_mins(5);
 
@@ -214,4 +215,100 @@ fn a_pod_that_is_never_made_ends_those_that_are_being_set_up() {
     let never = Death { class: FailureClass::Unschedulable, exit: None, reason: "a policy".into() };
     world.attempt().not_made = Some(Err(never));
     assert_eq!(world.verdict_words().unwrap(), "unschedulable: a policy");
+}
+
+fn disrupted_pod() -> Json {
+    json!({"phase": "Running", "conditions": [{"type": "DisruptionTarget", "status": "True",
+        "reason": "EvictionByEvictionAPI", "message": "Eviction API: evicting"}]})
+}
+
+fn removed() -> Receipt {
+    Receipt::bare(Conclusion::Cancelled, None, REMOVED.to_owned())
+}
+
+/// Its peers fail at once, and say so while the cluster is asked about it.
+#[test]
+fn of_a_node_that_is_taken_away_and_its_peers_it_counts() {
+    let mut world = World::running(2);
+    world.ends(1, removed());
+    world.ends(0, exit());
+    assert!(world.said().is_empty());
+    world.pod_is(1, disrupted_pod());
+    world.state.touched.insert(TOKEN.into());
+    world.state.look();
+    let wanted = "preempted: node 1: taken off its node (EvictionByEvictionAPI): Eviction API: evicting";
+    assert_eq!(world.said(), [wanted]);
+    // Its steps, or what is done after them, take their time: its peer is the first to say something.
+    let mut world = World::running(2);
+    world.pod_is(1, disrupted_pod());
+    world.ends(0, exit());
+    world.ends(1, removed());
+    assert_eq!(world.said(), [wanted]);
+    // One that failed before it was taken away did so by itself.
+    let mut world = World::running(2);
+    world.ends(0, exit());
+    world.pod_is(1, disrupted_pod());
+    world.ends(1, removed());
+    assert_eq!(world.said(), ["failure: exit 3"]);
+}
+
+/// The Job's controller takes the others away, and their agents say so.
+#[test]
+fn a_pod_that_died_in_silence_is_the_cause_of_those_that_went_after_it() {
+    let mut world = World::running(2);
+    world.pod_is(1, terminated(9, "Error"));
+    world.ends(0, removed());
+    let gone = Instant::now() - DEATH_PATIENCE;
+    world.attempt().held.iter_mut().for_each(|(_, since)| *since = gone);
+    world.state.touched.insert(TOKEN.into());
+    world.state.look();
+    let wanted =
+        "lost: node 1: the container of the steps ended with exit 9 before its steps did (node gpu-1)";
+    assert_eq!(world.verdict_words().as_deref(), Some(wanted));
+}
+
+/// Its agent asks why; peers fail, and it is ended for them before there is an answer.
+#[test]
+fn of_a_node_that_is_killed_for_memory_and_its_peers_it_counts() {
+    let mut world = World::running(2);
+    let body = MessageBody::Ask { id: 1, question: Question::Death };
+    let asks = JobMessage { token: token_of(TOKEN, 1), seq: 3, at: 0, body };
+    world.state.hear(HubEvent::Message(asks));
+    world.ends(0, exit());
+    let lost = "the container of the steps ended".to_owned();
+    world.ends(1, Receipt::bare(Conclusion::Failure, Some(FailureClass::Lost), lost));
+    assert!(world.said().is_empty());
+    world.pod_is(1, terminated(137, "OOMKilled"));
+    world.state.touched.insert(TOKEN.into());
+    world.state.look();
+    let said = world.said().concat();
+    assert!(said.starts_with("oom: node 1: killed for memory (exit 137)"), "{said}");
+}
+
+/// It was ended for another: what it says of that is no word of the cluster's.
+#[test]
+fn what_ends_at_once_for_another_is_not_asked_about() {
+    let mut world = World::running(2);
+    let body = MessageBody::Ask { id: 1, question: Question::Death };
+    world.state.hear(HubEvent::Message(JobMessage { token: token_of(TOKEN, 1), seq: 3, at: 0, body }));
+    world.ends(0, exit());
+    world.ends(1, Receipt::bare(Conclusion::Cancelled, None, "ended at once".into()));
+    assert_eq!(world.said(), ["failure: exit 3"]);
+}
+
+/// A new engine hears all of node 0 first. Node 1 failed an hour ago; for that the cluster took node 0 away a minute later.
+#[test]
+fn what_happened_while_no_engine_was_there_counts_in_its_order() {
+    let mut world = World::running(2);
+    world.attempt().taken_up = true;
+    let message = |rank, at, receipt| {
+        let body = MessageBody::Ended(receipt);
+        HubEvent::Message(JobMessage { token: token_of(TOKEN, rank), seq: 9, at, body })
+    };
+    world.state.hear(message(0, 61_000, removed()));
+    world.state.hear(message(1, 1_000, exit()));
+    let gone = Instant::now() - DEATH_PATIENCE;
+    world.attempt().held.iter_mut().for_each(|(_, since)| *since = gone);
+    world.state.look();
+    assert_eq!(world.said(), ["failure: node 1: exit 3"]);
 }

@@ -139,7 +139,6 @@ fn of_several_nodes_the_failure_counts_that_came_first() {
         (FailureClass::Timeout, "timed out"),
         (FailureClass::Gate, "acc < 0.9"),
         (FailureClass::Data, "no rows"),
-        (FailureClass::Oom, "killed"),
     ] {
         let mut world = World::new(3);
         world.ends(1, exit());
