@@ -263,6 +263,11 @@ pub(super) enum Done {
         token: String,
         result: Result<(), (FailureClass, String)>,
     },
+    /// Its Job is there: the watch may not have told of it yet, or never will.
+    Made {
+        token: String,
+        job: Box<Job>,
+    },
     /// It cannot start yet.
     Waits {
         token: String,

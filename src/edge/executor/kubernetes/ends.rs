@@ -2,7 +2,9 @@
 
 use super::attempt::{Attempt, Done};
 use super::digests::told;
-use super::observe::{Bound, Death, Seen, Waiting, death, disrupted, is_suspended, step_memory, steps_began};
+use super::observe::{
+    Bound, Death, Seen, Waiting, death, disrupted, is_suspended, node_is_away, step_memory, steps_began,
+};
 use super::ranks::{attempt_of, token_of};
 use super::watch::State;
 use crate::executor::ExecutorMessage;
@@ -274,13 +276,13 @@ impl State {
         });
     }
 
-    /// Lets go of an attempt of which nothing is left. Of one that was told to go, all pods are waited for; of one that does
-    /// not say what it ran, a word about that.
+    /// Lets go of an attempt of which nothing is left. Of one that was told to go, all pods are waited for whose node can
+    /// tell that they are gone; of one that does not say what it ran, a word about that.
     pub(super) fn forget(&mut self, token: &str) {
         let Some(attempt) = self.attempts.get(token).filter(|a| a.job_gone && a.untold.is_none()) else {
             return;
         };
-        if attempt.leave_by.is_none() || attempt.pods_there().next().is_none() {
+        if attempt.leave_by.is_none() || attempt.pods_there().all(|(_, pod)| node_is_away(pod)) {
             self.attempts.remove(token);
         }
     }

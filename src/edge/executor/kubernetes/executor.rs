@@ -155,7 +155,7 @@ impl KubernetesExecutor {
             hub_back: None,
             hub_missed: false,
             hub_trouble: None,
-            listed: BTreeSet::new(),
+            unlisted: BTreeSet::new(),
             listed_pods: BTreeSet::new(),
             touched: BTreeSet::new(),
             images: Images::default(),

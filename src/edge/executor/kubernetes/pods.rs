@@ -71,11 +71,12 @@ impl State {
         } else {
             attempt.gone.remove(&rank);
         }
+        let told_to_go = pod.metadata.deletion_timestamp.is_some();
         // Its agent says so when its steps have ended, or never, and its peers fail before that.
-        if is_final(&pod) || pod.metadata.deletion_timestamp.is_some() || disrupted(&pod).is_some() {
+        if is_final(&pod) || told_to_go || disrupted(&pod).is_some() {
             attempt.ends_at(rank, now());
         }
-        attempt.node_is(rank, !gone && node_is_away(&pod));
+        attempt.node_is(rank, !gone && !told_to_go && node_is_away(&pod));
         attempt.is(rank, projection::pod(pod));
         self.tell_services(&token, rank);
         self.tell_images(&token);
@@ -169,6 +170,22 @@ mod tests {
         world.state.pod(Ok(Event::Apply(pod(1, "2b"))));
         world.state.pod(Ok(Event::Delete(pod(1, "1b"))));
         assert_eq!(world.attempt().pods_there().count(), 1, "the older one's end says nothing of it");
+    }
+
+    /// Its node would have to say so, and may be gone for good.
+    #[test]
+    fn one_on_a_node_that_is_away_is_not_waited_for() {
+        let mut world = leaving();
+        removed(&mut world, Vec::new());
+        world.state.pod(Ok(Event::Delete(pod(0, "1a"))));
+        let mut told = pod(1, "1b");
+        told.metadata.deletion_timestamp = told.metadata.creation_timestamp.clone();
+        world.state.pod(Ok(Event::Apply(told.clone())));
+        assert!(!world.state.attempts.is_empty());
+        let away = json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "False"}]});
+        told.status = Some(serde_json::from_value(away).unwrap());
+        world.state.pod(Ok(Event::Apply(told)));
+        assert!(world.state.attempts.is_empty());
     }
 
     #[test]

@@ -170,6 +170,11 @@ impl State {
                 }
                 asked.into_iter().flatten().for_each(|request| self.request(request));
             }
+            Done::Made { token, job } => {
+                if let Some(attempt) = self.attempts.get_mut(&token) {
+                    attempt.job.get_or_insert(*job);
+                }
+            }
             Done::Answers => self.server_is_back(),
             Done::Queues(answer) => self.queues_say(answer),
             Done::Waits { token, why } => {

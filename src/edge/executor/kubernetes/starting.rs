@@ -7,6 +7,7 @@ use super::pod::{
     PodSettings, Template, identity, job_manifest, job_name, pull_secret, secret_manifest, service_manifest,
     service_secrets,
 };
+use super::projection;
 use super::ranks::token_of;
 use super::service;
 use super::shape::Disk;
@@ -77,6 +78,7 @@ impl Starting {
                 _ => return Err(self.foreign()),
             },
         };
+        self.is_there(&made);
         self.still_wanted()?;
         self.secret(&made, key, &digest).await
     }
@@ -134,6 +136,7 @@ impl Starting {
         if !self.is_own(&job, digest) {
             return Err(self.foreign());
         }
+        self.is_there(&job);
         match self.key_there().await? {
             Some(key) => self.open(&key, digest),
             None => {
@@ -143,6 +146,12 @@ impl Starting {
             }
         }
         Ok(true)
+    }
+
+    /// Its Job is there.
+    fn is_there(&self, job: &Job) {
+        let (token, job) = (self.spec.token.clone(), Box::new(projection::job(job.clone())));
+        let _ = self.done.send(Done::Made { token, job });
     }
 
     /// There is no Job: it may start, unless it did before. The agents of a new one would be let in nowhere.

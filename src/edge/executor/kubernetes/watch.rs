@@ -53,8 +53,8 @@ pub(super) struct State {
     pub(super) hub_trouble: Option<String>,
     /// Whether the API server answers.
     pub(super) server: Server,
-    /// Jobs that a new list named so far.
-    pub(super) listed: BTreeSet<String>,
+    /// Jobs that were there before a new list was asked for, and are not in what came of it so far.
+    pub(super) unlisted: BTreeSet<String>,
     /// Pods that a new list named so far, by their `uid`.
     pub(super) listed_pods: BTreeSet<String>,
     /// Attempts of which there is news; the others are looked at on each tick only.
@@ -125,20 +125,19 @@ impl State {
         // The watcher goes on by itself; what it missed it lists again.
         let Some(event) = self.heard(event) else { return };
         match event {
-            Event::Init => self.listed.clear(),
+            Event::Init => {
+                let known = self.attempts.iter().filter(|(_, attempt)| attempt.job.is_some());
+                self.unlisted = known.map(|(token, _)| token.clone()).collect();
+            }
             Event::Apply(job) => self.job_is(job),
             Event::InitApply(job) => {
-                let token = job.metadata.annotations.as_ref().and_then(|a| a.get(ATTEMPT));
-                self.listed.extend(token.cloned());
+                if let Some(token) = job.metadata.annotations.as_ref().and_then(|a| a.get(ATTEMPT)) {
+                    self.unlisted.remove(token);
+                }
                 self.job_is(job);
             }
             Event::InitDone => {
-                // What was there before and is in the list no more.
-                let listed = std::mem::take(&mut self.listed);
-                let gone = |(token, attempt): &(&String, &Attempt)| {
-                    attempt.job.is_some() && !listed.contains(*token)
-                };
-                let gone: Vec<String> = self.attempts.iter().filter(gone).map(|(t, _)| t.clone()).collect();
+                let gone = std::mem::take(&mut self.unlisted);
                 gone.iter().for_each(|token| self.job_is_gone(token));
             }
             Event::Delete(job) => {
@@ -192,5 +191,44 @@ impl State {
         let attempt = self.attempts.get_mut(token)?;
         self.touched.insert(token.clone());
         Some(attempt)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::world::{TOKEN, World};
+    use super::*;
+    use serde_json::json;
+
+    fn job() -> Job {
+        serde_json::from_value(json!({"metadata": {"name": "job", "annotations": {ATTEMPT: TOKEN}}})).unwrap()
+    }
+
+    fn made(world: &mut World) {
+        world.state.done(Done::Made { token: TOKEN.into(), job: Box::new(job()) });
+    }
+
+    const LOST: &str = "lost: its Job was removed by somebody else";
+
+    #[test]
+    fn a_job_is_gone_that_no_list_names_also_if_the_watch_never_told_of_it() {
+        let mut world = World::new(2);
+        made(&mut world);
+        for event in [Event::Init, Event::InitApply(job()), Event::InitDone] {
+            world.state.job(Ok(event));
+        }
+        assert!(world.said().is_empty(), "it is listed");
+        for event in [Event::Init, Event::InitDone] {
+            world.state.job(Ok(event));
+        }
+        assert_eq!(world.said(), [LOST]);
+        // Made while the list was on its way.
+        let mut world = World::new(2);
+        world.state.job(Ok(Event::Init));
+        made(&mut world);
+        world.state.job(Ok(Event::InitDone));
+        assert!(world.said().is_empty());
+        world.state.job(Ok(Event::Delete(job())));
+        assert_eq!(world.said(), [LOST]);
     }
 }

@@ -102,7 +102,7 @@ impl World {
             hub_back: None,
             hub_missed: false,
             hub_trouble: None,
-            listed: BTreeSet::new(),
+            unlisted: BTreeSet::new(),
             listed_pods: BTreeSet::new(),
             touched: BTreeSet::new(),
             images: Images::default(),

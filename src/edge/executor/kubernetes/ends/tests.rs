@@ -312,3 +312,17 @@ fn what_happened_while_no_engine_was_there_counts_in_its_order() {
     world.state.look();
     assert_eq!(world.said(), ["failure: node 1: exit 3"]);
 }
+
+#[test]
+fn the_node_is_named_whose_pod_cannot_be_set_up() {
+    let mut world = World::running(2);
+    let backs_off = json!({"waiting": {"reason": "ImagePullBackOff", "message": "not found"}});
+    world.pod_is(1, status("Pending", &backs_off));
+    let start = Instant::now();
+    for seconds in [0, 4] {
+        assert_eq!(world.state.verdict(TOKEN, start + Duration::from_secs(seconds)), None);
+    }
+    assert!(world.said().concat().contains("reason: \"node 1: the image i cannot be pulled"));
+    let receipt = world.state.verdict(TOKEN, start + LONG).unwrap();
+    assert!(receipt.reason.unwrap().starts_with("node 1: the image i cannot be pulled"));
+}

@@ -88,7 +88,7 @@ pub(in super::super) fn node_is_away(pod: &Pod) -> bool {
     let Some(status) = &pod.status else { return false };
     let ready = status.conditions.iter().flatten().find(|c| c.type_ == "Ready");
     let said = ready.is_some_and(|c| c.status == "False" && c.reason.is_none());
-    said && status.phase.as_deref() == Some("Running") && pod.metadata.deletion_timestamp.is_none()
+    said && status.phase.as_deref() == Some("Running")
 }
 
 #[cfg(test)]
