@@ -157,9 +157,13 @@ impl Hub {
             }
             ToHub::Close { attempt } => {
                 if attempts.get(&attempt).is_some_and(mine)
-                    && let Some(over) = attempts.remove(&attempt)
+                    && let Some(ended) = attempts.remove(&attempt)
                 {
-                    over.spool.close();
+                    // It may wait for an acknowledgement that nobody will send, and its pod with it.
+                    if let Some((_, agent)) = &ended.agent {
+                        let _ = over(agent);
+                    }
+                    ended.spool.close();
                     closed.insert(attempt.clone(), Instant::now());
                 }
                 frames.say(&FromHub::Closed { attempt });

@@ -65,12 +65,17 @@ async fn an_end_is_confirmed_and_who_comes_late_is_told() {
     let hub = Served::new(folder.path()).await;
     let mut engine = hub.engine("one").await;
     engine.opens("r.0.1", b"mine").await;
+    let mut agent = hub.agent("r.0.1").await;
+    engine.missing(&[]).await;
     for _ in 0..2 {
         engine.say(&ToHub::Close { attempt: "r.0.1".into() }, b"").await;
         assert_eq!(engine.hear().await.unwrap().0, FromHub::Closed { attempt: "r.0.1".into() });
     }
+    // Who is there is told at once, and not when it says something next.
+    let refused = FromHub::Refused { reason: "the attempt is over".into() };
+    assert_eq!(agent.hear().await.map(|(word, _)| word), Some(refused.clone()));
     let (_, said) = hub.agent_with("r.0.1", "r.0.1", "pod").await;
-    assert_eq!(said, Some(FromHub::Refused { reason: "the attempt is over".into() }));
+    assert_eq!(said, Some(refused));
     // The real engine says it again to a hub that was away.
     let (end, heard, keep_up) = hub.end();
     end.open("r.1.1", "secret", "", &folder.path().join("log"));
