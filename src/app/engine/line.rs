@@ -5,7 +5,7 @@
 
 use super::{Engine, EngineError};
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tidegate_edge::store::Place;
 use tidegate_flow::queue::{Need, Request};
 use tidegate_flow::run::{ConcurrencyGroup, EventKind, InstanceId, Phase, ReadySettings};
@@ -44,6 +44,8 @@ pub(super) struct Line {
     crowded: bool,
     /// Whether it is to be looked at for what others did.
     pub(super) look: bool,
+    /// When it was looked at last.
+    looked: Option<Instant>,
 }
 
 impl Line {
@@ -59,7 +61,13 @@ impl Line {
 
     /// Returns how long to wait before the line is looked at again.
     pub(super) fn pause(&self) -> Option<Duration> {
-        (self.waiting > 0 && self.crowded).then_some(LOOK)
+        let since = self.looked.map_or(LOOK, |looked| looked.elapsed());
+        (self.waiting > 0 && self.crowded).then(|| LOOK.saturating_sub(since))
+    }
+
+    /// Has it looked at again where it is time: also while there is always something to hear.
+    pub(super) fn look_in_time(&mut self) {
+        self.look |= self.pause() == Some(Duration::ZERO);
     }
 
     /// Gives back what somebody has, or withdraws what it asked for.
@@ -214,6 +222,7 @@ impl Engine<'_> {
             return Ok(());
         }
         line.look = false;
+        line.looked = Some(Instant::now());
         let mut leave = std::mem::take(&mut line.leave);
         leave.extend(std::mem::take(&mut line.spare).into_iter().map(|(key, ..)| key));
         for (key, _) in std::mem::take(&mut line.loose) {

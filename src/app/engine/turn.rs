@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tidegate_edge::executor::kubernetes::Meanwhile;
 use tidegate_edge::executor::{Executor, ExecutorMessage};
 use tidegate_edge::store::{Objects, OwnedRun, RunLog, Sync};
@@ -351,14 +351,12 @@ impl<'a> Engine<'a> {
             let left = due.0.saturating_sub(now.0);
             Duration::from_millis(u64::try_from(left).unwrap_or(0))
         });
-        let pause = self.line.pause();
-        let limit = [due, pause, self.observer.interval()].into_iter().flatten().min();
-        let asleep = Instant::now();
+        let limit = [due, self.line.pause(), self.observer.interval()].into_iter().flatten().min();
         let first = match limit {
             Some(limit) => match self.inbox.recv_timeout(limit) {
                 Ok(first) => first,
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                    self.line.look = pause.is_some_and(|pause| asleep.elapsed() >= pause);
+                    self.line.look_in_time();
                     return Ok(());
                 }
             },
@@ -371,6 +369,7 @@ impl<'a> Engine<'a> {
         while let Ok(next) = self.inbox.try_recv() {
             self.hear(next)?;
         }
+        self.line.look_in_time();
         Ok(())
     }
 
