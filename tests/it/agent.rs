@@ -1,5 +1,6 @@
 //! The supervisor over its pipe, with real processes.
 
+use crate::harness::until;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
@@ -46,8 +47,8 @@ impl Host {
 
     pub fn next(&self) -> ExecutorMessage {
         self.messages
-            .recv_timeout(Duration::from_mins(1))
-            .expect("the supervisor says something within a minute")
+            .recv_timeout(Duration::from_mins(4))
+            .expect("the supervisor says something within four minutes")
     }
 
     /// Runs an attempt to its receipt.
@@ -158,21 +159,12 @@ pub fn job(steps: Vec<StepSpec>) -> JobSpec {
     }
 }
 
-fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
-    let until = Instant::now() + Duration::from_secs(20);
-    while !condition() {
-        assert!(Instant::now() < until, "{what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
+/// A line is whole with its end.
 fn pid_of(file: &Path) -> u32 {
-    let mut pid = 0;
-    wait_for("the process writes its id", || {
-        pid = std::fs::read_to_string(file).ok().and_then(|t| t.trim().parse().ok()).unwrap_or(0);
-        pid > 0
-    });
-    pid
+    until("the process writes its id", || {
+        let text = std::fs::read_to_string(file).ok()?;
+        text.strip_suffix('\n')?.parse().ok()
+    })
 }
 
 fn lives(pid: u32) -> bool {
@@ -284,13 +276,13 @@ fn a_daemon_ends_with_its_job_and_does_not_hold_the_step() {
     let started = Instant::now();
     let ran = host.run(
         &job(vec![
-            script(&format!("setsid sh -c 'echo $$ > {d}/daemon; exec sleep 300' & (env -i sh -c 'echo $$ > {d}/bare; exec sleep 300' &); sleep 0.3; echo done")),
+            script(&format!("setsid sh -c 'echo $$ > {d}/daemon; exec sleep 900' & (env -i sh -c 'echo $$ > {d}/bare; exec sleep 900' &); until [ -s {d}/daemon ] && [ -s {d}/bare ]; do sleep 0.01; done; echo done")),
             script(&format!("kill -0 $(cat {d}/daemon) && echo alive")),
         ]),
         &[],
     )
     .ok();
-    assert!(started.elapsed() < Duration::from_secs(20));
+    assert!(started.elapsed() < Duration::from_mins(10));
     assert!(ran.log().starts_with("done\nalive\n"), "{}", ran.log());
     assert!(ran.log().contains("ended what the steps left running"), "{}", ran.log());
     for name in ["daemon", "bare"] {
@@ -324,12 +316,13 @@ fn always_steps_run_after_the_end_of_the_jobs_time() {
         step("", "always()", "sleep 0.7; echo after; sleep 0.1"),
         step("", "cancelled()", "echo last"),
     ]);
-    spec.timeout_seconds = Some(0.5);
+    // Enough for the first step to begin.
+    spec.timeout_seconds = Some(2.5);
     let ran = host.run(&spec, &[]);
     let receipt = ran.receipt();
     assert_eq!((receipt.conclusion, receipt.class), (Conclusion::Failure, Some(FailureClass::Timeout)));
     assert_eq!(receipt.failed_step, Some(0));
-    assert_eq!(receipt.reason.as_deref(), Some("timed out after 0.5 s (timeout-minutes of the job)"));
+    assert_eq!(receipt.reason.as_deref(), Some("timed out after 2.5 s (timeout-minutes of the job)"));
     assert!(ran.log().ends_with("after\nlast\n"), "{}", ran.log());
     let conclusions: Vec<_> = ran.steps().into_iter().map(|(_, conclusion)| conclusion).collect();
     assert_eq!(
@@ -344,7 +337,7 @@ fn the_end_of_the_jobs_time_is_no_failure_to_continue_on() {
     let host = Host::start();
     let slow = StepSpec { continue_on_error: "true".into(), ..script("sleep 60") };
     let mut spec = job(vec![slow, step("", "", "echo never")]);
-    spec.timeout_seconds = Some(0.3);
+    spec.timeout_seconds = Some(2.0);
     let ran = host.run(&spec, &[]);
     let receipt = ran.receipt();
     assert_eq!((receipt.conclusion, receipt.class), (Conclusion::Failure, Some(FailureClass::Timeout)));
@@ -355,7 +348,7 @@ fn the_end_of_the_jobs_time_is_no_failure_to_continue_on() {
 fn a_cancel_runs_always_steps_and_is_clean() {
     let host = Host::start();
     let dir = files(&host);
-    let spec = job(vec![
+    let mut spec = job(vec![
         script(&format!(
             "trap 'echo bye; exit 0' TERM; echo $$ > {}/pid; while :; do sleep 0.05; done",
             dir.display()
@@ -363,6 +356,8 @@ fn a_cancel_runs_always_steps_and_is_clean() {
         step("", "", "echo never"),
         step("", "cancelled()", "echo cleanup"),
     ]);
+    // As long as it takes to say good-bye.
+    spec.grace_seconds = 120.0;
     host.begin(&spec, &[]);
     let pid = pid_of(&dir.join("pid"));
     host.executor
@@ -411,17 +406,25 @@ fn odd_output_is_kept_as_it_is() {
 #[test]
 fn a_background_writer_cannot_change_a_later_step() {
     let host = Host::start();
+    let dir = files(&host);
+    let d = dir.display();
+    let late = format!(
+        "(until [ -e {d}/go ]; do sleep 0.01; done; echo late=1 >> $GITHUB_OUTPUT; touch {d}/written) & echo early=1 >> $GITHUB_OUTPUT"
+    );
+    let both = format!(
+        "touch {d}/go; until [ -e {d}/written ]; do sleep 0.01; done; echo \"${{{{ steps.a.outputs.early }}}}\""
+    );
     let ran = host
         .run(
             &job(vec![
-                step("a", "", "(sleep 1; echo late=1 >> $GITHUB_OUTPUT) & echo early=1 >> $GITHUB_OUTPUT"),
-                step("b", "", "sleep 2; echo \"${{ steps.a.outputs.early }}-${{ steps.a.outputs.late }}\""),
-                step("c", "", "echo \"[${{ steps.b.outputs.late }}]\""),
+                step("a", "", &late),
+                step("b", "", &both),
+                step("c", "", "echo \"[${{ steps.a.outputs.late }}${{ steps.b.outputs.late }}]\""),
             ]),
             &[],
         )
         .ok();
-    assert!(ran.log().starts_with("1-\n[]\n"), "{}", ran.log());
+    assert!(ran.log().starts_with("1\n[]\n"), "{}", ran.log());
 }
 
 #[test]
@@ -461,6 +464,38 @@ fn clear_words_for_what_cannot_start() {
         let reason = ran.receipt().reason.clone().unwrap_or_default();
         assert!(reason.contains(words), "{reason}");
     }
+}
+
+/// Between fork and exec a process has the command line of its parent: what a killed supervisor has forked looks as it did.
+/// It ends every orphan of its process, so it runs in one of its own.
+#[test]
+#[ignore = "called by the test below"]
+fn orphans_are_ended() {
+    use std::os::unix::process::CommandExt as _;
+    let mut started: Vec<_> = ["tidegate_own_1_2_", "tidegate_other_1_2_"]
+        .iter()
+        .map(|mark| {
+            let mut command = std::process::Command::new("sh");
+            command.args(["-c", "read -r line", "sh", "--supervise", "--mark", mark]);
+            command.process_group(0).stdin(std::process::Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    tidegate_edge::executor::local::end_orphans("tidegate_own_1_");
+    let alive: Vec<bool> = started.iter().map(|child| lives(child.id())).collect();
+    for child in &mut started {
+        let _ = (child.kill(), child.wait());
+    }
+    println!("alive: {alive:?}");
+}
+
+#[test]
+fn what_a_killed_supervisor_was_about_to_start_is_ended() {
+    let done = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "agent::orphans_are_ended", "--ignored", "--nocapture"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(said.contains("alive: [false, true]"), "{said}");
 }
 
 #[test]

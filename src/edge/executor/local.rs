@@ -201,7 +201,8 @@ pub fn end_orphans(mark: &str) {
             .values()
             .filter(|p| p.pid != own)
             .filter(|p| {
-                (p.parent == own && p.group != group && !is_supervisor(p.pid)) || has_mark(p.pid, mark, false)
+                (p.parent == own && p.group != group && !is_no_orphan(p.pid, mark))
+                    || has_mark(p.pid, mark, false)
             })
             .map(|p| p.pid)
             .collect();
@@ -224,10 +225,14 @@ pub fn end_orphans(mark: &str) {
     }
 }
 
-/// Another executor's supervisor, which is no orphan.
-fn is_supervisor(pid: u32) -> bool {
-    std::fs::read(format!("/proc/{pid}/cmdline"))
-        .is_ok_and(|line| line.split(|b| *b == 0).any(|word| word == b"--supervise"))
+/// Another executor's supervisor, or what is about to become one: between fork and exec a process has its parent's command
+/// line. So does what the supervisor of this mark forked last: that is an orphan, and about to become a step.
+fn is_no_orphan(pid: u32, mark: &str) -> bool {
+    let read = |whose: &str| std::fs::read(format!("/proc/{whose}/cmdline")).unwrap_or_default();
+    let line = read(&pid.to_string());
+    let mut words = line.split(|b| *b == 0);
+    let of_this_mark = line.split(|b| *b == 0).any(|word| word.starts_with(mark.as_bytes()));
+    (words.any(|word| word == b"--supervise") && !of_this_mark) || line == read("self")
 }
 
 /// The name of the variable that carries the mark.
