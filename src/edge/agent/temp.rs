@@ -26,12 +26,20 @@ pub struct TempFolder {
     pub path: PathBuf,
     /// The first step's command files: empty, and these are their stamps.
     pub fresh: Option<Vec<(PathBuf, Stamp)>>,
-    /// What `event.json` says, and its stamp.
-    event: Option<(String, Stamp)>,
+    /// What `event.json` says.
+    event: Option<Event>,
     /// The first step's script: its path, its inode and mode, its size in bytes.
     script: Option<(PathBuf, (u64, u32), u64)>,
-    /// The folder and `_temp` when they held this and nothing else.
+    /// The folder and `_temp` when they surely held this and nothing else.
     seen: Option<[Stamp; 2]>,
+}
+
+#[derive(Debug)]
+struct Event {
+    text: String,
+    stamp: Stamp,
+    /// Whether a change would show in the stamp: it was no longer recent when the text was read.
+    settled: bool,
 }
 
 impl TempFolder {
@@ -41,12 +49,12 @@ impl TempFolder {
 
     /// Writes the event's payload, unless it is there from before.
     pub fn write_event(&mut self, text: String) -> io::Result<()> {
-        if self.event.as_ref().is_some_and(|(there, _)| *there == text) {
+        if self.event.as_ref().is_some_and(|there| there.text == text) {
             return Ok(());
         }
         let path = self.path.join(EVENT);
         std::fs::write(&path, &text)?;
-        self.event = stamp_of(&path).map(|stamp| (text, stamp));
+        self.event = stamp_of(&path).map(|stamp| Event { text, stamp, settled: false });
         Ok(())
     }
 
@@ -84,11 +92,18 @@ impl TempFolder {
         if fresh.iter().any(|(path, stamp)| stamp_of(path).as_ref() != Some(stamp)) {
             return Some(false);
         }
-        if let Some((text, stamp)) = &self.event {
+        if let Some(event) = &mut self.event {
             let path = self.path.join(EVENT);
             let now = stamp_of(&path)?;
-            if now != *stamp || (is_recent(&now) && std::fs::read(&path).ok()? != text.as_bytes()) {
+            if now != event.stamp {
                 return Some(false);
+            }
+            if !event.settled {
+                let settled = !is_recent(&now);
+                if std::fs::read(&path).ok()? != event.text.as_bytes() {
+                    return Some(false);
+                }
+                event.settled = settled;
             }
         }
         if let Some((path, kept, _)) = &self.script {
@@ -99,7 +114,8 @@ impl TempFolder {
         }
         let temp = self.path.join("_temp");
         let now = [stamp_of(&self.path)?, stamp_of(&temp)?];
-        if self.seen.as_ref() != Some(&now) || now.iter().any(is_recent) {
+        if self.seen.as_ref() != Some(&now) {
+            let settled = !now.iter().any(is_recent);
             let mut expected: Vec<OsString> = vec!["_temp".into()];
             expected.extend(fresh.iter().filter_map(|(path, _)| Some(path.file_name()?.to_owned())));
             expected.extend(self.event.as_ref().map(|_| EVENT.into()));
@@ -107,7 +123,7 @@ impl TempFolder {
             if !holds(&self.path, expected)? || !holds(&temp, script.into_iter().collect())? {
                 return Some(false);
             }
-            self.seen = Some(now);
+            self.seen = settled.then_some(now);
         }
         Some(true)
     }
@@ -238,6 +254,27 @@ mod tests {
             folders.give(temp);
             assert!(!path.exists(), "{number}");
         }
+    }
+
+    /// As a clock of files that stands still between two writes makes it, looked at much later.
+    #[test]
+    fn a_change_that_shows_in_no_time_is_found() {
+        let base = tempfile::tempdir().unwrap();
+        let folders = TempFolders::new(base.path().join("tmp"));
+        let mut temp = used(&folders);
+        let path = temp.path.clone();
+        std::fs::write(path.join(EVENT), "[]").unwrap();
+        temp.event.as_mut().unwrap().stamp = stamp_of(&path.join(EVENT)).unwrap();
+        while is_recent(&stamp_of(&path.join(EVENT)).unwrap()) {
+            std::thread::yield_now();
+        }
+        folders.give(temp);
+        assert!(!path.exists());
+        // What was looked at while it was young is looked at again.
+        folders.give(used(&folders));
+        let young = folders.take().unwrap();
+        let stamps = [stamp_of(&young.path).unwrap(), stamp_of(&young.path.join("_temp")).unwrap()];
+        assert!(young.seen.is_none() || !stamps.iter().any(is_recent));
     }
 
     #[test]
