@@ -39,7 +39,7 @@ async fn frames_have_a_largest_size() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_keeps_the_others_out() {
     let folder = tempfile::tempdir().unwrap();
-    let hub = Served::with(folder.path(), Identity::generate().unwrap(), Duration::from_secs(3)).await;
+    let hub = Served::with(folder.path(), Identity::generate().unwrap(), Duration::from_secs(6)).await;
     // Many that say nothing, from one address; most are turned away at once.
     let mut idle = Vec::new();
     for _ in 0..1500 {

@@ -54,7 +54,7 @@ fn what_is_old_and_unneeded_goes_unless_it_is_claimed_or_found() {
 /// Whoever claimed or put something has it, however the collector's steps fall between.
 #[test]
 fn a_collector_beside_a_user_takes_nothing_that_is_in_use() {
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
     let (folder, store, from) = store_and_folder();
     let artifact = store.objects().put_path(&from).unwrap();
     let over = AtomicBool::new(false);
@@ -65,21 +65,22 @@ fn a_collector_beside_a_user_takes_nothing_that_is_in_use() {
             self.0.store(true, Ordering::Relaxed);
         }
     }
-    let (mut claimed, mut put, mut gone) = (0_u64, 0_u64, 0_u64);
+    let (mut claimed, mut put, gone) = (0_u64, 0_u64, AtomicU64::new(0));
     let dir = store.dir().to_owned();
     std::thread::scope(|scope| {
-        let collector = scope.spawn(|| {
+        scope.spawn(|| {
             let mut other = Store::open(&dir).unwrap();
-            let mut gone = 0;
             while !over.load(Ordering::Relaxed) {
-                gone += other.collect(&Collect::default()).unwrap().objects.count;
+                let swept = other.collect(&Collect::default()).unwrap();
+                gone.fetch_add(swept.objects.count, Ordering::Relaxed);
             }
-            gone
         });
-        let user = Over(&over);
+        let _user = Over(&over);
         let end = std::time::Instant::now() + Duration::from_mins(3);
         // Until all ways were gone often, on a slow machine, too.
-        while (claimed < 60 || put < 60) && std::time::Instant::now() < end {
+        while (claimed < 60 || put < 60 || gone.load(Ordering::Relaxed) == 0)
+            && std::time::Instant::now() < end
+        {
             make_old(&store, &artifact);
             if claimed < put || (claimed + put) % 2 == 0 {
                 if store.objects().claim(&artifact).unwrap() {
@@ -96,8 +97,7 @@ fn a_collector_beside_a_user_takes_nothing_that_is_in_use() {
             store.objects().fetch(&artifact, &to).unwrap();
             fs::remove_dir_all(to).unwrap();
         }
-        drop(user);
-        gone = collector.join().unwrap();
     });
+    let gone = gone.into_inner();
     assert!(claimed >= 60 && put >= 60 && gone > 0, "{claimed} claimed, {put} put, {gone} gone");
 }
