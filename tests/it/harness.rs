@@ -37,6 +37,14 @@ impl Project {
         std::fs::write(path, text).unwrap();
     }
 
+    /// Writes a program, by a process of its own: what this one has written, a child that another test forks meanwhile may
+    /// hold open, and then nobody can run it (execve(2), `ETXTBSY`).
+    pub fn program(self, path: &str, text: &str) -> Self {
+        self.write(&format!("{path}.text"), text);
+        self.sh(&format!("cp '{path}.text' '{path}' && chmod 755 '{path}' && rm '{path}.text'"));
+        self
+    }
+
     /// Makes it a repository on `main` with everything committed.
     pub fn git(self) -> Self {
         self.sh("git init -q -b main . && git add -A && git commit -q -m first");

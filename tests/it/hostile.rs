@@ -2,6 +2,7 @@
 //! nothing outlives its job.
 
 use crate::agent::{Host, job, script, step};
+use crate::harness::until;
 use std::time::{Duration, Instant};
 use tidegate_edge::agent::processes;
 use tidegate_flow::job::{AgentRequest, Conclusion, StepSpec};
@@ -53,7 +54,7 @@ fn thousands_of_masks_are_no_trap() {
         .run(&job(vec![script("for i in $(seq 400); do echo \"::add-mask::secret-number-$i-x\"; echo \"see secret-number-$i-x\"; done")]), &[])
         .ok();
     assert_eq!(ran.log(), "see ***\n".repeat(400));
-    assert!(started.elapsed() < Duration::from_mins(1));
+    assert!(started.elapsed() < Duration::from_mins(3));
 }
 
 #[test]
@@ -88,15 +89,13 @@ fn masks_meet_reads_prefixes_and_several_lines() {
 #[test]
 fn what_cannot_become_a_secret_is_shown_at_once() {
     let host = Host::start();
-    let mut spec = job(vec![script("printf '%s' 'progress 50% abc'; sleep 30")]);
+    let mut spec = job(vec![script("printf '%s' 'progress 50% abc'; sleep 900")]);
     spec.secrets = vec!["A".into()];
     host.begin(&spec, &[("A", "abcdef")]);
     let path = tidegate_edge::agent::log_path_of(host.store.path(), &spec);
-    let until = Instant::now() + Duration::from_secs(20);
-    while std::fs::read_to_string(&path).unwrap_or_default() != "progress 50% " {
-        assert!(Instant::now() < until, "{:?}", std::fs::read_to_string(&path));
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    until("it is shown", || {
+        (std::fs::read_to_string(&path).unwrap_or_default() == "progress 50% ").then_some(())
+    });
     host.executor.send(&AgentRequest::Kill { token: spec.token.clone() }).unwrap();
     let ran = host.finish(&spec);
     assert_eq!((ran.log().as_str(), ran.receipt().conclusion), ("progress 50% abc\n", Conclusion::Cancelled));
@@ -114,7 +113,9 @@ fn alive(word: &str) -> usize {
 #[test]
 fn daemons_of_every_kind_end_with_a_timeout_a_cancel_and_the_job() {
     let host = Host::start();
-    for (way, word) in [("timeout", "7391.25"), ("cancel", "7392.25"), ("end", "7393.25")] {
+    for (way, number) in [("timeout", 7391), ("cancel", 7392), ("end", 7393)] {
+        // Nobody else of this machine sleeps as long.
+        let word = &format!("{number}.{}", std::process::id());
         let fork = format!(
             "nohup sleep {word} >/dev/null 2>&1 & setsid sleep {word} & (setsid sh -c '(sleep {word} &) ; exec sleep {word}' &) ; env -i setsid sleep {word} & python3 -c \"
 import os
@@ -139,11 +140,7 @@ while [ $(pgrep -fc 'sleep {word}') -lt 6 ]; do sleep 0.02; done; echo forked > 
         spec.grace_seconds = 0.3;
         host.begin(&spec, &[]);
         if way == "cancel" {
-            let until = Instant::now() + Duration::from_secs(30);
-            while !host.store.path().join("forked").exists() {
-                assert!(Instant::now() < until);
-                std::thread::sleep(Duration::from_millis(10));
-            }
+            until("all are there", || host.store.path().join("forked").exists().then_some(()));
             host.executor
                 .send(&AgentRequest::Cancel { token: spec.token.clone(), reason: "by hand".into() })
                 .unwrap();

@@ -1,12 +1,14 @@
 //! The agent of a pod with its hub and its shim: as processes of this machine, over a real connection.
 
 use crate::agent::{job, script, step};
+use crate::harness::until;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tidegate_edge::executor::inside::door_of;
 use tidegate_edge::hub::{Connection, EngineEnd, HubEvent, Identity, client_config, dial_tcp};
 use tidegate_edge::store::{FileObjects, Objects as _};
@@ -16,6 +18,9 @@ use tidegate_flow::job::{
 };
 
 const SECRET: &str = "the hub's own";
+
+/// Longer than anything takes here.
+const LONG: Duration = Duration::from_mins(4);
 
 /// A hub, an engine's end of it, and what a cluster would start.
 struct Cluster {
@@ -50,7 +55,7 @@ impl Drop for Cluster {
 impl Cluster {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+        let address = free_address();
         let identity = Identity::generate().unwrap();
         let files = folder.path().join("identity");
         std::fs::create_dir(&files).unwrap();
@@ -103,7 +108,7 @@ impl Cluster {
         let shared = self.path(&format!("shared-{}", spec.instance));
         let agent = self.agent(spec, &digest, "the attempt's own", secrets, &shared);
         let shim = Command::new(env!("CARGO_BIN_EXE_tidegate"))
-            .args(["shim", "--patience", "20", "--socket"])
+            .args(["shim", "--patience", "120", "--socket"])
             .arg(door_of(&shared, "steps"))
             .env("FROM_IMAGE", "yes")
             .env("HOME", "/nowhere")
@@ -149,7 +154,7 @@ impl Cluster {
     fn hear(&self, spec: &JobSpec, mut each: impl FnMut(&MessageBody)) -> (u64, Receipt) {
         let mut last = 0;
         loop {
-            match self.events.recv_timeout(Duration::from_secs(30)).expect("a message") {
+            match self.events.recv_timeout(LONG).expect("a message") {
                 HubEvent::Message(message) if message.token == spec.token && message.seq > last => {
                     last = message.seq;
                     each(&message.body);
@@ -176,14 +181,16 @@ fn blake3_of(objects: &FileObjects, bytes: &[u8]) -> String {
 }
 
 fn ended(child: &mut Child) -> ExitStatus {
-    let until = Instant::now() + Duration::from_secs(20);
-    loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            return status;
-        }
-        assert!(Instant::now() < until, "it does not end");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    until("it ends", || child.try_wait().unwrap())
+}
+
+/// An address that stays free while nobody listens there: each has a loopback address of its own, and connections to
+/// elsewhere begin at none of them.
+fn free_address() -> SocketAddr {
+    static NEXT: AtomicU8 = AtomicU8::new(1);
+    let process = std::process::id().to_le_bytes();
+    let own = Ipv4Addr::new(127, 100 + process[1] % 100, process[0], NEXT.fetch_add(1, Ordering::Relaxed));
+    TcpListener::bind((own, 0)).unwrap().local_addr().unwrap()
 }
 
 #[test]
@@ -237,13 +244,13 @@ fn a_hub_that_is_killed_and_started_again_loses_nothing() {
     let _pod = cluster.pod(&spec, &[]);
     // The first step is over: its messages are with the hub, and with us.
     loop {
-        match cluster.events.recv_timeout(Duration::from_secs(30)).unwrap() {
+        match cluster.events.recv_timeout(LONG).unwrap() {
             HubEvent::Message(m) if matches!(m.body, MessageBody::StepEnded { step: 0, .. }) => break,
             _ => {}
         }
     }
     cluster.stop_hub();
-    while !matches!(cluster.events.recv_timeout(Duration::from_secs(30)).unwrap(), HubEvent::Broken(_)) {}
+    while !matches!(cluster.events.recv_timeout(LONG).unwrap(), HubEvent::Broken(_)) {}
     std::fs::write(&go, "").unwrap();
     cluster.start_hub();
     let mut seen = Vec::new();
@@ -261,7 +268,7 @@ fn cancel_ends_the_step_and_runs_what_always_runs() {
     let spec = job(vec![script("echo started; sleep 600 & wait"), step("", "always()", "echo cleaned up")]);
     let mut pod = cluster.pod(&spec, &[]);
     loop {
-        match cluster.events.recv_timeout(Duration::from_secs(30)).unwrap() {
+        match cluster.events.recv_timeout(LONG).unwrap() {
             HubEvent::Message(m) if matches!(m.body, MessageBody::Tail { .. }) => break,
             _ => {}
         }
@@ -280,7 +287,7 @@ fn a_container_that_dies_under_a_step_is_asked_about() {
     let spec = job(vec![script("echo last words; kill -9 $PPID")]);
     let mut pod = cluster.pod(&spec, &[]);
     let receipt = loop {
-        let HubEvent::Message(message) = cluster.events.recv_timeout(Duration::from_secs(30)).unwrap() else {
+        let HubEvent::Message(message) = cluster.events.recv_timeout(LONG).unwrap() else {
             continue;
         };
         match message.body {
@@ -308,7 +315,7 @@ fn a_wrong_secret_and_a_second_agent_are_turned_away() {
     let spec = job(vec![script("sleep 600 & wait")]);
     let _pod = cluster.pod(&spec, &[]);
     loop {
-        match cluster.events.recv_timeout(Duration::from_secs(30)).unwrap() {
+        match cluster.events.recv_timeout(LONG).unwrap() {
             HubEvent::Message(m) if matches!(m.body, MessageBody::StepStarted { .. }) => break,
             _ => {}
         }

@@ -2,7 +2,6 @@
 //! what is said when it cannot be. (The examples' tests build real environments.)
 
 use crate::harness::{Project, binary};
-use std::os::unix::fs::PermissionsExt as _;
 
 const FAKE: &str = r#"#!/bin/sh
 case "$*" in
@@ -10,7 +9,7 @@ case "$*" in
   *"-m venv"*)
     for last; do :; done
     echo built >> "$ROOT/built"
-    if [ -n "$SLOW" ]; then exec sleep 61.5; fi
+    if [ -n "$SLOW" ]; then exec sleep "$SLOW"; fi
     mkdir -p "$last/bin"; cp "$0" "$last/bin/python" ;;
   *"-m pip"*) echo "$PIP"; test -z "$PIP" ;;
   *) echo "fake python $*" ;;
@@ -25,12 +24,11 @@ struct Fake {
 
 fn fake(python: &str) -> Fake {
     let project = Project::workflow(&format!(
-        "on: workflow_dispatch\njobs:\n  a:\n    strategy: {{ matrix: {{ n: [1, 2, 3] }} }}\n    python: {python}\n    timeout-minutes: 0.5\n    steps: [{{ run: 'python hello; test \"${{PATH%%:*}}\" = \"$VIRTUAL_ENV/bin\"' }}]\n"
+        "on: workflow_dispatch\njobs:\n  a:\n    strategy: {{ matrix: {{ n: [1, 2, 3] }} }}\n    python: {python}\n    timeout-minutes: 5\n    steps: [{{ run: 'python hello; test \"${{PATH%%:*}}\" = \"$VIRTUAL_ENV/bin\"' }}]\n"
     ))
-    .file("bin/python3", FAKE)
+    .program("bin/python3", FAKE)
     .file("req.txt", "numpy\n");
     let bin = project.path().join("bin");
-    std::fs::set_permissions(bin.join("python3"), std::fs::Permissions::from_mode(0o755)).unwrap();
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
     let root = project.path().to_string_lossy().into_owned();
     Fake { project, path, root }
@@ -85,13 +83,16 @@ fn what_fails_is_explained_and_leaves_nothing() {
 #[test]
 fn a_cancel_ends_the_builder() {
     let fake = fake("{ requirements: req.txt }");
+    // Nobody else of this machine sleeps as long.
+    let own = std::process::id();
     let line = format!(
-        "'{}' run --jobs 1 & run=$!; until [ -s built ]; do sleep 0.05; done; kill -TERM $run; wait $run; test $? -eq 5 && ! pgrep -f 'sleep 61[.]5'",
+        "'{}' run --jobs 1 & run=$!; until [ -s built ]; do sleep 0.05; done; kill -TERM $run; wait $run; test $? -eq 5 && ! pgrep -f 'sleep 617[.]{own}'",
         binary().display()
     );
     let mut shell = std::process::Command::new("sh");
     shell.args(["-c", &line]).current_dir(fake.project.path()).env("HOME", fake.project.path());
-    shell.env_remove("XDG_CACHE_HOME").env("PATH", &fake.path).env("ROOT", &fake.root).env("SLOW", "1");
+    shell.env_remove("XDG_CACHE_HOME").env("PATH", &fake.path).env("ROOT", &fake.root);
+    shell.env("SLOW", format!("617.{own}"));
     let done = shell.output().unwrap();
     assert!(done.status.success(), "{done:?}");
 }

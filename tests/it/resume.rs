@@ -392,6 +392,26 @@ fn kill(pid: u32) {
     kill_process(pid, Signal::KILL).unwrap();
 }
 
+/// The supervisor of an engine: its child, and not what that has forked and is about to become a step.
+fn supervisor_of(engine: &std::process::Child) -> Option<u32> {
+    let children = std::fs::read_dir(format!("/proc/{}/task", engine.id())).ok()?;
+    let children =
+        children.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("children")).ok());
+    let children: Vec<u32> = children
+        .flat_map(|text| text.split_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<_>>())
+        .collect();
+    children.into_iter().find(|pid| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.split(|b| *b == 0).any(|word| word == b"--supervise")
+    })
+}
+
+/// The same jobs; the last one waits for a file, so that the run is not over before somebody is killed.
+fn waits_at_the_end() -> String {
+    let wait = "d: { needs: [b, c], steps: [{ run: 'until test -e \"$FOLDER/go\"; do sleep 0.05; done' }, ";
+    DAEMONS.replace("d: { needs: [b, c], steps: [", wait)
+}
+
 /// Every job was done; what the log at `then` had as done, once.
 fn assert_done(project: &Project, store: &Store, then: &[RunEvent]) {
     let counts = marks(project.path());
@@ -430,19 +450,11 @@ fn an_engine_killed_with_9_leaves_nobody_behind_and_its_run_goes_on() {
 
 #[test]
 fn a_supervisor_killed_with_9_costs_an_attempt_and_no_more() {
-    // The run is not over before the supervisor is found.
-    let wait = "d: { needs: [b, c], steps: [{ run: 'until test -e \"$FOLDER/go\"; do sleep 0.05; done' }, ";
-    let text = DAEMONS.replace("d: { needs: [b, c], steps: [", wait);
     for count in [8, 16, 24] {
-        let (project, store) = daemons_of(&text);
+        let (project, store) = daemons_of(&waits_at_the_end());
         let child = started(&project);
         until("the log has grown", || log_of(&store, count));
-        let supervisor = until("the supervisor stands", || {
-            project.processes().into_iter().find(|pid| {
-                let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-                line.split(|b| *b == 0).any(|word| word == b"--supervise")
-            })
-        });
+        let supervisor = until("the supervisor stands", || supervisor_of(&child));
         let then = log_of(&store, 1).unwrap();
         kill(supervisor);
         project.write("go", "");
@@ -455,19 +467,15 @@ fn a_supervisor_killed_with_9_costs_an_attempt_and_no_more() {
 /// in their environment.
 #[test]
 fn an_engine_and_its_supervisor_killed_together_leave_nobody_after_a_resume() {
-    let (project, store) = daemons_of(&DAEMONS.replace("env -i", "env"));
+    let (project, store) = daemons_of(&waits_at_the_end().replace("env -i", "env"));
     let mut child = started(&project);
     until("the log has grown", || log_of(&store, 10));
     kill_process(Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap(), Signal::STOP).unwrap();
-    for pid in project.processes() {
-        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        if line.split(|b| *b == 0).any(|word| word == b"--supervise") {
-            kill(pid);
-        }
-    }
+    kill(until("the supervisor stands", || supervisor_of(&child)));
     child.kill().unwrap();
     child.wait().unwrap();
     let then = log_of(&store, 1).unwrap();
+    project.write("go", "");
     project.tidegate(["run", "--resume", "1"]).code(0);
     assert_done(&project, &store, &then);
 }

@@ -127,11 +127,11 @@ fn a_read_only_folder_is_said() {
 }
 
 /// The store is on a file system of its own, which a step fills, the room that the log keeps for itself
-/// included: all that was recorded is there, and with some room the run goes on.
+/// included, once it is there: all that was recorded is there, and with some room the run goes on.
 #[test]
 fn a_disk_that_is_full_stops_the_run_and_it_goes_on_later() {
     let project = Project::workflow(
-        "on: workflow_dispatch\njobs:\n  a:\n    steps:\n      - run: echo a >> \"$FOLDER/done\"\n  b:\n    needs: a\n    steps:\n      - run: |\n          [ -e \"$FOLDER/once\" ] && exit 0\n          touch \"$FOLDER/once\"; : > \"$FOLDER/disk/ballast\"\n          head -c 9000000 /dev/zero > \"$FOLDER/disk/fill\" || true\n",
+        "on: workflow_dispatch\njobs:\n  a:\n    steps:\n      - run: echo a >> \"$FOLDER/done\"\n  b:\n    needs: a\n    steps:\n      - run: |\n          [ -e \"$FOLDER/once\" ] && exit 0\n          touch \"$FOLDER/once\"\n          until [ $(stat -c %s \"$FOLDER/disk/ballast\") = 1048576 ]; do sleep 0.01; done; : > \"$FOLDER/disk/ballast\"\n          head -c 9000000 /dev/zero > \"$FOLDER/disk/fill\" || true\n",
     );
     let binary = crate::harness::binary();
     let tidegate = format!("\"{}\" --store disk", binary.display());

@@ -112,7 +112,7 @@ fn a_hidden_daemon_cannot_write_into_a_later_jobs_folder() {
     let project = Project::workflow(
         &r#"on: workflow_dispatch
 jobs:
-  long: { steps: [{ run: "for i in $(seq 600); do test ! -e OVER/over || exit 0; sleep 0.1; done; exit 1" }] }
+  long: { steps: [{ run: "for i in $(seq 3000); do test ! -e OVER/over || exit 0; sleep 0.1; done; exit 1" }] }
   hides:
     steps:
       - run: env -i PATH="$PATH" setsid sh -c 'for i in 1 2 3 4 5 6 7 8 9 10 11 12; do echo late > late; sleep 0.1; done' >/dev/null 2>&1 &

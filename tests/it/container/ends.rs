@@ -45,7 +45,7 @@ fn a_service_that_ended_is_named_beside_what_failed() {
         options: --health-cmd \"test -e /tmp/ready\" --health-interval 1s --health-retries 240
         entrypoint: sh
         command: -c \"sleep 3; touch /tmp/ready; nc -l -p 9090; exit 7\"
-    steps: [{ run: 'until echo stop | nc frail 9090; do sleep 0.2; done; sleep 3; exit 3' }]
+    steps: [{ run: 'until echo stop | nc frail 9090; do sleep 0.2; done; sleep 6; exit 3' }]
 ",
     );
     let done = run(&project, &[]).code(1).stdout("; the service `early` ended with exit 4 before steps ran");

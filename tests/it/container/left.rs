@@ -115,14 +115,12 @@ fn a_resumed_run_starts_anew_what_ran() {
 /// What docker or podman cannot remove is somebody's to look after: it is named.
 #[test]
 fn a_container_that_cannot_be_removed_is_named() {
-    let project = project("  a: { steps: [{ run: 'true' }] }\n");
     let real = std::env::var("TIDEGATE_CONTAINER_ENGINE").unwrap_or_else(|_| "podman".into());
-    let refuses = project.path().join("engine");
     let script = format!(
         "#!/bin/sh\ncase \"$*\" in rm*tg-*) echo 'device is busy' >&2; exit 1;; esac\nexec {real} \"$@\"\n"
     );
-    std::fs::write(&refuses, script).unwrap();
-    std::fs::set_permissions(&refuses, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let project = project("  a: { steps: [{ run: 'true' }] }\n").program("engine", &script);
+    let refuses = project.path().join("engine");
     let env = super::env();
     let mut env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let path = refuses.to_string_lossy().into_owned();
