@@ -6,12 +6,12 @@
 
 use std::io::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 use tidegate_edge::store::{RunLog as _, Store, Sync};
 use tidegate_flow::job::{Conclusion, Receipt};
 use tidegate_flow::run::{
-    Command, EventKind, InstanceDeclared, InstanceSettings, JobDeclared, JobEvaluation, Millis, Run,
-    RunCreated, RunEvent,
+    Command, EventKind, InstanceSettings, JobDeclared, JobEvaluation, Millis, Run, RunCreated, RunEvent,
 };
 use tidegate_flow::wire::v1::encode_event;
 
@@ -27,7 +27,7 @@ fn main() {
         jobs: jobs(count / EVENTS_OF_A_JOB),
         ..RunCreated::default()
     };
-    let first = RunEvent { at: Millis(0), kind: EventKind::RunCreated(Box::new(created)) };
+    let first = RunEvent { at: Millis(0), kind: EventKind::RunCreated(Arc::new(created)) };
 
     let started = Instant::now();
     let mut store = Store::open(&folder.join("store")).unwrap();
@@ -63,13 +63,13 @@ fn line(name: &str, ours: f64, floor: f64) {
     println!("{name}\t{ours:.6}\t{floor:.6}");
 }
 
-fn jobs(count: usize) -> Vec<JobDeclared> {
+fn jobs(count: usize) -> Vec<Arc<JobDeclared>> {
     let job = |index| JobDeclared {
         id: format!("j{index}"),
         display: format!("j{index}"),
         ..JobDeclared::default()
     };
-    (0..count).map(job).collect()
+    (0..count).map(job).map(Arc::new).collect()
 }
 
 /// What an engine with two slots does in one turn, with attempts that succeed at once.
@@ -78,7 +78,7 @@ fn turn(run: &mut Run) -> Vec<RunEvent> {
     let running: Vec<_> = run.running().collect();
     for instance in running {
         let attempt = run.instance(instance).map_or(1, |state| state.attempt);
-        take(run, &mut events, EventKind::AttemptEnded { instance, attempt, receipt: Box::new(receipt()) });
+        take(run, &mut events, EventKind::AttemptEnded { instance, attempt, receipt: Arc::new(receipt()) });
     }
     loop {
         let commands = run.decide_some(Millis(0), 4);
@@ -103,7 +103,7 @@ fn take(run: &mut Run, events: &mut Vec<RunEvent>, kind: EventKind) {
 fn answer(command: Command) -> Option<EventKind> {
     Some(match command {
         Command::EvaluateJob(job) => {
-            let instances = vec![InstanceDeclared::default()];
+            let instances = vec![Arc::default()];
             let outcome = JobEvaluation::Instances { instances, fail_fast: true, max_parallel: None };
             EventKind::JobEvaluated { job, outcome }
         }

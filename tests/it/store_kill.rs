@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use tidegate_edge::store::{RunLog, Store, StoreError, Sync};
 use tidegate_flow::job::Conclusion;
 use tidegate_flow::run::{EventKind, JobId, Millis, RunCreated, RunEvent};
@@ -14,7 +15,7 @@ const FOLDER: &str = "TIDEGATE_TEST_STORE";
 
 fn created() -> RunEvent {
     let created = RunCreated { run: "01KILL".to_owned(), ..RunCreated::default() };
-    RunEvent { at: Millis(0), kind: EventKind::RunCreated(Box::new(created)) }
+    RunEvent { at: Millis(0), kind: EventKind::RunCreated(Arc::new(created)) }
 }
 
 fn nth(nth: u32) -> RunEvent {
@@ -99,7 +100,7 @@ fn two_processes_share_one_store() {
     let mut store = Store::open(folder.path()).unwrap();
     let other = RunCreated { run: "01OTHER".to_owned(), ..RunCreated::default() };
     let run =
-        store.create(&RunEvent { at: Millis(0), kind: EventKind::RunCreated(Box::new(other)) }).unwrap();
+        store.create(&RunEvent { at: Millis(0), kind: EventKind::RunCreated(Arc::new(other)) }).unwrap();
     assert_eq!(run.number, 2);
     for at in 1..40 {
         store.append(&run, &[nth(at)], Sync::Process).unwrap();

@@ -2,6 +2,7 @@
 
 use super::{BackEnd, Engine, EngineError, Rerun};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use tidegate_edge::store::Objects;
 use tidegate_flow::job::{AgentRequest, ArtifactRef, Conclusion, FailureClass, JobSpec, Receipt};
 use tidegate_flow::run::{CacheKey, Command, EventKind, InstanceId, InstanceSettings, ReadySettings};
@@ -50,7 +51,7 @@ impl Engine<'_> {
     fn evaluate(&mut self, id: InstanceId) -> Result<(), EngineError> {
         self.ask_for_adopted()?;
         if let Some((from, receipt)) = self.adoptable(id) {
-            return self.record(EventKind::Adopted { instance: id, from, receipt: Box::new(receipt) });
+            return self.record(EventKind::Adopted { instance: id, from, receipt: Arc::new(receipt) });
         }
         let mut settings = self.evaluate_instance(id)?;
         if let InstanceSettings::Ready(ready) = &settings
@@ -119,7 +120,7 @@ impl Engine<'_> {
             }
             Err(reason) => {
                 let receipt =
-                    Box::new(Receipt::bare(Conclusion::Failure, Some(FailureClass::Failure), reason));
+                    Arc::new(Receipt::bare(Conclusion::Failure, Some(FailureClass::Failure), reason));
                 self.attempt_ended(id, attempt, receipt)
             }
         }
@@ -155,7 +156,7 @@ impl Engine<'_> {
                 }
                 Err(reason) => {
                     let receipt = Receipt::bare(Conclusion::Failure, Some(FailureClass::Lost), reason);
-                    self.attempt_ended(id, attempt, Box::new(receipt))?;
+                    self.attempt_ended(id, attempt, Arc::new(receipt))?;
                 }
             }
         }
@@ -167,7 +168,7 @@ impl Engine<'_> {
         &mut self,
         id: InstanceId,
         attempt: u32,
-        receipt: Box<Receipt>,
+        receipt: Arc<Receipt>,
     ) -> Result<(), EngineError> {
         self.line.give_back(Some(id));
         self.record(EventKind::AttemptEnded { instance: id, attempt, receipt })

@@ -105,7 +105,7 @@ impl Engine<'_> {
         }
         if let JobEvaluation::Instances { instances, .. } = &mut outcome {
             let prefix = self.prefix(frame);
-            instances.iter_mut().for_each(|i| i.display.insert_str(0, &prefix));
+            instances.iter_mut().for_each(|i| Arc::make_mut(i).display.insert_str(0, &prefix));
         }
         self.job_contexts.insert(id, contexts);
         Ok(outcome)

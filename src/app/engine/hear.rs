@@ -3,6 +3,7 @@
 use super::turn::Incoming;
 use super::{Engine, EngineError};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use tidegate_edge::executor::ExecutorMessage;
 use tidegate_flow::job::{
     AgentRequest, Answer, Conclusion, FailureClass, JobMessage, MessageBody, Question, Receipt, SavedCache,
@@ -93,7 +94,7 @@ impl Engine<'_> {
                 // Nothing that is said again counts.
                 self.tokens.remove(&message.token);
                 self.outbox.push(AgentRequest::Acknowledge { token: message.token, seq: message.seq });
-                EventKind::AttemptEnded { instance, attempt, receipt: Box::new(receipt) }
+                EventKind::AttemptEnded { instance, attempt, receipt: Arc::new(receipt) }
             }
             // The executor keeps what was saved.
             MessageBody::CacheSaved { key, paths, artifact } => {
@@ -124,7 +125,7 @@ impl Engine<'_> {
         let Some((instance, attempt)) = self.tokens.get(token).copied() else { return Ok(()) };
         // It keeps what it knows of it until this is in the log.
         self.outbox.push(AgentRequest::Acknowledge { token: token.to_owned(), seq: 0 });
-        self.attempt_ended(instance, attempt, receipt)
+        self.attempt_ended(instance, attempt, receipt.into())
     }
 
     fn said_waiting(&mut self, token: &str, reason: String) -> Result<(), EngineError> {
@@ -171,7 +172,7 @@ impl Engine<'_> {
         for id in running {
             let attempt = self.run.instance(id).map_or(0, |i| i.attempt);
             let receipt = Receipt::bare(Conclusion::Failure, Some(FailureClass::Lost), reason.to_owned());
-            self.attempt_ended(id, attempt, Box::new(receipt))?;
+            self.attempt_ended(id, attempt, Arc::new(receipt))?;
         }
         Ok(())
     }

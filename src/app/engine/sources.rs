@@ -148,7 +148,7 @@ fn before(path: &str, store: &Store) -> Result<Json, EngineError> {
 /// The context `data` of a run.
 fn pinned_by(run: &str, store: &Store) -> Result<Json, EngineError> {
     Ok(match store.first_event(run)?.kind {
-        EventKind::RunCreated(mut created) => created.contexts.remove("data").unwrap_or_default(),
+        EventKind::RunCreated(created) => created.contexts.get("data").cloned().unwrap_or_default(),
         _ => Json::Null,
     })
 }

@@ -9,6 +9,7 @@ use super::{
 };
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::sync::mpsc::channel;
 use tidegate_edge::data::Keep;
 use tidegate_edge::git::{Snapshot, snapshot};
@@ -49,7 +50,7 @@ impl<'a> Engine<'a> {
         };
         let (created, tree) = created(request, &loaded, &store, run, &site.back_end, observer)?;
         let fixed = created.contexts.clone();
-        let mut first = RunEvent { at, kind: EventKind::RunCreated(Box::new(created)) };
+        let mut first = RunEvent { at, kind: EventKind::RunCreated(Arc::new(created)) };
         // Before anybody can read in the store whom to wake; not before: what was done until here may
         // be stopped by the first signal.
         signals::listen(door.clone())?;
@@ -58,7 +59,7 @@ impl<'a> Engine<'a> {
         let owned = store.create(&first)?;
         // The store has given the number; the log's own first event has it.
         if let EventKind::RunCreated(created) = &mut first.kind {
-            created.number = owned.number;
+            Arc::make_mut(created).number = owned.number;
         }
         let state = Run::replay(std::slice::from_ref(&first));
         let adopt = match &request.rerun {

@@ -7,6 +7,7 @@ use super::start::created;
 use super::{BackEnd, ClusterSettings, EngineError, Observer, RunRequest, clock, load};
 use serde_json::{Value as Json, json};
 use std::path::Path;
+use std::sync::Arc;
 use tidegate_edge::git::Snapshot;
 use tidegate_edge::store::{OwnedRun, RunLog as _, Store, StoreError, stays_below, store_id};
 use tidegate_flow::job::ArtifactRef;
@@ -121,7 +122,7 @@ pub fn accept(store: &mut Store, root: &Path, submission: &Submission) -> Result
             return Err(Refused::Wrong(format!("{path} has another digest than it says")));
         }
     }
-    let first = RunEvent { at: submission.at, kind: EventKind::RunCreated(Box::new(created.clone())) };
+    let first = RunEvent { at: submission.at, kind: EventKind::RunCreated(Arc::new(created.clone())) };
     Ok(store.create(&first)?)
 }
 
@@ -222,7 +223,7 @@ mod tests {
             ..RunCreated::default()
         };
         for (run, project) in [("01A", "github.com/acme/a"), ("01B", "github.com/acme/b"), ("01C", "")] {
-            let kind = EventKind::RunCreated(Box::new(made(run, project, None)));
+            let kind = EventKind::RunCreated(Arc::new(made(run, project, None)));
             store.create(&RunEvent { at: clock::now(), kind }).unwrap();
         }
         for (project, rerun_of, said) in [

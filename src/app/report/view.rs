@@ -3,15 +3,18 @@
 //! Not here: policy. What the events do not say is not guessed.
 
 use serde_json::Value as Json;
+use std::sync::Arc;
 use tidegate_flow::gate::Verdict;
 use tidegate_flow::job::{Annotation, Conclusion, FailureClass, Receipt};
-use tidegate_flow::run::{EventKind, JobDeclared, JobEvaluation, Millis, RunCreated, RunEvent, RunSummary};
+use tidegate_flow::run::{
+    EventKind, InstanceDeclared, JobDeclared, JobEvaluation, Millis, RunCreated, RunEvent, RunSummary,
+};
 
 /// One run as far as its events tell.
 #[derive(Clone, Debug, Default)]
 pub struct RunView {
     /// The first event.
-    pub created: RunCreated,
+    pub created: Arc<RunCreated>,
     /// When it began.
     pub began: Millis,
     /// When the last event was.
@@ -37,7 +40,7 @@ pub struct RunView {
 #[derive(Clone, Debug, Default)]
 pub struct JobView {
     /// As declared.
-    pub declared: JobDeclared,
+    pub declared: Arc<JobDeclared>,
     /// Its instances, by position in [`RunView::instances`].
     pub instances: Vec<u32>,
     /// Why it was skipped or could not be evaluated.
@@ -65,10 +68,10 @@ pub enum InstanceState {
 pub struct InstanceView {
     /// Its job, by position in [`RunView::jobs`].
     pub job: u32,
-    /// What people see.
-    pub display: String,
-    /// Matrix values.
-    pub matrix: Json,
+    /// As declared: what people see, and its matrix values.
+    pub declared: Arc<InstanceDeclared>,
+    /// What people see since it was evaluated, where that is something else.
+    pub named: Option<String>,
     /// Where it is.
     pub state: InstanceState,
     /// The current or last attempt, from 1; 0: none.
@@ -84,7 +87,7 @@ pub struct InstanceView {
     /// What steps said about files.
     pub annotations: Vec<Annotation>,
     /// How the last attempt ended, or what the cache or an earlier run gave.
-    pub receipt: Option<Receipt>,
+    pub receipt: Option<Arc<Receipt>>,
     /// The run it was taken from, by the cache or by `rerun`.
     pub taken_from: Option<String>,
     /// Why it ran although the cache had a receipt of it.
@@ -148,7 +151,9 @@ impl RunView {
             EventKind::RunCreated(created) => {
                 self.began = event.at;
                 self.jobs = created.jobs.iter().map(JobView::of).collect();
-                self.created = (**created).clone();
+                // Most jobs have one instance; doubled step by step, up to half of the room would stay empty.
+                self.instances.reserve_exact(created.jobs.len());
+                self.created = created.clone();
             }
             EventKind::JobsAdded { jobs, .. } => self.jobs.extend(jobs.iter().map(JobView::of)),
             EventKind::JobEvaluated { job, outcome } => self.job_evaluated(job.0, outcome),
@@ -194,12 +199,13 @@ impl RunView {
                 view.reason = Some(reason.clone());
             }
             JobEvaluation::Instances { instances, .. } => {
+                self.instances.reserve(instances.len());
+                view.instances.reserve_exact(instances.len());
                 for (i, declared) in (next..).zip(instances) {
                     view.instances.push(i);
                     self.instances.push(InstanceView {
                         job,
-                        display: declared.display.clone(),
-                        matrix: declared.matrix.clone(),
+                        declared: declared.clone(),
                         attempts_allowed: 1,
                         ..InstanceView::default()
                     });
@@ -210,12 +216,22 @@ impl RunView {
 }
 
 impl JobView {
-    fn of(declared: &JobDeclared) -> Self {
+    fn of(declared: &Arc<JobDeclared>) -> Self {
         Self { declared: declared.clone(), ..Self::default() }
     }
 }
 
 impl InstanceView {
+    /// Returns what people see.
+    pub fn display(&self) -> &str {
+        self.named.as_ref().unwrap_or(&self.declared.display)
+    }
+
+    /// Returns its matrix values; null without a matrix.
+    pub fn matrix(&self) -> &Json {
+        &self.declared.matrix
+    }
+
     /// Returns milliseconds from its first start to its end, or to `now`.
     pub fn elapsed(&self, now: Millis) -> Option<u64> {
         let started = self.started?;
@@ -250,7 +266,7 @@ impl InstanceView {
 
     /// Returns its matrix values as `model=svm, c=0.1`; empty without a matrix.
     pub fn matrix_text(&self, between: &str) -> String {
-        let Some(map) = self.matrix.as_object() else { return String::new() };
+        let Some(map) = self.matrix().as_object() else { return String::new() };
         let pairs = map.iter().map(|(k, v)| match v {
             Json::String(text) => format!("{k}={text}"),
             other => format!("{k}={other}"),
@@ -266,13 +282,13 @@ impl InstanceView {
                 self.not_taken.clone_from(reason);
                 if let Some(hit) = hit {
                     self.taken_from = Some(hit.0.clone());
-                    self.receipt = Some(tidegate_flow::run::judged_again(&hit.1, verdicts));
+                    self.receipt = Some(Arc::new(tidegate_flow::run::judged_again(&hit.1, verdicts)));
                 }
             }
             EventKind::Adopted { from, receipt, .. } => {
                 self.taken_from = Some(from.clone());
                 self.adopted = true;
-                self.receipt = Some((**receipt).clone());
+                self.receipt = Some(receipt.clone());
             }
             EventKind::InstanceStopped { reason, .. } => self.reason = Some(reason.clone()),
             EventKind::AttemptStarted { attempt, .. } => {
@@ -306,11 +322,11 @@ impl InstanceView {
             EventKind::AttemptEnded { receipt, .. } => {
                 self.waits_no_more();
                 self.attempt_ended = Some(at);
-                self.receipt = Some((**receipt).clone());
+                self.receipt = Some(receipt.clone());
             }
             EventKind::ImagesTold { attempt, images, .. } => {
                 if let Some(receipt) = self.receipt.as_mut().filter(|_| self.attempt == *attempt) {
-                    receipt.images.clone_from(images);
+                    Arc::make_mut(receipt).images.clone_from(images);
                 }
             }
             EventKind::RetryScheduled { infra, memory, step, .. } => {
@@ -323,6 +339,8 @@ impl InstanceView {
                 self.ended = Some(at);
                 self.outcome = Some(*outcome);
                 self.state = InstanceState::Ended(*conclusion);
+                // Nothing is added any more, and a first step takes room for four.
+                self.steps.shrink_to_fit();
             }
             _ => {}
         }
@@ -331,9 +349,8 @@ impl InstanceView {
     fn evaluated(&mut self, settings: &tidegate_flow::run::InstanceSettings) {
         match settings {
             tidegate_flow::run::InstanceSettings::Ready(ready) => {
-                if !ready.display.is_empty() {
-                    self.display.clone_from(&ready.display);
-                }
+                let other = !ready.display.is_empty() && ready.display != self.declared.display;
+                self.named = other.then(|| ready.display.clone());
                 self.memory_bytes = ready.resources.memory_bytes;
                 let again = ready.retry.on.iter().any(|word| word == "oom" || word.starts_with("exit:"));
                 self.memory_factor = if again { ready.retry.oom_memory_factor } else { 1.0 };

@@ -3,6 +3,7 @@
 use super::{CacheEntry, Line, OwnedRun, RunLog, RunRow, Store, StoreError, Sync};
 use rusqlite::{OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use serde_json::Value as Json;
+use std::sync::Arc;
 use tidegate_flow::job::Receipt;
 use tidegate_flow::queue::{Capacity, Request};
 use tidegate_flow::run::{CacheKey, EventKind, RunCreated, RunEvent, RunSummary};
@@ -32,7 +33,7 @@ impl RunLog for Store {
             let number = change.last_insert_rowid();
             let owned = OwnedRun { run: created.run.clone(), number: unsigned(number), epoch: 1 };
             let numbered = RunCreated { number: owned.number, ..RunCreated::clone(created) };
-            let event = RunEvent { at: first.at, kind: EventKind::RunCreated(Box::new(numbered)) };
+            let event = RunEvent { at: first.at, kind: EventKind::RunCreated(Arc::new(numbered)) };
             insert(change, &owned.run, number, 0, &[event])?;
             Ok(owned)
         })

@@ -2,6 +2,7 @@
 
 use super::*;
 use std::path::Path;
+use std::sync::Arc;
 use tidegate_flow::job::{Conclusion, SourceSpec};
 use tidegate_flow::queue::{Capacity, Need, Request};
 use tidegate_flow::run::{
@@ -18,7 +19,7 @@ fn created(run: &str) -> RunEvent {
         source,
         ..RunCreated::default()
     };
-    RunEvent { at: Millis(5), kind: EventKind::RunCreated(Box::new(created)) }
+    RunEvent { at: Millis(5), kind: EventKind::RunCreated(Arc::new(created)) }
 }
 
 fn nth(job: u32) -> RunEvent {
@@ -341,7 +342,7 @@ fn the_last_good_run_is_one_of_the_project() {
     ] {
         let mut first = created(run);
         if let EventKind::RunCreated(created) = &mut first.kind {
-            created.project = project.to_owned();
+            Arc::make_mut(created).project = project.to_owned();
         }
         let owned = store.create(&first).unwrap();
         if good {

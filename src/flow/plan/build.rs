@@ -189,7 +189,7 @@ impl Builder<'_> {
         contexts: &Contexts,
         known: &Known<'_>,
         mut planned: PlannedJob,
-        instances: &[InstanceDeclared],
+        instances: &[Arc<InstanceDeclared>],
         open: bool,
     ) -> Standing {
         let (stripped, later) = strip(job, known);
@@ -279,7 +279,7 @@ impl Builder<'_> {
         contexts: &Contexts,
         known: &Known<'_>,
         mut planned: PlannedJob,
-        instances: &[InstanceDeclared],
+        instances: &[Arc<InstanceDeclared>],
         open: bool,
     ) -> Standing {
         let standing = Standing { skipped: None, open, instances: None };
@@ -365,7 +365,7 @@ fn expand(
     contexts: &Contexts,
     known: &Known<'_>,
     planned: &mut PlannedJob,
-) -> Result<Vec<InstanceDeclared>, String> {
+) -> Result<Vec<Arc<InstanceDeclared>>, String> {
     if let Some(Strategy { expression, matrix, .. }) = job.strategy.as_deref() {
         let whole =
             expression.as_ref().filter(|given| !known.template(given)).map(|given| given.raw.to_string());

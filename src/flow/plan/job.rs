@@ -156,7 +156,7 @@ fn limits(
 /// The one instance of a job without a matrix.
 fn single(job: &Job, contexts: &Contexts, fail_fast: bool, max_parallel: Option<u32>) -> JobEvaluation {
     let instance = InstanceDeclared { display: display::instance(job, contexts, None), matrix: Json::Null };
-    JobEvaluation::Instances { instances: vec![instance], fail_fast, max_parallel }
+    JobEvaluation::Instances { instances: vec![Arc::new(instance)], fail_fast, max_parallel }
 }
 
 /// Names every instance of a matrix.
@@ -166,7 +166,7 @@ fn declare(
     expanded: &[Arc<Object>],
     fail_fast: bool,
     max_parallel: Option<u32>,
-) -> Vec<InstanceDeclared> {
+) -> Vec<Arc<InstanceDeclared>> {
     let total = u32::try_from(expanded.len()).unwrap_or(u32::MAX);
     let mut own = contexts.clone();
     expanded
@@ -179,7 +179,8 @@ fn declare(
                 own.set("matrix", matrix);
                 own.set("strategy", strategy_value(fail_fast, max_parallel, index, total));
             }
-            InstanceDeclared { display: display::instance(job, &own, Some(combination)), matrix: json }
+            let display = display::instance(job, &own, Some(combination));
+            Arc::new(InstanceDeclared { display, matrix: json })
         })
         .collect()
 }

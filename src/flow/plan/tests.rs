@@ -36,7 +36,9 @@ fn evaluated(body: &str, contexts: &Contexts) -> JobEvaluation {
 
 fn matrices(body: &str) -> Vec<Json> {
     match evaluated(body, &Contexts::new().with_status(status(true))) {
-        JobEvaluation::Instances { instances, .. } => instances.into_iter().map(|one| one.matrix).collect(),
+        JobEvaluation::Instances { instances, .. } => {
+            instances.iter().map(|one| one.matrix.clone()).collect()
+        }
         other => panic!("{other:?}"),
     }
 }

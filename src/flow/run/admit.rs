@@ -1,6 +1,7 @@
 //! Turns what came in into an event, or refuses it.
 
 use super::{EventKind, InstanceId, JobDeclared, JobId, Millis, Phase, Refusal, Run, RunEvent};
+use std::sync::Arc;
 
 impl Run {
     /// Checks whether `kind` may follow the log so far.
@@ -119,7 +120,7 @@ fn refuse_if(wrong: bool, why: &str) -> Result<(), Refusal> {
 
 /// Jobs may need only jobs that are declared with them, and never one another in a circle: a job
 /// that can never become ready would keep the run from ending.
-fn check_needs(first: usize, jobs: &[JobDeclared]) -> Result<(), Refusal> {
+fn check_needs(first: usize, jobs: &[Arc<JobDeclared>]) -> Result<(), Refusal> {
     let place = |need: u32| (need as usize).checked_sub(first).filter(|at| *at < jobs.len());
     let mut needed_by = vec![Vec::new(); jobs.len()];
     let mut unmet: Vec<usize> = jobs.iter().map(|job| job.needs.len()).collect();

@@ -15,7 +15,9 @@ impl Run {
         match &event.kind {
             EventKind::RunCreated(created) => {
                 self.began = event.at;
-                self.created = Some(Arc::new((**created).clone()));
+                self.created = Some(created.clone());
+                // Most jobs have one instance; doubled step by step, up to half of the room would stay empty.
+                self.instances.reserve_exact(created.jobs.len());
                 self.groups.extend(created.concurrency.is_some().then_some(None));
                 self.add_jobs(&created.jobs, None);
             }
@@ -52,7 +54,7 @@ impl Run {
                 match hit {
                     Some(hit) => {
                         state.cached = Some(hit.0.clone());
-                        state.receipt = Some(Box::new(judged_again(&hit.1, verdicts)));
+                        state.receipt = Some(Arc::new(judged_again(&hit.1, verdicts)));
                         state.verdicts.clone_from(verdicts);
                         self.enter(*instance, Phase::AttemptOver);
                     }
@@ -117,7 +119,7 @@ impl Run {
             EventKind::ImagesTold { instance, attempt, images } => {
                 let state = self.instances.get_mut(instance.0 as usize).filter(|i| i.attempt == *attempt);
                 if let Some(receipt) = state.and_then(|state| state.receipt.as_mut()) {
-                    receipt.images.clone_from(images);
+                    Arc::make_mut(receipt).images.clone_from(images);
                 }
             }
             EventKind::RetryScheduled { instance, due, infra, memory, step, .. } => {
@@ -154,7 +156,7 @@ impl Run {
         self.enter(instance, Phase::Running);
     }
 
-    fn add_jobs(&mut self, declared: &[JobDeclared], caller: Option<InstanceId>) {
+    fn add_jobs(&mut self, declared: &[Arc<JobDeclared>], caller: Option<InstanceId>) {
         let first = self.jobs.len();
         self.jobs.extend(declared.iter().map(|job| JobState::new(job, caller)));
         for (index, job) in (first..).zip(declared) {
@@ -171,7 +173,7 @@ impl Run {
         }
     }
 
-    fn jobs_added(&mut self, caller: InstanceId, jobs: &[JobDeclared]) {
+    fn jobs_added(&mut self, caller: InstanceId, jobs: &[Arc<JobDeclared>]) {
         let first = self.jobs.len();
         self.add_jobs(jobs, Some(caller));
         let ids: Vec<JobId> = (first..self.jobs.len()).map(job_id).collect();
@@ -202,6 +204,8 @@ impl Run {
                 job.fail_fast = *fail_fast;
                 job.max_parallel = *max_parallel;
                 job.open = u32::try_from(instances.len()).unwrap_or(u32::MAX);
+                job.instances.reserve_exact(instances.len());
+                self.instances.reserve(instances.len());
                 job.let_in = max_parallel.unwrap_or(u32::MAX).min(job.open);
                 for (index, declared) in (0..).zip(instances) {
                     let instance = InstanceId(u32::try_from(first).unwrap_or(u32::MAX).saturating_add(index));

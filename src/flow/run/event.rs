@@ -8,6 +8,7 @@ use crate::job::{Annotation, ArtifactRef, Conclusion, FailureClass, Receipt, Ret
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// One entry of a run's log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,7 +24,7 @@ pub struct RunEvent {
 #[serde(rename_all = "kebab-case")]
 pub enum EventKind {
     /// First event of every log.
-    RunCreated(Box<RunCreated>),
+    RunCreated(Arc<RunCreated>),
     /// Another engine took the run over (`--resume`).
     EngineStarted {
         /// The owner's epoch, from 1.
@@ -37,7 +38,7 @@ pub enum EventKind {
         /// The calling instance.
         caller: InstanceId,
         /// The jobs; their ids go on from the last.
-        jobs: Vec<JobDeclared>,
+        jobs: Vec<Arc<JobDeclared>>,
     },
     /// `if` and `strategy` were evaluated.
     JobEvaluated {
@@ -72,7 +73,7 @@ pub enum EventKind {
         /// The run it is from.
         from: String,
         /// Its receipt.
-        receipt: Box<Receipt>,
+        receipt: Arc<Receipt>,
     },
     /// Its concurrency group and capacity were granted; it may start.
     SlotGranted {
@@ -208,7 +209,7 @@ pub enum EventKind {
         /// The attempt.
         attempt: u32,
         /// With or, for `lost`, made up by the engine.
-        receipt: Box<Receipt>,
+        receipt: Arc<Receipt>,
     },
     /// The cluster told which images an attempt's containers ran when its receipt was here already. Where the last jobs of a
     /// run are shorter than it takes a node to say so, it follows the run's end.
@@ -306,7 +307,7 @@ pub struct RunCreated {
     /// Options that change what runs: `--job`, `--matrix`, back end.
     pub options: BTreeMap<String, Json>,
     /// The jobs of the root workflow in file order.
-    pub jobs: Vec<JobDeclared>,
+    pub jobs: Vec<Arc<JobDeclared>>,
     /// Whose run it is, where runs of several projects share a store: the repository, and in it the project's
     /// folder. Concurrency groups, caches and baselines are a project's own. Empty in a store of its own.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -345,7 +346,7 @@ pub enum JobEvaluation {
     /// It runs.
     Instances {
         /// In matrix order; exactly one without a matrix.
-        instances: Vec<InstanceDeclared>,
+        instances: Vec<Arc<InstanceDeclared>>,
         /// `fail-fast`.
         fail_fast: bool,
         /// `max-parallel`.

@@ -5,6 +5,7 @@ use super::*;
 use crate::job::{Conclusion, FailureClass, Receipt, RetrySpec};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// How a job of the generated workflow behaves.
 #[derive(Clone, Debug)]
@@ -165,9 +166,9 @@ impl World {
             }
         });
         let concurrency = shapes.first().filter(|shape| shape.group).map(|_| ConcurrencyGroup::default());
-        let created = RunCreated { jobs: jobs.collect(), concurrency, ..RunCreated::default() };
+        let created = RunCreated { jobs: jobs.map(Arc::new).collect(), concurrency, ..RunCreated::default() };
         let mut world = Self { shapes, run: Run::default(), log: Vec::new(), now: 0, epoch: 1 };
-        world.take(EventKind::RunCreated(Box::new(created))).unwrap();
+        world.take(EventKind::RunCreated(Arc::new(created))).unwrap();
         world
     }
 
@@ -203,7 +204,7 @@ impl World {
             }
             Command::AddJobs(caller) => {
                 let first = u32::try_from(self.run.jobs().len()).unwrap();
-                let inner = |needs| JobDeclared { needs, ..JobDeclared::default() };
+                let inner = |needs| Arc::new(JobDeclared { needs, ..JobDeclared::default() });
                 let jobs =
                     if byte.is_multiple_of(4) { vec![] } else { vec![inner(vec![]), inner(vec![first])] };
                 EventKind::JobsAdded { caller: *caller, jobs }
@@ -241,7 +242,7 @@ impl World {
             JobEvaluation::Failed { reason: String::new() }
         } else if good || shape.always {
             JobEvaluation::Instances {
-                instances: vec![InstanceDeclared::default(); shape.matrix as usize],
+                instances: vec![Arc::default(); shape.matrix as usize],
                 fail_fast: shape.fail_fast,
                 max_parallel: shape.max_parallel,
             }
@@ -272,7 +273,7 @@ impl World {
         }
         let instance = running[pick % running.len()];
         let attempt = self.run.instance(instance).unwrap().attempt;
-        let kind = EventKind::AttemptEnded { instance, attempt, receipt: Box::new(receipt(byte)) };
+        let kind = EventKind::AttemptEnded { instance, attempt, receipt: Arc::new(receipt(byte)) };
         self.take(kind.clone()).unwrap();
         assert!(self.take(kind).is_err(), "a doubled end of an attempt is refused");
     }
@@ -318,7 +319,7 @@ impl World {
                     return;
                 }
                 for (instance, attempt) in before {
-                    let late = EventKind::AttemptEnded { instance, attempt, receipt: Box::new(receipt(0)) };
+                    let late = EventKind::AttemptEnded { instance, attempt, receipt: Arc::new(receipt(0)) };
                     assert!(self.take(late).is_err(), "attempts of the former engine are fenced");
                 }
             }
@@ -378,7 +379,7 @@ fn ten_thousand_jobs_in_a_chain_cost_a_constant_amount_each() {
         needs: index.checked_sub(1).into_iter().collect(),
         ..JobDeclared::default()
     });
-    let created = RunCreated { jobs: jobs.collect(), ..RunCreated::default() };
+    let created = RunCreated { jobs: jobs.map(Arc::new).collect(), ..RunCreated::default() };
     let mut run = Run::default();
     let world = World::new(vec![Shape {
         needs: 0,
@@ -397,7 +398,7 @@ fn ten_thousand_jobs_in_a_chain_cost_a_constant_amount_each() {
         let event = run.admit(kind, Millis(0)).unwrap();
         run.apply(&event);
     };
-    take(&mut run, EventKind::RunCreated(Box::new(created)));
+    take(&mut run, EventKind::RunCreated(Arc::new(created)));
     let (mut named, mut events) = (0, 0);
     while !run.ended() {
         let commands = run.decide(Millis(0));
@@ -405,7 +406,7 @@ fn ten_thousand_jobs_in_a_chain_cost_a_constant_amount_each() {
         let kind = match commands.first() {
             Some(Command::EvaluateJob(job)) => {
                 assert!(run.ancestors(*job).len() <= 1);
-                let instances = vec![InstanceDeclared::default()];
+                let instances = vec![Arc::default()];
                 let outcome = JobEvaluation::Instances { instances, fail_fast: true, max_parallel: None };
                 EventKind::JobEvaluated { job: *job, outcome }
             }
@@ -416,7 +417,7 @@ fn ten_thousand_jobs_in_a_chain_cost_a_constant_amount_each() {
             Some(command) => world.answer(command, 1),
             None => {
                 let instance = run.running().next().unwrap();
-                EventKind::AttemptEnded { instance, attempt: 1, receipt: Box::new(receipt(0)) }
+                EventKind::AttemptEnded { instance, attempt: 1, receipt: Arc::new(receipt(0)) }
             }
         };
         take(&mut run, kind);

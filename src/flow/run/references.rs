@@ -94,6 +94,7 @@ pub fn pins(data: Option<&Json>) -> impl Iterator<Item = &str> {
 mod tests {
     use super::*;
     use crate::wire::v1::sample_events;
+    use std::sync::Arc;
 
     /// Every text in an event that the samples use as a digest, key or run.
     const MARKS: [&str; 5] = ["77de40", "ab12", "c0ffee", "5bec", "01JDABC"];
@@ -124,7 +125,7 @@ mod tests {
         assert_eq!(pins(Some(&data)).collect::<Vec<_>>(), ["d1", "d2"]);
         assert_eq!(pins(None).count(), 0);
         let contexts = [("data".to_owned(), data)].into();
-        let kind = EventKind::RunCreated(Box::new(RunCreated { contexts, ..RunCreated::default() }));
+        let kind = EventKind::RunCreated(Arc::new(RunCreated { contexts, ..RunCreated::default() }));
         assert_eq!(references(&RunEvent { at: Millis(0), kind }).manifests, ["d1", "d2"]);
     }
 }

@@ -50,7 +50,7 @@ pub struct Run {
 #[expect(clippy::struct_excessive_bools, reason = "independent facts that events tell")]
 pub struct JobState {
     /// As declared.
-    pub declared: JobDeclared,
+    pub declared: Arc<JobDeclared>,
     /// The instance that called its workflow; `None` for jobs of the root workflow.
     pub caller: Option<InstanceId>,
     /// Jobs that need it.
@@ -114,7 +114,7 @@ pub struct InstanceState {
     /// Its index in the job, from 0.
     pub index: u32,
     /// As declared.
-    pub declared: InstanceDeclared,
+    pub declared: Arc<InstanceDeclared>,
     /// Where it stands.
     pub phase: Phase,
     /// Its evaluated keys.
@@ -142,7 +142,7 @@ pub struct InstanceState {
     /// The same for the steps whose own `resources` ask for memory, by index.
     pub step_memory: BTreeMap<u32, u64>,
     /// How the last attempt ended, or what the cache or an earlier run gave.
-    pub receipt: Option<Box<Receipt>>,
+    pub receipt: Option<Arc<Receipt>>,
     /// The run it was taken from, by cache.
     pub cached: Option<String>,
     /// The run it was taken from, by `rerun`.
@@ -289,7 +289,7 @@ pub(super) fn bit(result: Conclusion) -> u8 {
 }
 
 impl JobState {
-    pub(super) fn new(declared: &JobDeclared, caller: Option<InstanceId>) -> Self {
+    pub(super) fn new(declared: &Arc<JobDeclared>, caller: Option<InstanceId>) -> Self {
         Self {
             declared: declared.clone(),
             caller,
@@ -324,7 +324,7 @@ impl InstanceState {
         self.settings.as_ref().is_some_and(|settings| settings.concurrency.is_some())
     }
 
-    pub(super) fn new(job: JobId, index: u32, declared: &InstanceDeclared) -> Self {
+    pub(super) fn new(job: JobId, index: u32, declared: &Arc<InstanceDeclared>) -> Self {
         Self {
             job,
             index,

@@ -3,6 +3,7 @@
 use super::*;
 use crate::job::{Conclusion, FailureClass, Receipt, RetrySpec, StepMemory};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 fn receipt(conclusion: Conclusion, class: Option<FailureClass>) -> Receipt {
     Receipt { reason: None, ..Receipt::bare(conclusion, class, String::new()) }
@@ -28,6 +29,7 @@ impl World {
                 needs: needs.to_vec(),
                 ..JobDeclared::default()
             })
+            .map(Arc::new)
             .collect();
         let created = RunCreated { jobs, ..RunCreated::default() };
         let mut world = Self {
@@ -39,7 +41,7 @@ impl World {
             most_running: 0,
             fails,
         };
-        world.take(EventKind::RunCreated(Box::new(created)));
+        world.take(EventKind::RunCreated(Arc::new(created)));
         world
     }
 
@@ -66,7 +68,7 @@ impl World {
                 let attempt = self.run.instance(id).unwrap().attempt;
                 let class = (self.fails)(id.0, attempt);
                 let conclusion = if class.is_some() { Conclusion::Failure } else { Conclusion::Success };
-                let receipt = Box::new(receipt(conclusion, class));
+                let receipt = Arc::new(receipt(conclusion, class));
                 self.take(EventKind::StepStarted {
                     instance: id,
                     attempt,
@@ -87,7 +89,7 @@ impl World {
         let kind = match command {
             Command::EvaluateJob(job) => {
                 let needs_fail = self.run.ancestors(job).iter().any(|c| *c != Conclusion::Success);
-                let instance = InstanceDeclared::default();
+                let instance = Arc::<InstanceDeclared>::default();
                 let outcome = if needs_fail {
                     JobEvaluation::Skipped { reason: "a need failed".to_owned() }
                 } else {
@@ -116,7 +118,7 @@ impl World {
             },
             Command::CancelAttempt { instance, attempt, reason, .. } => {
                 self.take(EventKind::AttemptCancelled { instance, attempt, reason });
-                let receipt = Box::new(receipt(Conclusion::Cancelled, None));
+                let receipt = Arc::new(receipt(Conclusion::Cancelled, None));
                 EventKind::AttemptEnded { instance, attempt, receipt }
             }
             Command::Record(kind) => kind,
@@ -178,7 +180,7 @@ fn an_old_attempt_is_refused() {
     let late = EventKind::AttemptEnded {
         instance: InstanceId(0),
         attempt: 1,
-        receipt: Box::new(receipt(Conclusion::Success, None)),
+        receipt: Arc::new(receipt(Conclusion::Success, None)),
     };
     assert_eq!(world.run.admit(late, Millis(0)), Err(Refusal::Ended));
 }
@@ -216,7 +218,7 @@ fn an_end_of_a_service_that_the_log_has_is_not_logged_again() {
         world.take(EventKind::AttemptEnded {
             instance: id,
             attempt,
-            receipt: Box::new(receipt(Conclusion::Failure, Some(FailureClass::Failure))),
+            receipt: Arc::new(receipt(Conclusion::Failure, Some(FailureClass::Failure))),
         });
     }
 }
@@ -252,7 +254,7 @@ fn an_old_attempt_is_refused_while_a_new_one_runs() {
     let ended = |attempt| EventKind::AttemptEnded {
         instance: id,
         attempt,
-        receipt: Box::new(receipt(Conclusion::Failure, Some(FailureClass::Failure))),
+        receipt: Arc::new(receipt(Conclusion::Failure, Some(FailureClass::Failure))),
     };
     for attempt in 1..=2 {
         while world.run.running().count() == 0 {
@@ -289,7 +291,7 @@ fn after(receipt: Receipt, retry: RetrySpec, attempts: u32) -> EventKind {
     };
     for attempt in 1..=attempts {
         take_all(&mut world, &retry);
-        let receipt = Box::new(receipt.clone());
+        let receipt = Arc::new(receipt.clone());
         world.take(EventKind::AttemptEnded { instance: InstanceId(0), attempt, receipt });
         if attempt < attempts {
             let Command::Record(again) = world.run.decide(Millis(0)).remove(0) else { panic!() };
@@ -426,7 +428,7 @@ fn a_place_that_was_lost_is_looked_for_again_at_once() {
             }
         }
         world.take(EventKind::StepStarted { instance: id, attempt, step: 0, name: String::new(), log: 0 });
-        let receipt = Box::new(receipt(Conclusion::Failure, Some(FailureClass::Preempted)));
+        let receipt = Arc::new(receipt(Conclusion::Failure, Some(FailureClass::Preempted)));
         world.take(EventKind::AttemptEnded { instance: id, attempt, receipt });
         let Command::Record(again) = world.run.decide(Millis(0)).remove(0) else { panic!() };
         assert!(matches!(again, EventKind::RetryScheduled { due: Millis(0), infra: true, .. }), "{again:?}");
@@ -491,7 +493,7 @@ fn durations_stay_sane_under_a_lying_clock() {
             let event = run.admit(kind, Millis(at)).unwrap();
             run.apply(&event);
         };
-        take(&mut run, EventKind::RunCreated(Box::default()), 1_000_000_000);
+        take(&mut run, EventKind::RunCreated(Arc::default()), 1_000_000_000);
         let now = 1_000_000_000 + later;
         let Command::Record(EventKind::RunEnded(summary)) = run.decide(Millis(now)).remove(0) else {
             panic!()
@@ -508,14 +510,14 @@ fn work(jobs: &[(&str, &[u32])], matrix: u32, max_parallel: Option<u32>) -> (usi
         needs: needs.to_vec(),
         ..JobDeclared::default()
     });
-    let created = RunCreated { jobs: jobs.collect(), ..RunCreated::default() };
+    let created = RunCreated { jobs: jobs.map(Arc::new).collect(), ..RunCreated::default() };
     let (mut events, mut named) = (0, 0);
     let mut take = |run: &mut Run, kind| {
         let event = run.admit(kind, Millis(0)).unwrap();
         run.apply(&event);
         events += 1;
     };
-    take(&mut run, EventKind::RunCreated(Box::new(created)));
+    take(&mut run, EventKind::RunCreated(Arc::new(created)));
     while !run.ended() {
         let commands = run.decide_some(Millis(0), 8);
         named += commands.len();
@@ -523,7 +525,7 @@ fn work(jobs: &[(&str, &[u32])], matrix: u32, max_parallel: Option<u32>) -> (usi
         for command in commands {
             let kind = match command {
                 Command::EvaluateJob(job) => {
-                    let instances = vec![InstanceDeclared::default(); matrix as usize];
+                    let instances = vec![Arc::default(); matrix as usize];
                     let outcome = JobEvaluation::Instances { instances, fail_fast: true, max_parallel };
                     EventKind::JobEvaluated { job, outcome }
                 }
@@ -544,7 +546,7 @@ fn work(jobs: &[(&str, &[u32])], matrix: u32, max_parallel: Option<u32>) -> (usi
         }
         let first = run.running().next();
         if let (false, Some(instance)) = (did, first) {
-            let receipt = Box::new(receipt(Conclusion::Success, None));
+            let receipt = Arc::new(receipt(Conclusion::Success, None));
             take(&mut run, EventKind::AttemptEnded { instance, attempt: 1, receipt });
         }
     }

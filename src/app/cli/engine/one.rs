@@ -119,7 +119,7 @@ fn carry_out(
 
 fn source_of(store: &Store, run: &str) -> Result<tidegate_flow::job::SourceSpec, Stopped> {
     match store.first_event(run)?.kind {
-        tidegate_flow::run::EventKind::RunCreated(created) => Ok(created.source),
+        tidegate_flow::run::EventKind::RunCreated(created) => Ok(created.source.clone()),
         _ => Err(Stopped::Trouble("its log has no beginning".to_owned())),
     }
 }

@@ -95,7 +95,7 @@ fn case(
     let _ = write!(
         text,
         "    <testcase classname=\"{class}\" name=\"{}\" time=\"{elapsed}\">",
-        escape(&instance.display)
+        escape(instance.display())
     );
     match instance.state {
         InstanceState::Ended(Conclusion::Failure) => {

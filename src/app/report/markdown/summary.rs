@@ -66,7 +66,7 @@ fn table(text: &mut String, view: &RunView) {
                 _ => "not ended",
             };
             let took = instance.elapsed(view.last).map(duration).unwrap_or_default();
-            let _ = write!(text, "| {} | {state} | {took} |", cell(&instance.display));
+            let _ = write!(text, "| {} | {state} | {took} |", cell(instance.display()));
             for name in &names {
                 let value = instance
                     .receipt
@@ -86,7 +86,7 @@ fn details(text: &mut String, view: &RunView, (index, instance): (u32, &Instance
         instance.verdicts.iter().flat_map(|v| verdict_lines(v, Style::default())).collect();
     if !numbers.is_empty() {
         let what = if instance.class() == Some(FailureClass::Gate) { "stopped by a gate" } else { "holds" };
-        let _ = writeln!(text, "**{}**: {what}\n", cell(&instance.display));
+        let _ = writeln!(text, "**{}**: {what}\n", cell(instance.display()));
         fenced(text, &numbers.join("\n"));
     }
     let Some(receipt) = &instance.receipt else { return };
@@ -95,7 +95,7 @@ fn details(text: &mut String, view: &RunView, (index, instance): (u32, &Instance
         let class = receipt.class.map_or("failure", FailureClass::word);
         let reason = receipt.reason.as_deref().unwrap_or_default();
         let (reason, about) = reason.split_once('\n').unwrap_or((reason, ""));
-        let _ = writeln!(text, "**{}**: {class}: {}\n", cell(&instance.display), cell(reason));
+        let _ = writeln!(text, "**{}**: {class}: {}\n", cell(instance.display()), cell(reason));
         if !about.is_empty() {
             fenced(text, about);
         }
@@ -110,7 +110,7 @@ fn details(text: &mut String, view: &RunView, (index, instance): (u32, &Instance
         }
     }
     if !receipt.summary.trim().is_empty() {
-        let _ = writeln!(text, "### {}\n\n{}\n", cell(&instance.display), receipt.summary.trim_end());
+        let _ = writeln!(text, "### {}\n\n{}\n", cell(instance.display()), receipt.summary.trim_end());
     }
 }
 

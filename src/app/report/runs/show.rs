@@ -136,7 +136,7 @@ pub fn show_json(view: &RunView, running: bool, gone: &Gone) -> Json {
         let collected: Vec<&String> =
             kept.filter(|(_, artifact)| gone(artifact)).map(|(name, _)| name).collect();
         json!({
-            "display": instance.display, "matrix": instance.matrix, "state": state, "outcome": word(instance.outcome),
+            "display": instance.display(), "matrix": instance.matrix(), "state": state, "outcome": word(instance.outcome),
             "attempt": instance.attempt, "uncounted": instance.uncounted, "started": instance.started, "ended": instance.ended,
             "taken_from": instance.taken_from, "reason": instance.reason, "waiting": instance.waiting, "waiting_since": instance.waiting_since, "steps": steps,
             "verdicts": instance.verdicts, "annotations": instance.annotations, "receipt": instance.receipt,

@@ -238,7 +238,7 @@ mod tests {
             uncounted: infra,
             attempts_allowed: allowed[0],
             infra_allowed: allowed[1],
-            receipt: Some(receipt),
+            receipt: Some(receipt.into()),
             ..InstanceView::default()
         }
     }
@@ -272,11 +272,14 @@ mod tests {
     #[test]
     fn a_retry_after_a_kill_for_memory_says_what_the_next_attempt_has() {
         let killed = |factor: f64| InstanceView {
-            receipt: Some(Receipt::bare(
-                Conclusion::Failure,
-                Some(FailureClass::Oom),
-                format!("killed at its limit of 16 GiB of memory (exit 137); {}", oom_advice(None)),
-            )),
+            receipt: Some(
+                Receipt::bare(
+                    Conclusion::Failure,
+                    Some(FailureClass::Oom),
+                    format!("killed at its limit of 16 GiB of memory (exit 137); {}", oom_advice(None)),
+                )
+                .into(),
+            ),
             memory_factor: factor,
             attempt_started: Some(Millis(0)),
             attempt_ready: Some(Millis(60_000)),
@@ -298,7 +301,7 @@ mod tests {
         );
         // The memory is a step's own.
         let mut own = killed(1.5);
-        if let Some(receipt) = &mut own.receipt {
+        if let Some(receipt) = own.receipt.as_mut().map(std::sync::Arc::make_mut) {
             let memory = StepMemory { step: 1, key: "steps.fit".into(), bytes: 16 << 30 };
             receipt.reason = Some(format!("killed for memory (exit 137); {}", oom_advice(Some(&memory))));
             receipt.step_memory = Some(memory);
@@ -320,7 +323,7 @@ mod tests {
     fn what_ended_beside_a_failure_comes_after_its_step() {
         let mut instance = failed(FailureClass::Failure, 1, 0, [1, 10]);
         instance.steps.push(StepView { index: 0, name: "fit".into(), ..StepView::default() });
-        if let Some(receipt) = &mut instance.receipt {
+        if let Some(receipt) = instance.receipt.as_mut().map(std::sync::Arc::make_mut) {
             receipt.failed_step = Some(0);
             receipt.add_beside(&[service_ended("db", None, "ended with exit 7", 1)]);
         }

@@ -48,7 +48,7 @@ impl Plain {
             }
             EventKind::JobEnded { job, .. } => {
                 let Some(job) = view.jobs.get(job.0 as usize) else { return String::new() };
-                let one = matches!(job.instances.as_slice(), [i] if view.instances.get(*i as usize).is_some_and(|i| i.matrix.is_null()));
+                let one = matches!(job.instances.as_slice(), [i] if view.instances.get(*i as usize).is_some_and(|i| i.matrix().is_null()));
                 // An only instance was told when it ended.
                 if one { String::new() } else { row::job(view, job, style) }
             }
@@ -114,7 +114,7 @@ impl Plain {
                         failure::failure(view, index, instance, style, lines)
                     }
                 }
-                _ if self.folded && !instance.matrix.is_null() => String::new(),
+                _ if self.folded && !instance.matrix().is_null() => String::new(),
                 _ => row::instance(view, instance, style),
             },
             _ => String::new(),

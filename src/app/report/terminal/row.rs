@@ -59,7 +59,7 @@ pub fn job(view: &RunView, job: &JobView, style: Style) -> String {
             let reason = why_not(view, job);
             row(&sign, &shown_name(&job.declared.display), "", None, &[style.dim(&reason)])
         }
-        [only] if only.matrix.is_null() => instance(view, only, style),
+        [only] if only.matrix().is_null() => instance(view, only, style),
         several => {
             let good = several.iter().filter(|i| i.outcome == Some(Conclusion::Success)).count();
             let fold = format!("{good} of {}", several.len());
@@ -98,11 +98,11 @@ pub fn timed(sign: &str, name: &str, fold: &str, time: &str, detail: &[String]) 
 
 /// What people call an instance: `train (svm, 0.1)`.
 pub fn name(view: &RunView, instance: &InstanceView) -> String {
-    if instance.display.is_empty() {
+    if instance.display().is_empty() {
         let job = view.jobs.get(instance.job as usize);
         return job.map(|job| shown_name(&job.declared.display)).unwrap_or_default();
     }
-    shown_name(&instance.display)
+    shown_name(instance.display())
 }
 
 /// `best accuracy 0.975: model=forest c=1.0`, a line for each metric with a goal.
@@ -163,7 +163,7 @@ fn details(instance: &InstanceView, conclusion: Conclusion, style: Style) -> Vec
             lines.extend(verdict_lines(verdict, style));
         }
         if instance.verdicts.is_empty() {
-            lines.extend(instance.receipt.as_ref().and_then(metrics));
+            lines.extend(instance.receipt.as_deref().and_then(metrics));
         }
     }
     lines

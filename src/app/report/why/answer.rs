@@ -130,7 +130,7 @@ pub fn answer(run: &Keyed, name: &str, evidence: &Evidence<'_>) -> Option<Answer
             }
             (None, Some(key)) => {
                 let before = evidence.earlier.and_then(|run| {
-                    Some((run.view().created.number, run.same(&job.declared.id, &instance.matrix)?))
+                    Some((run.view().created.number, run.same(&job.declared.id, instance.matrix())?))
                 });
                 before.map_or(Origin::FirstTime, |(from, (other, before))| {
                     let details = |part: &KeyPart| (evidence.details)(&job.declared.id, [other, index], part);

@@ -70,7 +70,7 @@ impl Keyed {
     /// The same job with the same matrix values: its instance and that one's key.
     pub(super) fn same(&self, job: &str, matrix: &Json) -> Option<(u32, &CacheKey)> {
         let job = self.view.jobs.iter().find(|other| other.declared.id == job)?;
-        let (index, _) = self.view.instances_of(job).find(|(_, instance)| instance.matrix == *matrix)?;
+        let (index, _) = self.view.instances_of(job).find(|(_, instance)| instance.matrix() == matrix)?;
         Some((index, self.key(index)?))
     }
 

@@ -74,7 +74,7 @@ impl Store {
             let Some(EventKind::RunCreated(created)) = log.into_iter().next().map(|event| event.kind) else {
                 return Ok(origin);
             };
-            match created.rerun_of {
+            match created.rerun_of.clone() {
                 Some(before) if before != origin => origin = before,
                 _ => return Ok(origin),
             }

@@ -5,6 +5,7 @@ use super::samples;
 use super::*;
 use serde_json::Value as Json;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 const EVENTS: &str = concat!(
     include_str!("golden/events.jsonl"),
@@ -170,7 +171,7 @@ fn what_could_not_be_read_again_is_not_written() {
     let created = crate::run::RunCreated { payload, ..Default::default() };
     let event = crate::run::RunEvent {
         at: crate::run::Millis(0),
-        kind: crate::run::EventKind::RunCreated(Box::new(created)),
+        kind: crate::run::EventKind::RunCreated(Arc::new(created)),
     };
     assert!(matches!(encode_event(&event), Err(WireError::TooDeep { .. })));
 }

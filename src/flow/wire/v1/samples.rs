@@ -14,6 +14,7 @@ use crate::run::{
 };
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use tidegate_lang::workflow::BoundKind;
 
 fn text(text: &str) -> String {
@@ -97,8 +98,9 @@ fn created() -> RunCreated {
     }
 }
 
-fn job(id: &str, needs: Vec<u32>, call: bool) -> JobDeclared {
-    JobDeclared { id: text(id), workflow: text(".ml/workflows/digits.yml"), display: text(id), needs, call }
+fn job(id: &str, needs: Vec<u32>, call: bool) -> Arc<JobDeclared> {
+    let workflow = text(".ml/workflows/digits.yml");
+    Arc::new(JobDeclared { id: text(id), workflow, display: text(id), needs, call })
 }
 
 fn group() -> ConcurrencyGroup {
@@ -154,16 +156,16 @@ fn run_kinds() -> Vec<EventKind> {
     let evaluated = |outcome| EventKind::JobEvaluated { job: job_id, outcome };
     let settings = |settings| EventKind::InstanceEvaluated { instance, settings: Box::new(settings) };
     vec![
-        EventKind::RunCreated(Box::new(created())),
+        EventKind::RunCreated(Arc::new(created())),
         EventKind::EngineStarted { epoch: 2, keeps: false },
         EventKind::JobsAdded { caller: instance, jobs: vec![job("inner", vec![], false)] },
         evaluated(JobEvaluation::Skipped { reason: text("github.ref is refs/heads/x") }),
         evaluated(JobEvaluation::Failed { reason: text("no such input") }),
         evaluated(JobEvaluation::Instances {
-            instances: vec![InstanceDeclared {
+            instances: vec![Arc::new(InstanceDeclared {
                 display: text("train (svm)"),
                 matrix: json!({ "model": "svm" }),
-            }],
+            })],
             fail_fast: true,
             max_parallel: Some(4),
         }),
@@ -176,7 +178,7 @@ fn run_kinds() -> Vec<EventKind> {
             reason: None,
         },
         EventKind::CacheAnswered { instance, hit: None, verdicts: vec![], reason: None },
-        EventKind::Adopted { instance, from: text("01JDABC"), receipt: Box::new(receipt()) },
+        EventKind::Adopted { instance, from: text("01JDABC"), receipt: Arc::new(receipt()) },
         EventKind::SlotGranted { instance, gpus: Some(vec![0, 3]) },
     ]
 }
@@ -202,7 +204,7 @@ fn attempt_kinds() -> Vec<EventKind> {
         EventKind::Judged { instance, attempt, step, verdict: verdict() },
         EventKind::BaselineFetched { instance, baseline: text("branch:main"), found: baseline() },
         EventKind::BaselineFetched { instance, baseline: text("branch:main"), found: Baseline::Absent },
-        EventKind::AttemptEnded { instance, attempt, receipt: Box::new(receipt()) },
+        EventKind::AttemptEnded { instance, attempt, receipt: Arc::new(receipt()) },
         EventKind::RetryScheduled {
             instance,
             due: Millis(1_700_000_009_000),
@@ -263,7 +265,7 @@ fn waiting_kinds() -> Vec<EventKind> {
 }
 
 fn project_kinds() -> Vec<EventKind> {
-    vec![EventKind::RunCreated(Box::new(of_a_project()))]
+    vec![EventKind::RunCreated(Arc::new(of_a_project()))]
 }
 
 /// A run of a store that several projects share.
@@ -297,7 +299,7 @@ fn step_memory_kinds() -> Vec<EventKind> {
         EventKind::AttemptEnded {
             instance,
             attempt,
-            receipt: Box::new(Receipt { failed_step: Some(1), step_memory: Some(own), ..killed }),
+            receipt: Arc::new(Receipt { failed_step: Some(1), step_memory: Some(own), ..killed }),
         },
         EventKind::RetryScheduled {
             instance,

@@ -7,6 +7,7 @@ use crate::run::{EventKind, Millis, RunCreated};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A run that another engine is to start: what its log begins with, and what that names.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -64,7 +65,7 @@ struct Read {
 ///
 /// Refuses what `decode_submission` could not read again: JSON that is nested too deep.
 pub fn encode_submission(submission: &Submission) -> Result<Vec<u8>, WireError> {
-    check_depth(&EventKind::RunCreated(Box::new(submission.created.clone())))?;
+    check_depth(&EventKind::RunCreated(Arc::new(submission.created.clone())))?;
     serde_json::to_vec(&Written { v: VERSION, run: submission })
         .map_err(|source| WireError::Damaged { what: "submission", source })
 }

@@ -135,7 +135,7 @@ fn place(view: &RunView, instance: &InstanceView) -> Result<PathBuf, Failure> {
         job.declared.id.split('/').map(|part| folder(part.trim())).collect();
     let mut place = parts?;
     let mut own = view.instances_of(job);
-    if instance.matrix.is_object()
+    if instance.matrix().is_object()
         && let Some(index) = own.position(|(_, other)| std::ptr::eq(other, instance))
     {
         place.push(index.to_string());
@@ -148,8 +148,9 @@ mod tests {
     use super::*;
     use crate::app::report::JobView;
     use serde_json::json;
+    use std::sync::Arc;
     use tidegate_flow::job::{Conclusion, Receipt};
-    use tidegate_flow::run::JobDeclared;
+    use tidegate_flow::run::{InstanceDeclared, JobDeclared};
 
     fn artifact(file: &str) -> ArtifactRef {
         ArtifactRef { name: file.to_owned(), ..ArtifactRef::default() }
@@ -163,7 +164,7 @@ mod tests {
         let mut view = RunView::default();
         for (job, (id, instances)) in (0..).zip(jobs) {
             let declared = JobDeclared { id: (*id).to_owned(), ..JobDeclared::default() };
-            let mut made = JobView { declared, ..JobView::default() };
+            let mut made = JobView { declared: declared.into(), ..JobView::default() };
             for (index, (products, uploads)) in instances.iter().enumerate() {
                 made.instances.push(u32::try_from(view.instances.len()).unwrap());
                 let of = |names: &[&str]| names.iter().map(|n| ((*n).to_owned(), artifact("f"))).collect();
@@ -173,8 +174,9 @@ mod tests {
                     ..Receipt::bare(Conclusion::Success, None, String::new())
                 };
                 let matrix = if instances.len() > 1 { json!({ "n": index }) } else { json!(null) };
-                let receipt = Some(receipt);
-                view.instances.push(InstanceView { job, matrix, receipt, ..InstanceView::default() });
+                let declared = Arc::new(InstanceDeclared { matrix, ..InstanceDeclared::default() });
+                let receipt = Some(receipt.into());
+                view.instances.push(InstanceView { job, declared, receipt, ..InstanceView::default() });
             }
             view.jobs.push(made);
         }
@@ -234,7 +236,7 @@ mod tests {
         let mut one = view(&[("a", &[(&[], &["x"])])]);
         for (file, expected) in [("../passwd", "x"), ("", "x"), ("m.bin", "m.bin"), ("/", "x")] {
             let receipt = one.instances[0].receipt.as_mut().unwrap();
-            receipt.uploads.insert("x".to_owned(), artifact(file));
+            Arc::make_mut(receipt).uploads.insert("x".to_owned(), artifact(file));
             assert_eq!(wanted(&Asked::default(), &one).unwrap()[0].file, expected);
         }
     }
