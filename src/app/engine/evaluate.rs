@@ -150,6 +150,7 @@ impl Engine<'_> {
         let attempt = Attempt {
             run: &created.run,
             run_number: self.owned.number,
+            display: instance.display(),
             instance: instance.index,
             attempt,
             token,

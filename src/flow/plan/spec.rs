@@ -15,6 +15,8 @@ pub struct Attempt<'a> {
     pub run: &'a str,
     /// For people.
     pub run_number: u64,
+    /// What people see of the instance, as evaluated.
+    pub display: &'a str,
     /// Index of the instance in its job, from 0.
     pub instance: u32,
     /// From 1.
@@ -60,7 +62,7 @@ pub fn job_spec(
         run: attempt.run.to_owned(),
         run_number: attempt.run_number,
         job: job.id.value.clone(),
-        display: settings.display.clone(),
+        display: attempt.display.to_owned(),
         instance: attempt.instance,
         attempt: attempt.attempt,
         token: attempt.token.to_owned(),

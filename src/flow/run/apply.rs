@@ -232,7 +232,10 @@ impl Run {
         let next = match settings {
             InstanceSettings::Ready(ready) => {
                 let (cache, group) = (ready.cache.is_some(), ready.concurrency.is_some());
-                state.settings = Some(Arc::new((**ready).clone()));
+                let mut own = (**ready).clone();
+                let display = std::mem::take(&mut own.display);
+                state.named = (display != state.declared.display).then_some(display);
+                state.settings = Some(self.settings.shared(own));
                 match (call, cache, group) {
                     // A called workflow needs nothing of the machine itself, at most its group.
                     (true, _, false) => Phase::NeedsJobs,

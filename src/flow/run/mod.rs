@@ -14,6 +14,7 @@ mod ids;
 mod laws;
 mod references;
 mod retry;
+mod settings;
 mod state;
 mod summary;
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //!
 //! Not here: how events change it (`apply`), what follows (`decide`).
 
+use super::settings::Settings;
 use super::{InstanceDeclared, InstanceId, JobDeclared, JobId, Millis, ReadySettings, RunCreated, RunEvent};
 use crate::gate::Verdict;
 use crate::job::{Conclusion, Receipt};
@@ -43,6 +44,8 @@ pub struct Run {
     pub(super) due: BTreeSet<(Millis, InstanceId)>,
     /// Instances with a running attempt.
     pub(super) running: BTreeSet<InstanceId>,
+    /// Evaluated keys that other instances may have, too.
+    pub(super) settings: Settings,
 }
 
 /// One job of a run.
@@ -117,7 +120,9 @@ pub struct InstanceState {
     pub declared: Arc<InstanceDeclared>,
     /// Where it stands.
     pub phase: Phase,
-    /// Its evaluated keys.
+    /// Its evaluated name, where that is not the declared one.
+    pub(super) named: Option<String>,
+    /// Its evaluated keys, without its name: shared with all whose keys are the same.
     pub settings: Option<Arc<ReadySettings>>,
     /// Why its keys could not be evaluated.
     pub failed: Option<String>,
@@ -311,6 +316,11 @@ impl JobState {
 }
 
 impl InstanceState {
+    /// Returns what people see, as evaluated.
+    pub fn display(&self) -> &str {
+        self.named.as_ref().unwrap_or(&self.declared.display)
+    }
+
     /// Returns what it asks for while it waits for a slot.
     pub(super) fn slot_class(&self) -> SlotClass {
         let Some(settings) = &self.settings else { return SlotClass::default() };
@@ -330,6 +340,7 @@ impl InstanceState {
             index,
             declared: declared.clone(),
             phase: Phase::Declared,
+            named: None,
             settings: None,
             failed: None,
             attempt: 0,
