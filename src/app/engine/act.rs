@@ -37,7 +37,7 @@ impl Engine<'_> {
     fn decided(&mut self, kind: EventKind) -> Result<(), EngineError> {
         match &kind {
             EventKind::JobEnded { job, .. } => {
-                self.job_contexts.remove(job);
+                self.needs.remove(job);
             }
             EventKind::InstanceEnded { instance, .. } => {
                 self.line.give_back(Some(*instance));

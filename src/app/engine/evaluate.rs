@@ -89,10 +89,11 @@ impl Engine<'_> {
         {
             return Ok(JobEvaluation::Skipped { reason: "it was not chosen with --job".to_owned() });
         }
-        let contexts = self.contexts_of(id, frame);
+        let needs = self.needs_of(id);
+        let contexts = frame.contexts.clone().with("needs", needs);
         let cancelled = self.run.cancelled().is_some();
         let status = plan::job_status(&self.run.ancestors(id), cancelled);
-        let mut outcome = plan::evaluate_job(&frame.workflow, job, &contexts.clone().with_status(status));
+        let mut outcome = plan::evaluate_job(&frame.workflow, job, &contexts.with_status(status));
         if let JobEvaluation::Instances { instances, .. } = &mut outcome
             && frame.caller.is_none()
             && !self.only.matrix.is_empty()
@@ -107,7 +108,6 @@ impl Engine<'_> {
             let prefix = self.prefix(frame);
             instances.iter_mut().for_each(|i| Arc::make_mut(i).display.insert_str(0, &prefix));
         }
-        self.job_contexts.insert(id, contexts);
         Ok(outcome)
     }
 
@@ -212,17 +212,13 @@ impl Engine<'_> {
         Ok(origin)
     }
 
-    /// The contexts of an instance: the job's, which are kept until it ends, with its own.
+    /// The contexts of an instance: the workflow's, with the job's and its own.
     pub(super) fn instance_contexts(&mut self, id: InstanceId) -> Result<(JobId, Contexts), EngineError> {
-        let Some(instance) = self.run.instance(id).cloned() else {
-            return Err(unknown(&format!("instance {}", id.0)));
-        };
-        if !self.job_contexts.contains_key(&instance.job) {
-            let made = self.contexts_of(instance.job, &self.written(instance.job)?.frame);
-            self.job_contexts.insert(instance.job, made);
-        }
-        let (Some(job), Some(contexts)) = (self.run.job(instance.job), self.job_contexts.get(&instance.job))
-        else {
+        let of = self.run.instance(id).map(|instance| instance.job);
+        let of = of.ok_or_else(|| unknown(&format!("instance {}", id.0)))?;
+        let needs = self.needs_of(of);
+        let contexts = self.written(of)?.frame.contexts.clone().with("needs", needs);
+        let (Some(job), Some(instance)) = (self.run.job(of), self.run.instance(id)) else {
             return Err(unknown("a job"));
         };
         let total = u32::try_from(job.instances.len()).unwrap_or(u32::MAX);
@@ -232,14 +228,22 @@ impl Engine<'_> {
             (job.fail_fast, job.max_parallel),
             (instance.index, total),
         );
-        Ok((instance.job, own))
+        Ok((of, own))
     }
 
-    fn contexts_of(&self, id: JobId, frame: &Frame) -> Contexts {
-        let needs = self.run.job(id).map(|j| j.declared.needs.clone()).unwrap_or_default();
+    /// The `needs` of a job; of one that needs others, kept until it ends.
+    fn needs_of(&mut self, id: JobId) -> Value {
+        if let Some(kept) = self.needs.get(&id) {
+            return kept.clone();
+        }
+        let needs = self.run.job(id).map_or(&[][..], |job| &job.declared.needs);
         let facts: Vec<NeedFacts<'_>> =
             needs.iter().filter_map(|n| self.run.job(JobId(*n))).map(|j| self.facts(j)).collect();
-        frame.contexts.clone().with("needs", plan::needs_context(&facts))
+        let made = plan::needs_context(&facts);
+        if !facts.is_empty() {
+            self.needs.insert(id, made.clone());
+        }
+        made
     }
 
     /// The `jobs` context of a called workflow whose jobs have ended.

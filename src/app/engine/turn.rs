@@ -13,8 +13,9 @@ use tidegate_edge::executor::kubernetes::Meanwhile;
 use tidegate_edge::executor::{Executor, ExecutorMessage};
 use tidegate_edge::store::{Objects, OwnedRun, RunLog, Sync};
 use tidegate_flow::job::{AgentRequest, Receipt};
-use tidegate_flow::plan::{Contexts, TreeDigests};
+use tidegate_flow::plan::TreeDigests;
 use tidegate_flow::run::{EventKind, InstanceId, JobId, Millis, Phase, Run, RunEvent, RunSummary};
+use tidegate_lang::value::Value;
 
 /// Events that wait in memory before they are written, at most.
 const UNSAVED: usize = 512;
@@ -71,8 +72,8 @@ pub struct Engine<'a> {
     pub(super) places: Vec<(usize, usize)>,
     pub(super) loaded: super::Loaded,
     pub(super) files: TreeDigests,
-    /// The job's contexts while its instances are evaluated.
-    pub(super) job_contexts: HashMap<JobId, Contexts>,
+    /// What jobs that run see of those that they need.
+    pub(super) needs: HashMap<JobId, Value>,
     pub(super) only: super::evaluate::Only,
     /// Receipts that a rerun takes over, by job and matrix.
     pub(super) adopt: HashMap<(String, String), (String, Receipt)>,
@@ -161,7 +162,7 @@ impl<'a> Engine<'a> {
             places: (0..jobs).map(|job| (0, job)).collect(),
             loaded: parts.loaded,
             files: TreeDigests::new(parts.files),
-            job_contexts: HashMap::new(),
+            needs: HashMap::new(),
             only: parts.only,
             adopt: parts.adopt,
             adopted_are_there: false,

@@ -210,7 +210,7 @@ impl Builder<'_> {
             if !matrix_fits(&declared.matrix, self.input.matrix) {
                 continue;
             }
-            let own = instance_contexts(contexts, &declared.matrix, shape, (index, total));
+            let own = instance_contexts(contexts.clone(), &declared.matrix, shape, (index, total));
             match instance::ready(place.workflow, &stripped, &own, &facts) {
                 Ok(mut settings) => {
                     settings.display = format!("{}{}", place.prefix, declared.display);
@@ -230,7 +230,7 @@ impl Builder<'_> {
             }
         }
         let only = match planned.instances.as_slice() {
-            [only] => instance_contexts(contexts, &only.matrix, shape, (0, 1)),
+            [only] => instance_contexts(contexts.clone(), &only.matrix, shape, (0, 1)),
             _ => contexts.clone(),
         };
         planned.steps = outline(job, &Known { contexts: &only, needs: known.needs });
@@ -306,7 +306,7 @@ impl Builder<'_> {
         for (declared, index) in instances.iter().zip(0..) {
             let display = format!("{}{}", place.prefix, declared.display);
             let own = instance_contexts(
-                contexts,
+                contexts.clone(),
                 &declared.matrix,
                 (planned.fail_fast, planned.max_parallel),
                 (index, total),

@@ -15,7 +15,7 @@ pub type FileHasher = Arc<dyn Fn(&[String]) -> Result<String, String> + Send + S
 /// The surroundings of the keys that the engine evaluates. Cloning is cheap: values are shared.
 #[derive(Clone, Default)]
 pub struct Contexts {
-    values: BTreeMap<String, Value>,
+    values: BTreeMap<Arc<str>, Value>,
     status: Option<Status>,
     files: Option<FileHasher>,
 }
@@ -37,7 +37,7 @@ impl Contexts {
 
     /// Sets a context; names are compared without case.
     pub fn set(&mut self, name: &str, value: Value) {
-        self.values.insert(name.to_ascii_lowercase(), value);
+        self.values.insert(name.to_ascii_lowercase().into(), value);
     }
 
     /// Sets a context and returns the whole.
@@ -70,17 +70,17 @@ impl Contexts {
 
     /// Returns a context.
     pub fn get(&self, name: &str) -> Option<&Value> {
-        self.values.get(name).or_else(|| self.values.get(&name.to_ascii_lowercase()))
+        self.values.get(name).or_else(|| self.values.get(name.to_ascii_lowercase().as_str()))
     }
 
     /// Returns all contexts by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.values.iter().map(|(name, value)| (name.as_str(), value))
+        self.values.iter().map(|(name, value)| (&**name, value))
     }
 
     /// Returns the stored form.
     pub fn to_json(&self) -> BTreeMap<String, Json> {
-        self.values.iter().map(|(name, value)| (name.clone(), Json::from(value))).collect()
+        self.values.iter().map(|(name, value)| (name.to_string(), Json::from(value))).collect()
     }
 }
 

@@ -187,12 +187,12 @@ fn declare(
 
 /// Returns the contexts of one instance: the job's with `matrix` and `strategy`.
 pub fn instance_contexts(
-    job: &Contexts,
+    job: Contexts,
     matrix: &Json,
     (fail_fast, max_parallel): (bool, Option<u32>),
     (index, total): (u32, u32),
 ) -> Contexts {
-    let mut own = job.clone().without_status();
+    let mut own = job.without_status();
     own.set("matrix", Value::from(matrix));
     own.set("strategy", strategy_value(fail_fast, max_parallel, index, total));
     own
