@@ -92,7 +92,7 @@ impl Engine<'_> {
 
 fn call_of(frame: &Frame, position: usize) -> Option<&Call> {
     match &frame.workflow.jobs.get(position)?.kind {
-        JobKind::Call(call) => Some(call),
+        JobKind::Call(call) => Some(call.as_ref()),
         JobKind::Steps(_) => None,
     }
 }

@@ -127,7 +127,7 @@ pub(super) fn tree(key: &str, given: &Tree, contexts: &Contexts) -> Result<Value
 
 /// Tells whether a key is `${{ insert }}`.
 fn is_insert(template: &Template) -> bool {
-    let [Part::Expr(_, _)] = template.parts.as_slice() else {
+    let [Part::Expr(_, _)] = &*template.parts else {
         return false;
     };
     let inner = template.raw.trim().strip_prefix("${{").and_then(|rest| rest.strip_suffix("}}"));

@@ -48,7 +48,7 @@ pub fn kept_gates(
             }
             None => true,
         };
-        let allowed = match &step.continue_on_error {
+        let allowed = match step.continue_on_error.as_deref() {
             Some(given) => evaluate::boolean("continue-on-error", given, &contexts)?,
             None => false,
         };
@@ -61,7 +61,7 @@ pub fn kept_gates(
 }
 
 fn templates<'a>(step: &'a Step, gate: &'a Gate) -> impl Iterator<Item = &'a Template> {
-    let allowed = match &step.continue_on_error {
+    let allowed = match step.continue_on_error.as_deref() {
         Some(Dynamic::Expr(template)) => Some(template),
         _ => None,
     };

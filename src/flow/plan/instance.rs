@@ -47,7 +47,7 @@ pub(super) fn ready(
     let absent = absent::notes(workflow, job, facts.place);
     let mut settings = ReadySettings {
         display: display::instance(job, contexts, matrix),
-        continue_on_error: flag("continue-on-error", job.continue_on_error.as_ref(), contexts)?,
+        continue_on_error: flag("continue-on-error", job.continue_on_error.as_deref(), contexts)?,
         timeout_seconds: timeout(workflow, job, contexts)?,
         retry: job
             .ml

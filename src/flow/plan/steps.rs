@@ -32,7 +32,7 @@ pub(super) fn specs(
                 name: step.name.as_ref().map(raw).unwrap_or_default(),
                 condition: step.condition.as_ref().map(|condition| bare(&condition.raw)).unwrap_or_default(),
                 env: env_layer(&step.env),
-                continue_on_error: step.continue_on_error.as_ref().map(dynamic).unwrap_or_default(),
+                continue_on_error: step.continue_on_error.as_deref().map(dynamic).unwrap_or_default(),
                 timeout_minutes: step
                     .timeout_minutes
                     .as_ref()
@@ -190,7 +190,7 @@ pub(super) fn reads(step: &Step, reads: &mut Reads) {
         reads.env(&container.env);
         reads.each(container.credentials.iter().flat_map(|(name, word)| [name, word]));
     }
-    if let Some(Dynamic::Expr(template)) = &step.continue_on_error {
+    if let Some(Dynamic::Expr(template)) = step.continue_on_error.as_deref() {
         reads.template(template);
     }
     if let Some(Dynamic::Expr(template)) = step.timeout_minutes.as_ref().map(|given| &given.value) {

@@ -2,9 +2,10 @@
 
 use super::known::Known;
 use super::model::Later;
+use std::sync::Arc;
 use tidegate_lang::expr::Template;
 use tidegate_lang::source::Spanned;
-use tidegate_lang::workflow::{Dynamic, Job, Tree, TreeKind};
+use tidegate_lang::workflow::{Dynamic, Job, JobMl, Tree, TreeKind};
 
 /// Takes out of a job what cannot be evaluated yet.
 pub(super) fn strip(job: &Job, known: &Known<'_>) -> (Job, Vec<Later>) {
@@ -23,8 +24,12 @@ pub(super) fn strip(job: &Job, known: &Known<'_>) -> (Job, Vec<Later>) {
             job.runs_on = None;
         }
     }
-    out.spanned("timeout-minutes", &mut job.timeout_minutes);
-    out.dynamic("continue-on-error", &mut job.continue_on_error);
+    if out.dynamic("timeout-minutes", job.timeout_minutes.as_ref().map(|given| &given.value)) {
+        job.timeout_minutes = None;
+    }
+    if out.dynamic("continue-on-error", job.continue_on_error.as_deref()) {
+        job.continue_on_error = None;
+    }
     if job.concurrency.as_ref().is_some_and(|given| !known.template(&given.group)) {
         let group = job.concurrency.take().map(|given| given.group.raw.to_string());
         out.push("concurrency", group.unwrap_or_default());
@@ -33,33 +38,34 @@ pub(super) fn strip(job: &Job, known: &Known<'_>) -> (Job, Vec<Later>) {
         let name = job.environment.take().map(|given| given.name.raw.to_string());
         out.push("environment", name.unwrap_or_default());
     }
-    if let Some(resources) = &mut job.ml.resources {
+    let ml = Arc::make_mut(&mut job.ml);
+    if let Some(resources) = &mut ml.resources {
         out.template("resources.cpu", &mut resources.cpu);
         out.template("resources.memory", &mut resources.memory);
         out.template("resources.ephemeral-storage", &mut resources.ephemeral_storage);
         out.template("resources.shm", &mut resources.shm);
         out.tree("resources.gpu", &mut resources.gpu);
     }
-    if let Some(retry) = &mut job.ml.retry {
+    if let Some(retry) = &mut ml.retry {
         out.spanned("retry.attempts", &mut retry.attempts);
         out.spanned("retry.infra", &mut retry.infra);
         out.tree("retry.backoff", &mut retry.backoff);
         out.tree("retry.oom", &mut retry.oom);
     }
-    job.ml.consumes.retain(|given| {
+    ml.consumes.retain(|given| {
         let keep = known.template(&given.from);
         if !keep {
             out.push(&format!("consumes.{}", given.path.value), given.from.raw.to_string());
         }
         keep
     });
-    cache(&mut job, &mut out);
+    cache(ml, &mut out);
     (job, later)
 }
 
 /// A cache whose key or switch is not known is asked later.
-fn cache(job: &mut Job, out: &mut Out<'_>) {
-    let Some(cache) = &job.ml.cache else {
+fn cache(ml: &mut JobMl, out: &mut Out<'_>) {
+    let Some(cache) = &ml.cache else {
         return;
     };
     let switch = match &cache.enabled {
@@ -73,7 +79,7 @@ fn cache(job: &mut Job, out: &mut Out<'_>) {
         .collect();
     if let Some(first) = open.into_iter().next() {
         out.push("cache", first);
-        job.ml.cache = None;
+        ml.cache = None;
     }
 }
 
@@ -95,20 +101,18 @@ impl Out<'_> {
         }
     }
 
-    fn dynamic<T>(&mut self, key: &str, given: &mut Option<Dynamic<T>>) {
-        if let Some(Dynamic::Expr(template)) = given
-            && !self.known.template(template)
-        {
+    /// Tells whether a value is to be taken out.
+    fn dynamic<T>(&mut self, key: &str, given: Option<&Dynamic<T>>) -> bool {
+        let Some(Dynamic::Expr(template)) = given else { return false };
+        let open = !self.known.template(template);
+        if open {
             self.push(key, template.raw.to_string());
-            *given = None;
         }
+        open
     }
 
     fn spanned<T>(&mut self, key: &str, given: &mut Option<Spanned<Dynamic<T>>>) {
-        if let Some(Spanned { value: Dynamic::Expr(template), .. }) = given
-            && !self.known.template(template)
-        {
-            self.push(key, template.raw.to_string());
+        if self.dynamic(key, given.as_ref().map(|given| &given.value)) {
             *given = None;
         }
     }

@@ -223,7 +223,7 @@ impl<'a> Walk<'a> {
         for value in minutes.into_iter().flatten() {
             self.dynamic("jobs.<job_id>.timeout-minutes", Some(&value.value));
         }
-        self.dynamic("jobs.<job_id>.continue-on-error", job.continue_on_error.as_ref());
+        self.dynamic("jobs.<job_id>.continue-on-error", job.continue_on_error.as_deref());
         self.concurrency("jobs.<job_id>.concurrency", job.concurrency.as_deref());
         if let Some(environment) = &job.environment {
             self.add("jobs.<job_id>.environment", Sink::Value, &environment.name);
@@ -309,7 +309,7 @@ impl<'a> Walk<'a> {
         self.option("jobs.<job_id>.steps.name", Sink::Value, step.name.as_ref());
         self.option("jobs.<job_id>.steps.if", Sink::Value, step.condition.as_ref());
         self.env("jobs.<job_id>.steps.env", &step.env);
-        self.dynamic("jobs.<job_id>.steps.continue-on-error", step.continue_on_error.as_ref());
+        self.dynamic("jobs.<job_id>.steps.continue-on-error", step.continue_on_error.as_deref());
         let minutes = step.timeout_minutes.as_ref().map(|m| &m.value);
         self.dynamic("jobs.<job_id>.steps.timeout-minutes", minutes);
         if let Some(container) = &step.container {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Template {
     /// Its parts in order; empty for empty text.
-    pub parts: Vec<Part>,
+    pub parts: Box<[Part]>,
     /// The text as written (after unquoting).
     pub raw: Arc<str>,
     /// Where it is written.
@@ -28,8 +28,8 @@ pub enum Part {
 impl Template {
     /// Makes a template without expressions.
     pub fn literal(raw: Arc<str>, span: Span) -> Self {
-        let parts = if raw.is_empty() { Vec::new() } else { vec![Part::Literal(raw.clone())] };
-        Self { parts, raw, span }
+        let whole = (!raw.is_empty()).then(|| Part::Literal(raw.clone()));
+        Self { parts: whole.into_iter().collect(), raw, span }
     }
 
     /// Splits text at `${{ }}`. The error's offset counts from the start of `raw`.
@@ -70,7 +70,7 @@ impl Template {
         if let Some(rest) = raw.get(at..).filter(|r| !r.is_empty()) {
             parts.push(Part::Literal(Arc::from(rest)));
         }
-        (Self { parts, raw: raw.clone(), span }, errors)
+        (Self { parts: parts.into(), raw: raw.clone(), span }, errors)
     }
 
     /// Reads an `if`: the whole text is one expression unless it has `${{ }}` of its own. Text
@@ -84,7 +84,7 @@ impl Template {
         let place = offset(blank);
         let expr =
             parse_with(text, names).map_err(|e| EvalError { offset: e.offset.saturating_add(place), ..e })?;
-        Ok(Self { parts: vec![Part::Expr(Arc::new(expr), place)], raw: raw.clone(), span })
+        Ok(Self { parts: [Part::Expr(Arc::new(expr), place)].into(), raw: raw.clone(), span })
     }
 
     /// Tells whether it has no expression; then `raw` is its value.
@@ -109,7 +109,7 @@ impl Template {
     /// type; otherwise the parts are joined as text.
     pub fn evaluate(&self, host: &dyn Host) -> Result<Value, EvalError> {
         let placed = |e: EvalError, at: u32| EvalError { offset: e.offset.saturating_add(at), ..e };
-        match self.parts.as_slice() {
+        match &*self.parts {
             [] => return Ok(Value::from("")),
             [Part::Literal(text)] => return Ok(Value::String(text.clone())),
             [Part::Expr(expr, at)] => return evaluate(expr, host).map_err(|e| placed(e, *at)),

@@ -6,9 +6,10 @@ use super::{
 };
 use crate::expr::Template;
 use crate::source::{Span, Spanned};
+use std::sync::Arc;
 
 /// One entry of `jobs`.
-// What is big and rare is boxed: a workflow may have thousands of jobs.
+// A workflow may have thousands of jobs: what is big and rare is boxed, or shared by all that do not say it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Job {
     /// Its id.
@@ -20,7 +21,7 @@ pub struct Job {
     /// `if`; the text is one expression, with or without `${{ }}`.
     pub condition: Option<Template>,
     /// `runs-on`.
-    pub runs_on: Option<RunsOn>,
+    pub runs_on: Option<Box<RunsOn>>,
     /// `container`.
     pub container: Option<Box<Container>>,
     /// `services`, whole.
@@ -30,27 +31,27 @@ pub struct Job {
     /// `env`.
     pub env: Env,
     /// `defaults`.
-    pub defaults: Defaults,
+    pub defaults: Arc<Defaults>,
     /// `outputs`.
     pub outputs: Vec<(Spanned<String>, Template)>,
     /// `timeout-minutes`, in minutes.
-    pub timeout_minutes: Option<Spanned<Dynamic<f64>>>,
+    pub timeout_minutes: Option<Box<Spanned<Dynamic<f64>>>>,
     /// `cancel-timeout-minutes`, in minutes.
-    pub cancel_timeout_minutes: Option<Spanned<Dynamic<f64>>>,
+    pub cancel_timeout_minutes: Option<Box<Spanned<Dynamic<f64>>>>,
     /// Where `snapshot` is written: read, not carried out.
     pub snapshot: Option<Span>,
     /// `continue-on-error`.
-    pub continue_on_error: Option<Dynamic<bool>>,
+    pub continue_on_error: Option<Box<Dynamic<bool>>>,
     /// `concurrency`.
     pub concurrency: Option<Box<Concurrency>>,
     /// `environment`.
     pub environment: Option<Box<Environment>>,
     /// `permissions`.
-    pub permissions: Option<Permissions>,
+    pub permissions: Option<Box<Permissions>>,
     /// Steps of its own, or a call of another workflow.
     pub kind: JobKind,
     /// Tidegate's keys.
-    pub ml: JobMl,
+    pub ml: Arc<JobMl>,
     /// Where the whole job is written.
     pub span: Span,
 }
@@ -61,7 +62,7 @@ pub enum JobKind {
     /// `steps`.
     Steps(Vec<Step>),
     /// `uses`.
-    Call(Call),
+    Call(Box<Call>),
 }
 
 /// A call of a reusable workflow.

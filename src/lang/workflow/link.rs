@@ -128,7 +128,7 @@ impl Linker<'_> {
                         .help("add `workflow_call:` under its `on`"),
                 );
             }
-            let granted = job.permissions.as_ref().map(Grants::of).or(of_file);
+            let granted = job.permissions.as_deref().map(Grants::of).or(of_file);
             if let Some(granted) = granted {
                 escalation(job, path, &target, granted, &mut self.found);
             }

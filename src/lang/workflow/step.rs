@@ -16,9 +16,9 @@ pub struct Step {
     /// `env`.
     pub env: Env,
     /// `continue-on-error`.
-    pub continue_on_error: Option<Dynamic<bool>>,
+    pub continue_on_error: Option<Box<Dynamic<bool>>>,
     /// `timeout-minutes`, in minutes.
-    pub timeout_minutes: Option<Spanned<Dynamic<f64>>>,
+    pub timeout_minutes: Option<Box<Spanned<Dynamic<f64>>>>,
     /// `container` (Tidegate).
     pub container: Option<Box<Container>>,
     /// `resources` (Tidegate).

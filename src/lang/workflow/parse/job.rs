@@ -3,6 +3,7 @@
 use super::reader::{Reader, WRONG_TYPE, has_expression, start_of};
 use crate::source::{Diagnostic, Entry, Node, NodeKind, Pass, Span, Spanned};
 use crate::workflow::{Call, Defaults, Env, Environment, Job, JobKind, JobMl};
+use std::sync::Arc;
 
 /// Keys of both kinds of job.
 const SHARED: &[&str] = &["name", "needs", "if", "permissions", "concurrency", "strategy"];
@@ -40,14 +41,22 @@ const ML: &[&str] = &[
     "cache",
 ];
 
+/// What jobs have in common that do not say it.
+#[derive(Default)]
+struct Unsaid {
+    defaults: Arc<Defaults>,
+    ml: Arc<JobMl>,
+}
+
 impl Reader<'_> {
     pub(super) fn jobs(&mut self, node: &Node) -> Vec<Job> {
         let Some(entries) = self.map(node, "jobs") else { return Vec::new() };
         if entries.is_empty() {
             self.meaning("missing-key", start_of(node.span), "`jobs` has no job");
         }
+        let unsaid = Unsaid::default();
         let mut jobs = Vec::with_capacity(entries.len());
-        jobs.extend(entries.iter().filter_map(|e| self.job(e)));
+        jobs.extend(entries.iter().filter_map(|e| self.job(e, &unsaid)));
         self.check_needs(&jobs, node.span);
         jobs
     }
@@ -96,7 +105,7 @@ impl Reader<'_> {
         call
     }
 
-    fn job(&mut self, entry: &Entry) -> Option<Job> {
+    fn job(&mut self, entry: &Entry, unsaid: &Unsaid) -> Option<Job> {
         if entry.key.is_empty() {
             self.error("id", entry.key_span, "a job's id must not be empty");
             return None;
@@ -117,7 +126,7 @@ impl Reader<'_> {
             services: Vec::new(),
             strategy: None,
             env: Env::default(),
-            defaults: Defaults::default(),
+            defaults: unsaid.defaults.clone(),
             outputs: Vec::new(),
             timeout_minutes: None,
             cancel_timeout_minutes: None,
@@ -127,7 +136,7 @@ impl Reader<'_> {
             environment: None,
             permissions: None,
             kind: JobKind::Steps(Vec::new()),
-            ml: JobMl::default(),
+            ml: unsaid.ml.clone(),
             span: node.span,
         };
         let mut called = Call {
@@ -144,7 +153,9 @@ impl Reader<'_> {
             }
             if is_call_key {
                 self.call_key(entry, &mut called);
-            } else if !(self.job_key(entry, &mut job) || self.tidegate() && self.ml_key(entry, &mut job.ml)) {
+            } else if !(self.job_key(entry, &mut job)
+                || self.tidegate() && self.ml_key(entry, Arc::make_mut(&mut job.ml)))
+            {
                 let ml: &[&str] = if self.tidegate() { ML } else { &[] };
                 let known: Vec<&str> = [SHARED, STEPS, CALL, ml].concat();
                 self.unknown(entry, "a job", &known);
@@ -156,7 +167,7 @@ impl Reader<'_> {
                 if !has("uses") {
                     self.missing(node, "a job that calls a workflow", "uses");
                 }
-                job.kind = JobKind::Call(called);
+                job.kind = JobKind::Call(Box::new(called));
             }
             Some(false) => {
                 if !has("runs-on") && !self.tidegate() {
@@ -178,20 +189,21 @@ impl Reader<'_> {
             "name" => job.name = self.template(value, "jobs.name", "the job's name"),
             "needs" => job.needs = self.words(value, "a job's id"),
             "if" => job.condition = self.condition(value, "jobs.if"),
-            "permissions" => job.permissions = self.permissions(value),
+            "permissions" => job.permissions = self.permissions(value).map(Box::new),
             "concurrency" => job.concurrency = self.concurrency(value, "jobs.concurrency").map(Box::new),
             "strategy" => job.strategy = self.strategy(value).map(Box::new),
-            "runs-on" => job.runs_on = self.runs_on(value),
+            "runs-on" => job.runs_on = self.runs_on(value).map(Box::new),
             "timeout-minutes" => {
                 let number = self.number(value, "jobs.timeout-minutes", "`timeout-minutes`");
-                job.timeout_minutes = number.map(|n| Spanned::new(n, value.span));
+                job.timeout_minutes = number.map(|n| Box::new(Spanned::new(n, value.span)));
             }
             "cancel-timeout-minutes" => {
                 let number = self.number(value, "jobs.cancel-timeout-minutes", "`cancel-timeout-minutes`");
-                job.cancel_timeout_minutes = number.map(|n| Spanned::new(n, value.span));
+                job.cancel_timeout_minutes = number.map(|n| Box::new(Spanned::new(n, value.span)));
             }
             "continue-on-error" => {
-                job.continue_on_error = self.boolean(value, "jobs.continue-on-error", "`continue-on-error`");
+                let given = self.boolean(value, "jobs.continue-on-error", "`continue-on-error`");
+                job.continue_on_error = given.map(Box::new);
             }
             "container" => job.container = self.container(value, "jobs.container").map(Box::new),
             "services" => job.services = self.services(value),
@@ -204,7 +216,7 @@ impl Reader<'_> {
             }
             "environment" => job.environment = self.environment(value).map(Box::new),
             "outputs" => job.outputs = self.pairs(value, "jobs.outputs", "outputs"),
-            "defaults" => job.defaults = self.defaults(value, "jobs.defaults.run"),
+            "defaults" => job.defaults = Arc::new(self.defaults(value, "jobs.defaults.run")),
             "steps" => {
                 if let Some(items) = self.list(value, "steps") {
                     job.kind = JobKind::Steps(self.steps(items, "jobs.steps"));

@@ -136,12 +136,12 @@ impl Reader<'_> {
                     }
                 }
                 "continue-on-error" => {
-                    step.continue_on_error =
-                        self.boolean(value, &row("continue-on-error"), "`continue-on-error`");
+                    let given = self.boolean(value, &row("continue-on-error"), "`continue-on-error`");
+                    step.continue_on_error = given.map(Box::new);
                 }
                 "timeout-minutes" => {
                     let number = self.number(value, &row("timeout-minutes"), "`timeout-minutes`");
-                    step.timeout_minutes = number.map(|n| Spanned::new(n, value.span));
+                    step.timeout_minutes = number.map(|n| Box::new(Spanned::new(n, value.span)));
                 }
                 "container" if self.tidegate() => {
                     step.container = self.container(value, "jobs.steps.container").map(Box::new);
