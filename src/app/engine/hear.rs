@@ -154,7 +154,7 @@ impl Engine<'_> {
     pub(super) fn said_images(
         &mut self,
         token: &str,
-        images: BTreeMap<String, String>,
+        images: Arc<BTreeMap<String, String>>,
     ) -> Result<(), EngineError> {
         let Some((instance, attempt)) = attempt_of(token) else { return Ok(()) };
         match self.record(EventKind::ImagesTold { instance, attempt, images }) {

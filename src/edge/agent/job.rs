@@ -327,7 +327,7 @@ impl Job<'_> {
             uploads: std::mem::take(&mut self.uploads),
             summary: masks.apply(&self.summary),
             environment_url,
-            images: BTreeMap::new(),
+            images: Arc::default(),
             log: self.output.written(),
             duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         }

@@ -9,6 +9,7 @@ mod secret_values;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
 use tidegate_flow::job::{AgentRequest, JobMessage, Receipt};
 
 /// What an executor says.
@@ -28,7 +29,7 @@ pub enum ExecutorMessage {
         /// Which.
         token: String,
         /// Container and `NAME@DIGEST`.
-        images: BTreeMap<String, String>,
+        images: Arc<BTreeMap<String, String>>,
     },
     /// An attempt cannot start yet.
     Waiting {

@@ -4,6 +4,7 @@ use super::{ArtifactRef, Conclusion, FailureClass, JobSpec, StepMemory};
 use crate::gate::Verdict;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// From the engine to an agent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -205,7 +206,7 @@ pub struct Receipt {
     pub environment_url: Option<String>,
     /// The images that its containers ran, as the cluster resolved them: container and `NAME@DIGEST`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub images: BTreeMap<String, String>,
+    pub images: Arc<BTreeMap<String, String>>,
     /// Bytes of the attempt's log.
     pub log: u64,
     /// Milliseconds of wall time from the first step to the end.
@@ -231,7 +232,7 @@ impl Receipt {
             uploads: BTreeMap::new(),
             summary: String::new(),
             environment_url: None,
-            images: BTreeMap::new(),
+            images: Arc::default(),
             log: 0,
             duration_ms: 0,
         }

@@ -1,6 +1,7 @@
 //! One attempt of one instance, as the agent sees it: what it is given (`JobSpec`), what it says
 //! (`JobMessage`), what it is asked (`AgentRequest`); command files, workflow commands and masking.
 
+mod alike;
 mod class;
 mod command_file;
 mod mask;
@@ -13,6 +14,7 @@ mod spec;
 mod volume;
 mod workflow_command;
 
+pub use alike::Alike;
 pub use class::{Conclusion, FailureClass};
 pub use command_file::{CommandFileError, Pairs, SUMMARY_LIMIT, parse_metrics, parse_pairs, parse_paths};
 pub use mask::{MASK, MaskStream, Masks};

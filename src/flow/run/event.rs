@@ -219,7 +219,7 @@ pub enum EventKind {
         /// The attempt.
         attempt: u32,
         /// Container and `NAME@DIGEST`, all of them.
-        images: BTreeMap<String, String>,
+        images: Arc<BTreeMap<String, String>>,
     },
     /// It will be tried again.
     RetryScheduled {

@@ -14,7 +14,6 @@ mod ids;
 mod laws;
 mod references;
 mod retry;
-mod settings;
 mod state;
 mod summary;
 #[cfg(test)]

@@ -2,10 +2,9 @@
 //!
 //! Not here: how events change it (`apply`), what follows (`decide`).
 
-use super::settings::Settings;
 use super::{InstanceDeclared, InstanceId, JobDeclared, JobId, Millis, ReadySettings, RunCreated, RunEvent};
 use crate::gate::Verdict;
-use crate::job::{Conclusion, Receipt};
+use crate::job::{Alike, Conclusion, Receipt};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -45,7 +44,7 @@ pub struct Run {
     /// Instances with a running attempt.
     pub(super) running: BTreeSet<InstanceId>,
     /// Evaluated keys that other instances may have, too.
-    pub(super) settings: Settings,
+    pub(super) settings: Alike<ReadySettings>,
 }
 
 /// One job of a run.

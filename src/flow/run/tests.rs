@@ -229,7 +229,7 @@ fn an_end_of_a_service_that_the_log_has_is_not_logged_again() {
 fn images_may_be_told_of_attempts_that_were_also_when_all_is_over() {
     let mut world = World::new(&[("a", &[])], |_, _| None);
     world.drive();
-    let images = BTreeMap::from([("steps".to_owned(), "x@sha256:1".to_owned())]);
+    let images = Arc::new(BTreeMap::from([("steps".to_owned(), "x@sha256:1".to_owned())]));
     let told = |instance, attempt| EventKind::ImagesTold {
         instance: InstanceId(instance),
         attempt,

@@ -183,7 +183,7 @@ impl Uplink for Ears {
                     receipt.add_beside(&self.stand.ended_services());
                 }
                 self.stand.end_services();
-                receipt.images = self.stand.resolved();
+                receipt.images = self.stand.resolved().into();
                 if receipt.conclusion == Conclusion::Cancelled && receipt.reason.as_deref() == Some(REMOVED) {
                     receipt.conclusion = Conclusion::Failure;
                     receipt.class = Some(FailureClass::Lost);

@@ -7,6 +7,7 @@ use super::watch::State;
 use crate::executor::ExecutorMessage;
 use k8s_openapi::api::core::v1::Pod;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -14,8 +15,8 @@ use tokio::time::Instant;
 const TOLD_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Returns what is known of an attempt's images for its receipt; what is not is waited for from now on.
-pub(super) fn told(images: &Images, attempt: &mut Attempt) -> BTreeMap<String, String> {
-    let Some(pod) = &attempt.pod else { return BTreeMap::new() };
+pub(super) fn told(images: &mut Images, attempt: &mut Attempt) -> Arc<BTreeMap<String, String>> {
+    let Some(pod) = &attempt.pod else { return Arc::default() };
     let known = images.of(pod);
     attempt.untold = is_more_to_come(&known, pod, attempt).then(Instant::now);
     known.images

@@ -226,7 +226,7 @@ impl State {
         let Some(attempt) = self.attempts.get_mut(token) else { return };
         if !attempt.over {
             attempt.over = true;
-            receipt.images = told(&self.images, attempt);
+            receipt.images = told(&mut self.images, attempt);
             attempt.beside(&mut receipt);
             (self.sink)(ExecutorMessage::Ended { token: token.to_owned(), receipt: Box::new(receipt) });
         }

@@ -2,11 +2,17 @@
 
 use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod};
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use tidegate_flow::job::Alike;
 
 /// What the pods of a run told of images so far, by node and name: a kubelet says within a second what a container runs,
 /// and a short job has ended by then.
 #[derive(Debug, Default)]
-pub(super) struct Images(BTreeMap<(String, String), String>);
+pub(super) struct Images {
+    known: BTreeMap<(String, String), String>,
+    /// What was answered: thousands of instances run the same images.
+    answers: Alike<BTreeMap<String, String>>,
+}
 
 impl Images {
     /// Takes over what a pod tells.
@@ -15,26 +21,26 @@ impl Images {
         for container in containers(pod) {
             if let (Some(found), Some(image)) = (status(pod, &container.name).map(resolved), &container.image)
             {
-                self.0.entry((node.to_owned(), image.clone())).insert_entry(found);
+                self.known.entry((node.to_owned(), image.clone())).insert_entry(found);
             }
         }
     }
 
     /// Image by container, with the digest that the node pulled; the agent's own is not the run's. What the pod does not
     /// say yet is as in the pods before it on that node.
-    pub(super) fn of(&self, pod: &Pod) -> Resolved {
-        let mut all = Resolved { images: BTreeMap::new(), whole: true };
+    pub(super) fn of(&mut self, pod: &Pod) -> Resolved {
+        let (mut images, mut whole) = (BTreeMap::new(), true);
         for container in containers(pod) {
             let told = status(pod, &container.name).map(resolved);
             let name = container.image.clone().unwrap_or_default();
             let digest = || name.contains('@').then(|| name.clone());
-            let before = || self.0.get(&(node(pod).to_owned(), name.clone())).cloned();
+            let before = || self.known.get(&(node(pod).to_owned(), name.clone())).cloned();
             match told.or_else(digest).or_else(before) {
-                Some(image) => drop(all.images.insert(container.name.clone(), image)),
-                None => all.whole = false,
+                Some(image) => drop(images.insert(container.name.clone(), image)),
+                None => whole = false,
             }
         }
-        all
+        Resolved { images: self.answers.shared(images), whole }
     }
 }
 
@@ -42,7 +48,7 @@ impl Images {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Resolved {
     /// Image by container.
-    pub(super) images: BTreeMap<String, String>,
+    pub(super) images: Arc<BTreeMap<String, String>>,
     /// That of no container is missing.
     pub(super) whole: bool,
 }
@@ -102,12 +108,15 @@ mod tests {
             pair("steps", "docker.io/test/busybox:1@sha256:bb"),
         ];
         let mut images = Images::default();
-        assert_eq!(images.of(&pod), Resolved { images: BTreeMap::from(known.clone()), whole: false });
+        assert_eq!(
+            images.of(&pod),
+            Resolved { images: Arc::new(BTreeMap::from(known.clone())), whole: false }
+        );
         // The next pod has ended before its node said anything.
         images.learn(&pod);
         let mut silent = Pod { status: None, ..pod };
-        assert_eq!(images.of(&silent).images, BTreeMap::from(known));
+        assert_eq!(*images.of(&silent).images, BTreeMap::from(known));
         silent.spec.as_mut().unwrap().node_name = Some("another".to_owned());
-        assert_eq!(images.of(&silent), Resolved { images: BTreeMap::new(), whole: false });
+        assert_eq!(images.of(&silent), Resolved { images: Arc::default(), whole: false });
     }
 }

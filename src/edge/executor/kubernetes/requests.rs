@@ -296,7 +296,7 @@ impl State {
             Then::Nothing => {}
             Then::Pass(mut message) => {
                 if let MessageBody::Ended(receipt) = &mut message.body {
-                    receipt.images = told(&self.images, attempt);
+                    receipt.images = told(&mut self.images, attempt);
                     attempt.beside(receipt);
                 }
                 attempt.over |= matches!(message.body, MessageBody::Ended(_));

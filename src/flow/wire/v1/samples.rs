@@ -61,7 +61,7 @@ fn receipt() -> Receipt {
         uploads: map([("report", artifact())]),
         summary: text("# done"),
         environment_url: Some(text("http://localhost/")),
-        images: BTreeMap::new(),
+        images: Arc::default(),
         log: 512,
         duration_ms: 900,
     }
@@ -275,7 +275,7 @@ fn of_a_project() -> RunCreated {
 
 fn images_kinds() -> Vec<EventKind> {
     let images = map([("steps", text("python@sha256:01"))]);
-    vec![EventKind::ImagesTold { instance: InstanceId(2), attempt: 3, images }]
+    vec![EventKind::ImagesTold { instance: InstanceId(2), attempt: 3, images: Arc::new(images) }]
 }
 
 fn service_kinds() -> Vec<EventKind> {
