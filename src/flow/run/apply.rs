@@ -255,6 +255,8 @@ impl Run {
         let Some(state) = self.instances.get_mut(id.0 as usize) else { return };
         state.outcome = Some(outcome);
         state.conclusion = Some(conclusion);
+        // Nobody asks for its attempt any more.
+        (state.token, state.spec) = (String::new(), String::new());
         let job_id = state.job;
         self.callers.remove(&id);
         self.groups.remove(&Some(id));

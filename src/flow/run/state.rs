@@ -131,9 +131,9 @@ pub struct InstanceState {
     pub(super) infra: u32,
     /// Attempts that ended with their engine: nobody pays for them.
     pub(super) restarts: u32,
-    /// Token of the current or last attempt.
+    /// Token of the current or last attempt; empty once the instance has its result.
     pub token: String,
-    /// Digest of its `JobSpec`; empty where it was not stored.
+    /// Digest of its `JobSpec`; empty where it was not stored, and once the instance has its result.
     pub spec: String,
     /// How many of its agent's messages are in the log.
     pub said: u64,
