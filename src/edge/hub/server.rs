@@ -74,6 +74,8 @@ pub struct Hub {
     state: Mutex<State>,
     /// An unknown client has this long for its first word.
     first_word: Duration,
+    /// One that is known has this long for its next word, and for taking one.
+    silence: Duration,
 }
 
 #[derive(Default)]
@@ -145,6 +147,7 @@ impl Hub {
             key: blake3::hash(key.as_bytes()),
             state: Mutex::new(state),
             first_word: FIRST_WORD,
+            silence: SILENCE,
         })
     }
 
@@ -152,6 +155,13 @@ impl Hub {
     #[cfg(test)]
     pub(super) fn with_patience(mut self, first_word: Duration) -> Self {
         self.first_word = first_word;
+        self
+    }
+
+    /// The same for clients that say and read nothing for long, for tests.
+    #[cfg(test)]
+    pub(super) fn with_silence(mut self, silence: Duration) -> Self {
+        self.silence = silence;
         self
     }
 
@@ -199,8 +209,8 @@ impl Hub {
     ) {
         let (reading, writing) = tokio::io::split(stream);
         let (frames, queue) = Frames::new();
-        let writer = tokio::spawn(write(writing, queue, self.shelf.objects.clone(), SILENCE));
-        let mut reader = WordReader::new(reading, SILENCE);
+        let writer = tokio::spawn(write(writing, queue, self.shelf.objects.clone(), self.silence));
+        let mut reader = WordReader::new(reading, self.silence);
         reader.limit(FIRST_FRAME);
         let first = tokio::time::timeout(self.first_word, reader.next(decode_to_hub)).await;
         let who = match first {

@@ -4,6 +4,7 @@
 
 use super::{StoreError, io};
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -82,11 +83,33 @@ impl Drop for Locks {
 
 fn held(path: &Path) -> bool {
     let Ok(file) = OpenOptions::new().read(true).open(path) else { return false };
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+    match look(&file) {
         Ok(()) => {
             let _ = std::fs::remove_file(path);
             false
         }
-        Err(error) => error == rustix::io::Errno::WOULDBLOCK,
+        Err(error) => error == Errno::WOULDBLOCK,
+    }
+}
+
+/// Looks with a lock that others who look may have, too: none of them is the holder.
+fn look(file: &File) -> Result<(), Errno> {
+    flock(file, FlockOperation::NonBlockingLockShared)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_who_look_at_once_see_no_holder_in_each_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("dead");
+        let other = File::create(&path).unwrap();
+        look(&other).unwrap();
+        assert!(!held(&path));
+        let mut locks = Locks::new(folder.path().to_owned());
+        let name = locks.own().unwrap();
+        assert!(Locks::new(folder.path().to_owned()).alive(&name), "who holds it is seen");
     }
 }

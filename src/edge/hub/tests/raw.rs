@@ -36,7 +36,9 @@ impl Served {
     }
 
     pub(super) async fn with(folder: &Path, identity: Identity, first_word: Duration) -> Self {
-        Self::over(Hub::open(folder, SECRET, None).unwrap().with_patience(first_word), identity).await
+        let hub = Hub::open(folder, SECRET, None).unwrap().with_patience(first_word);
+        // Clients of a test are silent while it does something else, on a busy machine for minutes.
+        Self::over(hub.with_silence(10 * LONG), identity).await
     }
 
     pub(super) async fn over(hub: Hub, identity: Identity) -> Self {
