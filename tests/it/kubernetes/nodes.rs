@@ -148,7 +148,9 @@ fn pod_of(project: &Project, node: u32) -> String {
 const TOGETHER: &str = "
           case $HOSTNAME in *-0-2-*) exit 0;; esac
           if test $NODE_RANK = 0; then
-            nc -l -p $MASTER_PORT < /dev/null
+            mkfifo /tmp/f
+            sleep 600 > /tmp/f &
+            nc -l -p $MASTER_PORT < /tmp/f
             echo my peer is gone
             exit 1
           fi
@@ -178,8 +180,12 @@ fn a_node_without_memory_is_the_cause_and_not_its_peer() {
     resources: { memory: 40Mi }
     steps:
       - run: |
-          if test $NODE_RANK = 0; then nc -l -p $MASTER_PORT < /dev/null; exit 1; fi
           mkfifo /tmp/f
+          if test $NODE_RANK = 0; then
+            sleep 600 > /tmp/f &
+            nc -l -p $MASTER_PORT < /tmp/f
+            exit 1
+          fi
           (echo hello; sleep 600) > /tmp/f &
           (until nc $MASTER_ADDR $MASTER_PORT < /tmp/f; do sleep 0.2; done) &
           sleep 5
