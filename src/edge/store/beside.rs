@@ -4,9 +4,10 @@
 use super::StoreError;
 use super::objects::io;
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use std::fs::{self, DirBuilder, File};
 use std::io::ErrorKind;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 const NAME: &str = ".tidegate-download-";
@@ -31,8 +32,12 @@ impl Beside {
                 Ok(()) => {
                     let lock = File::create_new(path.join(LOCK)).map_err(|e| io("making", &path, e))?;
                     // Where files cannot be locked nothing is cleared either.
-                    let _ = flock(&lock, FlockOperation::NonBlockingLockExclusive);
-                    return Ok(Self { path, _lock: lock });
+                    let held = flock(&lock, FlockOperation::NonBlockingLockExclusive);
+                    // Somebody may have taken it for a dead one's between its making and its lock.
+                    if held != Err(Errno::WOULDBLOCK) && is_there(&lock) {
+                        return Ok(Self { path, _lock: lock });
+                    }
+                    number += 1;
                 }
                 Err(e) if e.kind() == ErrorKind::AlreadyExists && number < 1000 => number += 1,
                 Err(e) => return Err(io("making", &path, e)),
@@ -65,15 +70,38 @@ fn clear_dead(folder: &Path) {
         }
         let path = entry.path();
         let Ok(lock) = File::open(path.join(LOCK)) else { continue };
-        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+        // One that went meanwhile says nothing of another that is in its place now.
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() && is_there(&lock) {
             let _ = fs::remove_dir_all(path);
         }
     }
 }
 
+/// Tells whether an open file still has a name.
+fn is_there(file: &File) -> bool {
+    file.metadata().is_ok_and(|meta| meta.nlink() > 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobody_takes_one_away_that_is_just_being_made() {
+        let folder = tempfile::tempdir().unwrap();
+        std::thread::scope(|threads| {
+            for _ in 0..4 {
+                threads.spawn(|| {
+                    for _ in 0..300 {
+                        let one = Beside::make(folder.path()).unwrap();
+                        std::thread::yield_now();
+                        fs::write(one.path().join("x"), "").unwrap();
+                        one.clear();
+                    }
+                });
+            }
+        });
+    }
 
     #[test]
     fn what_a_killed_process_left_goes_with_the_next() {
