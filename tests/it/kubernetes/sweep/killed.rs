@@ -37,7 +37,7 @@ pub struct Plan {
     pub who: Who,
     /// Moments that are still to come, as [`moments`] names them.
     pub moments: BTreeSet<String>,
-    /// Whether the run is cancelled once two instances are at their second step.
+    /// Whether the run is cancelled once two instances are at a step.
     pub cancel: bool,
 }
 
@@ -148,7 +148,7 @@ fn kill_hub(namespace: &str, replaced: bool) {
     }
 }
 
-/// Cancels a run whose two first instances are at their second step, if nobody did.
+/// Cancels a run whose two first instances are at a step, if nobody did.
 #[derive(Default)]
 struct Canceller {
     door: Option<Door>,
@@ -178,7 +178,7 @@ impl Observer for Watch {
     fn event(&mut self, event: &RunEvent) {
         let mut canceller = self.canceller.lock().unwrap();
         match &event.kind {
-            EventKind::StepStarted { instance, step: 1, .. } if self.cancel => {
+            EventKind::StepStarted { instance, .. } if self.cancel => {
                 canceller.at_a_step.insert(instance.0);
             }
             EventKind::CancelRequested { .. } => canceller.done = true,
