@@ -226,11 +226,11 @@ impl Attempt {
             Some((_, whose, seen)) => (whose, seen),
             None => (None, seen(job, None, &self.spec)),
         };
-        let Some(queue) = &self.spec.pod.queue else { return Some((whose, seen)) };
-        Some((
-            whose,
-            if let Seen::Waiting(Waiting::Suspended(_)) = seen { self.in_queue(queue) } else { seen },
-        ))
+        let seen = match (seen, &self.spec.pod.queue) {
+            (Seen::Waiting(Waiting::Suspended(_)), Some(queue)) => self.in_queue(queue),
+            (seen, _) => seen,
+        };
+        Some((whose, seen))
     }
 
     /// That its queue does not let it go.

@@ -310,8 +310,8 @@ fn is_on_its_way(seen: &Seen) -> bool {
 }
 
 impl Attempt {
-    /// Its end as the cluster tells it: of the pod of one rank, or of all.
-    fn ends(&self, whose: Option<u32>, death: Death) -> Receipt {
+    /// Its end as the cluster or this executor tells it: of one rank, or of all. What nodes said before may be why.
+    pub(super) fn ends(&self, whose: Option<u32>, death: Death) -> Receipt {
         let step_memory = whose.and_then(|rank| self.step_memory(rank, &death));
         let receipt = Receipt::bare(Conclusion::Failure, Some(death.class), death.reason);
         self.ranks.ends(whose, Receipt { exit: death.exit, step_memory, ..receipt })

@@ -2,14 +2,14 @@
 //!
 //! `pod` maps a `JobSpec` to a Job and `observe` what is seen of it to words; both are pure. `cluster` holds what is asked
 //! of the API server, `error` why it did not do it, `service` the hub that is put up, `shape` (pure) what it is made of.
-//! `executor` is what the engine sees, `watch` the loop behind it and `pods` what it
-//! hears of pods; `requests` hears the engine and the agents, `starting` makes Jobs, `probe` asks before anything is
-//! submitted, `images` says which images ran and `digests` so after the receipt, `checkpoints` remembers what was saved,
-//! `ranks` puts together what several nodes say, `rules` reads the namespace's policy, `rights` what an engine outside may
-//! do, `leftovers` removes Jobs of runs that are over, `asking` works with the hub's objects outside of any run, `missed`
-//! says when the API server does not answer, `ends` decides that an attempt is over, `waits` that it waits and for how
-//! long, `quotes` reads what a container said last that no agent heard, `projection` says what of Jobs and pods is
-//! remembered, `own` what the hub's and the engine's manifests share. The tests' `world` is a loop that nobody drives.
+//! `executor` is what the engine sees, `watch` the loop behind it and `pods` what it hears of pods; `requests` hears the
+//! engine and the agents, `starting` makes Jobs, `probe` asks before anything is submitted, `images` says which images
+//! ran and `digests` so after the receipt, `checkpoints` remembers what was saved, `ranks` puts together what several
+//! nodes say, `rules` reads the namespace's policy, `rights` what an engine outside may do, `leftovers` removes Jobs of
+//! runs that are over, `asking` works with the hub's objects outside of any run, `missed` says when the API server does
+//! not answer, `ends` decides that an attempt is over, `waits` that it waits and for how long, `quotes` reads what a
+//! container said last that no agent heard, `projection` says what of Jobs and pods is remembered, `own` what the hub's
+//! and the engine's manifests share. The tests' `world` is a loop that nobody drives.
 //!
 //! `detached` is an engine in the cluster, and what speaks to it.
 

@@ -35,18 +35,20 @@ impl State {
     fn unlisted_are_gone(&mut self) {
         let listed = std::mem::take(&mut self.listed_pods);
         let unlisted = |pod: &Pod| pod.metadata.uid.as_ref().is_some_and(|uid| !listed.contains(uid));
+        let mut lost_some = Vec::new();
         for (token, attempt) in &mut self.attempts {
             let gone: Vec<u32> =
                 attempt.pods_there().filter(|(_, pod)| unlisted(pod)).map(|(rank, _)| rank).collect();
             if !gone.is_empty() {
                 gone.iter().for_each(|rank| attempt.node_is(*rank, false));
                 attempt.gone.extend(gone);
-                self.touched.insert(token.clone());
+                lost_some.push(token.clone());
             }
         }
-        for token in self.touched.clone() {
+        for token in lost_some {
             self.tell_images(&token);
             self.forget(&token);
+            self.touched.insert(token);
         }
     }
 

@@ -3,6 +3,7 @@
 use super::attempt::{Attempt, Done};
 use super::checkpoints;
 use super::digests::told;
+use super::observe::Death;
 use super::pod::job_name;
 use super::quotes::Rest;
 use super::ranks::{Then, attempt_of, token_of};
@@ -163,9 +164,8 @@ impl State {
                 // It ended meanwhile.
                 self.remove(&token);
                 if let Err((class, reason)) = result {
-                    let receipt = Receipt::bare(Conclusion::Failure, Some(class), reason);
-                    // What nodes said before the engine came may be why.
-                    let receipt = self.attempts.get(&token).map(|attempt| attempt.ranks.ends(None, receipt));
+                    let death = Death { class, exit: None, reason };
+                    let receipt = self.attempts.get(&token).map(|attempt| attempt.ends(None, death));
                     receipt.into_iter().for_each(|receipt| self.end(&token, receipt));
                 }
                 asked.into_iter().flatten().for_each(|request| self.request(request));
@@ -213,8 +213,8 @@ impl State {
                 let Some(attempt) = self.attempts.get_mut(token) else { return };
                 attempt.agent = true;
                 if let Some(reason) = other_version(&version, env!("CARGO_PKG_VERSION")) {
-                    let receipt = Receipt::bare(Conclusion::Failure, Some(FailureClass::Image), reason);
-                    let receipt = attempt.ranks.ends(Some(rank), receipt);
+                    let death = Death { class: FailureClass::Image, exit: None, reason };
+                    let receipt = attempt.ends(Some(rank), death);
                     self.end(token, receipt);
                 }
             }

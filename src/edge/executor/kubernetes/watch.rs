@@ -5,7 +5,7 @@ use super::cluster::{ATTEMPT, Cluster};
 use super::executor::{KubernetesOptions, Order, Sink};
 use super::images::Images;
 use super::missed::{Pauses, Server};
-use super::observe::{not_made, not_set_up};
+use super::observe::{Death, not_made, not_set_up};
 use super::pod::PodSettings;
 use super::projection;
 use super::queues::Queues;
@@ -20,7 +20,7 @@ use kube::runtime::watcher::{self, Event, watcher};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
-use tidegate_flow::job::{Conclusion, FailureClass, Receipt};
+use tidegate_flow::job::FailureClass;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::time::Instant;
@@ -180,9 +180,7 @@ impl State {
         self.pass_on_all(token);
         let Some(attempt) = self.attempts.get(token).filter(|attempt| !attempt.removed) else { return };
         let reason = "its Job was removed by somebody else".to_owned();
-        // A node that failed before, of which the others were being ended, is why.
-        let gone = Receipt::bare(Conclusion::Failure, Some(FailureClass::Lost), reason);
-        let receipt = attempt.ranks.ends(None, gone);
+        let receipt = attempt.ends(None, Death { class: FailureClass::Lost, exit: None, reason });
         self.end(token, receipt);
     }
 
